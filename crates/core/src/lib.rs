@@ -1,0 +1,19 @@
+//! The rules of LICEN, pure: ids, money, policies, jobs, Merkle trees, canonical encodings and wire
+//! types. `no_std`, no I/O, no clock, no randomness: everything a decision depends on is an
+//! argument, so the same code runs in a role, in the simulator and in a browser.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod abi;
+pub mod canonical;
+pub mod eip712;
+pub mod fault;
+pub mod id;
+pub mod merkle;
+
+pub use alloy_primitives as primitives;
+pub use alloy_sol_types as sol_types;
