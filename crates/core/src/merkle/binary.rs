@@ -73,13 +73,7 @@ pub fn prove(leaves: &[B256], index: u64) -> Result<Vec<B256>, MerkleError> {
 
 /// Accepts `leaf` only at position `index` of a tree of exactly `count` leaves with this root. The
 /// count must come from where the root comes from: a tree alone does not commit to it.
-pub fn verify(
-    index: u64,
-    count: u64,
-    leaf: B256,
-    proof: &[B256],
-    root: B256,
-) -> Result<(), MerkleError> {
+pub fn verify(index: u64, count: u64, leaf: B256, proof: &[B256], root: B256) -> Result<(), MerkleError> {
     if index >= count {
         return Err(MerkleError::OutOfRange { index, count });
     }
