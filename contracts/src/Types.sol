@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
-/// The structs that callers pass in calldata and the contracts keep only by hash. Field order is
-/// part of the protocol: the hash of a struct is keccak256(abi.encode(struct)), and the same
-/// definitions stand in `crates/core/src/abi.rs`, checked against each other by `vectors/`.
+// The structs that callers pass in calldata and the contracts keep only by hash. Field order is
+// part of the protocol: the hash of a struct is keccak256(abi.encode(struct)), and the same
+// definitions stand in `crates/core/src/abi.rs`, checked against each other by `vectors/`.
 
-/// Levels of attestation. SOFTWARE (a simulated TEE) is accepted on chain id 31337 only.
+// Levels of attestation. SOFTWARE (a simulated TEE) is accepted on chain id 31337 only.
 uint8 constant LEVEL_SOFTWARE = 1;
 uint8 constant LEVEL_HARDWARE = 2;
 
