@@ -46,13 +46,7 @@ pub fn job_commitment(job: &Job) -> B256 {
 /// The job as it was when granted: the fields that starting sets are 0.
 #[must_use]
 pub fn as_granted(job: &Job) -> Job {
-    Job {
-        runDeadline: 0,
-        attempt: 0,
-        signer: Address::ZERO,
-        runtimeDataHash: B256::ZERO,
-        ..job.clone()
-    }
+    Job { runDeadline: 0, attempt: 0, signer: Address::ZERO, runtimeDataHash: B256::ZERO, ..job.clone() }
 }
 
 /// A ledger account of one address.

@@ -10,10 +10,21 @@ extern crate std;
 
 pub mod abi;
 pub mod canonical;
+pub mod constraints;
 pub mod eip712;
+pub mod evidence_bundle;
 pub mod fault;
 pub mod id;
+pub mod job;
 pub mod merkle;
+pub mod money;
+pub mod policy;
+pub mod policy_manifest;
+pub mod release;
+pub mod rows;
+pub mod runtime_data;
+pub mod split;
+pub mod wire;
 
 pub use alloy_primitives as primitives;
 pub use alloy_sol_types as sol_types;
