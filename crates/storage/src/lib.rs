@@ -1,0 +1,2 @@
+//! Puts and gets blobs by their 0G file root.
+pub mod keccak;
