@@ -1,1 +1,58 @@
-fn main() {}
+//! `cargo xtask <command>`: everything a contributor or CI runs, with nothing installed by hand but
+//! Rust, Node 20 and npm.
+#![allow(clippy::print_stdout)]
+
+mod bench;
+mod check;
+mod licences;
+mod run;
+mod sources;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask <command> [args]
+
+  demo [args]    build everything and run `licen demo` (args go to it: --once, --json, --data F, --fail MODE)
+  test [args]    run every test: Rust (nextest where installed), then forge (args go to the Rust runner)
+  check          fmt, clippy, tidy, generated files, forge fmt and lint: run before every commit
+  codegen        write generated files again: contracts/abi
+  tidy           sizes, crate edges, vocabulary, licences
+  verify         halmos and slither (expects both on PATH: pip install -r contracts/requirements.txt)
+  bench WHAT     storage | seal | train: print measurements beside the named peers
+
+examples:
+  cargo xtask demo --once
+  cargo xtask test -p licen-core
+  cargo xtask bench storage
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some((command, rest)) = args.split_first() else {
+        eprint!("{HELP}");
+        return ExitCode::from(2);
+    };
+    let done = match command.as_str() {
+        "demo" => run::demo(rest),
+        "test" => run::test(rest),
+        "check" => check::check(),
+        "codegen" => check::codegen(),
+        "tidy" => tidy::tidy(),
+        "verify" => run::verify(),
+        "bench" => bench::bench(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        other => Err(format!("no such command: {other}\n\nhint: cargo xtask help")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

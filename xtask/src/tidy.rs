@@ -1,0 +1,200 @@
+//! The rules that a compiler does not know: who may depend on whom, how large a file may be, which
+//! words mean something else here.
+
+use crate::licences;
+use crate::run::{Outcome, cargo, root};
+use crate::sources::{Source, is_test, read_all};
+use serde_json::Value;
+
+const MAX_FILE_LINES: usize = 600;
+const MAX_FUNCTION_LINES: usize = 70;
+
+/// Allowed edges between our crates (ARCHITECTURE.md, "Allowed edges"); dev-dependencies are free.
+const EDGES: [(&str, &[&str]); 11] = [
+    ("licen-core", &[]),
+    ("licen-seal", &["licen-core"]),
+    ("licen-attest", &["licen-core"]),
+    ("licen-storage", &["licen-core"]),
+    ("licen-chain", &["licen-core"]),
+    ("licen-store", &["licen-core"]),
+    ("licen-indexer", &["licen-core", "licen-chain", "licen-store"]),
+    ("licen-orchestrator", &["licen-core", "licen-chain", "licen-store"]),
+    ("licen-custodian", &["licen-core", "licen-chain", "licen-store", "licen-seal", "licen-attest"]),
+    ("licen-compute", &["licen-core", "licen-storage", "licen-seal", "licen-attest"]),
+    (
+        "licen",
+        &[
+            "licen-core",
+            "licen-seal",
+            "licen-attest",
+            "licen-storage",
+            "licen-chain",
+            "licen-store",
+            "licen-indexer",
+            "licen-orchestrator",
+            "licen-custodian",
+        ],
+    ),
+];
+
+/// Makers of proof types: constructor and the one crate folder that may call it.
+const MAKERS: [(&str, &str); 3] = [
+    ("ConfirmedRun::from_chain", "crates/chain/"),
+    ("ConfirmedSettlement::from_chain", "crates/chain/"),
+    ("AttestationResult::from_appraisal", "crates/attest/"),
+];
+
+/// Whole words of public identifiers that have another meaning here, and what to say instead.
+const WORDS: [(&str, &str); 10] = [
+    ("Attester", "compute"),
+    ("Buyer", "researcher or requester"),
+    ("Seller", "owner"),
+    ("Publisher", "owner"),
+    ("Creator", "owner"),
+    ("Enclave", "compute"),
+    ("Worker", "compute"),
+    ("Licence", "license"),
+    ("Claim", "withdraw"),
+    ("Admin", "contract admin, and there is none"),
+];
+
+/// Runs every rule and prints every breach.
+pub(crate) fn tidy() -> Outcome {
+    eprintln!("> tidy");
+    let root = root();
+    let metadata = metadata()?;
+    let sources = read_all(&root, &["crates", "xtask"])?;
+    let mut breaches = edges(&metadata);
+    breaches.extend(licences::breaches(&metadata));
+    for source in &sources {
+        breaches.extend(sizes(source));
+        breaches.extend(words(source));
+        breaches.extend(makers(source));
+    }
+    for breach in &breaches {
+        eprintln!("tidy: {breach}");
+    }
+    if breaches.is_empty() { Ok(()) } else { Err(format!("tidy found {} breaches", breaches.len())) }
+}
+
+fn metadata() -> Result<Value, String> {
+    let output = cargo()
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .output()
+        .map_err(|e| format!("cargo metadata: {e}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|e| format!("cargo metadata: {e}"))
+}
+
+fn edges(metadata: &Value) -> Vec<String> {
+    let mut breaches = Vec::new();
+    let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
+    for package in packages.iter().filter(|p| p["source"].is_null()) {
+        let name = package["name"].as_str().unwrap_or_default();
+        if name == "xtask" {
+            continue;
+        }
+        let Some((_, allowed)) = EDGES.iter().find(|(n, _)| *n == name) else {
+            breaches.push(format!("crate {name} has no entry in the table of allowed edges"));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let to = dependency["name"].as_str().unwrap_or_default();
+            let ours = dependency["path"].is_string();
+            let dev = dependency["kind"].as_str() == Some("dev");
+            if ours && !dev && !allowed.contains(&to) {
+                breaches.push(format!("{name} must not depend on {to}"));
+            }
+        }
+    }
+    breaches
+}
+
+fn sizes(source: &Source) -> Vec<String> {
+    if is_test(&source.path) {
+        return Vec::new();
+    }
+    let path = source.path.display();
+    let mut breaches = Vec::new();
+    if source.lines > MAX_FILE_LINES {
+        breaches.push(format!("{path}: {} lines, at most {MAX_FILE_LINES}", source.lines));
+    }
+    for (name, line, lines) in &source.functions {
+        if *lines > MAX_FUNCTION_LINES {
+            breaches
+                .push(format!("{path}:{line}: fn {name} has {lines} lines, at most {MAX_FUNCTION_LINES}"));
+        }
+    }
+    breaches
+}
+
+fn words(source: &Source) -> Vec<String> {
+    let mut breaches = Vec::new();
+    for (name, line) in &source.names {
+        for (word, instead) in WORDS {
+            if camel_words(name).any(|w| w.eq_ignore_ascii_case(word)) {
+                let path = source.path.display();
+                breaches.push(format!("{path}:{line}: {name}: say {instead} (vocabulary)"));
+            }
+        }
+    }
+    breaches
+}
+
+/// `FooBar`, `foo_bar` and `FOO_BAR` as their words.
+fn camel_words(name: &str) -> impl Iterator<Item = String> {
+    let mut spaced = String::new();
+    let mut lower_before = false;
+    for c in name.chars() {
+        if c == '_' || (c.is_uppercase() && lower_before) {
+            spaced.push(' ');
+        }
+        if c != '_' {
+            spaced.push(c);
+        }
+        lower_before = c.is_lowercase() || c.is_ascii_digit();
+    }
+    spaced.split_whitespace().map(str::to_string).collect::<Vec<_>>().into_iter()
+}
+
+fn makers(source: &Source) -> Vec<String> {
+    let path = source.path.to_string_lossy();
+    if is_test(&source.path) || path.starts_with("xtask/") {
+        return Vec::new();
+    }
+    let code = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+    MAKERS
+        .iter()
+        .filter(|(maker, home)| code.contains(maker) && !path.starts_with(home))
+        .map(|(maker, home)| format!("{path}: only {home} may call {maker}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_repository_is_tidy() {
+        assert_eq!(tidy(), Ok(()));
+    }
+
+    #[test]
+    fn words_are_found_inside_names_but_not_inside_words() {
+        let words: Vec<String> = camel_words("UsageEnclaveKey").collect();
+        assert_eq!(words, ["Usage", "Enclave", "Key"]);
+        assert_eq!(camel_words("get_buyer_list").collect::<Vec<_>>(), ["get", "buyer", "list"]);
+        assert_eq!(camel_words("Proclaimed").collect::<Vec<_>>(), ["Proclaimed"]);
+    }
+
+    #[test]
+    fn an_edge_outside_the_table_is_a_breach() {
+        let metadata = serde_json::json!({"packages": [{
+            "name": "licen-orchestrator", "source": null,
+            "dependencies": [{"name": "licen-seal", "path": "/x", "kind": null}]
+        }]});
+        assert_eq!(edges(&metadata), ["licen-orchestrator must not depend on licen-seal"]);
+    }
+}
