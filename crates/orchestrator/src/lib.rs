@@ -1,0 +1,30 @@
+//! Drives a job from `AccessGranted` to the end of its money.
+//!
+//! ```text
+//! AccessGranted -> dispatch to compute -> verdicts -> startJob -> dispatch as Running -> training
+//!     -> confirmTrainingComplete | markJobFailed | expireJob
+//! ```
+//!
+//! The orchestrator has no authority. It holds a wallet that pays gas, and nothing else: no key, no
+//! ciphertext, no signature that anything waits for. What it sends is valid because custodians or
+//! compute signed it or because a deadline passed, so anybody else can send the same; it can be
+//! late, and it can be replaced, but it can neither start a job that custodians refused, nor end one
+//! otherwise than compute's statement or the clock says. It does not link `seal`, `attest` or
+//! `storage`, so it could decrypt nothing even if it were given bytes to decrypt.
+//!
+//! The contract is the idempotency key. Every decision reads the contract again before it sends, and
+//! finding the step already done is success. What the database holds (leases, tries, transaction
+//! intents) makes a restart quick and keeps two orchestrators out of each other's way; losing it
+//! costs time, not money.
+#![forbid(unsafe_code)]
+
+mod check;
+pub mod effect;
+pub mod event;
+pub mod machine;
+mod timer;
+
+pub use effect::{AttemptId, Call, CallKind, Effect, JobProgress, Phase};
+pub use event::{Deep, Event, Reading, TxOutcome};
+pub use machine::Machine;
+pub use timer::Pace;
