@@ -138,6 +138,9 @@ pub enum DeliverRequest {
         key_commit: B256,
         /// Where the blobs can be fetched.
         blob_url: String,
+        /// `Held{jobId, attempt, resultHash}` signed by the job's signer, 65 bytes. Without it anybody
+        /// could make a custodian fetch and hold a result of their own, in the place of the real one.
+        signature: Bytes,
     },
     /// After t Held: the signed manifest, under HPKE to this custodian.
     Manifest {
