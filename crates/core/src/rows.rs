@@ -4,6 +4,7 @@
 //! and nothing else.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use alloy_primitives::{B256, keccak256};
 
 use crate::fault::{Fault, Party};
@@ -97,6 +98,77 @@ pub fn check_row(row: &[u8], line: u64) -> Result<(), RowError> {
     Err(RowError::NotObject { line, found })
 }
 
+/// Splits a stream of bytes into checked rows, in memory of one row.
+#[derive(Debug, Default)]
+pub struct RowScanner {
+    partial: Vec<u8>,
+    line: u64,
+    rows: u64,
+    bytes: u64,
+}
+
+impl RowScanner {
+    /// Takes the next bytes; `sink` gets each complete row with its index from 0.
+    ///
+    /// # Errors
+    /// The first line that is not a row, or what `sink` fails with.
+    pub fn feed<E: From<RowError>>(
+        &mut self,
+        mut data: &[u8],
+        sink: &mut impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.bytes += data.len() as u64;
+        while let Some(end) = data.iter().position(|b| *b == b'\n') {
+            let (line, rest) = data.split_at(end + 1);
+            data = rest;
+            if self.partial.is_empty() {
+                self.line(line, sink)?;
+            } else {
+                self.partial.extend_from_slice(line);
+                let whole = core::mem::take(&mut self.partial);
+                self.line(&whole, sink)?;
+            }
+        }
+        self.partial.extend_from_slice(data);
+        if self.partial.len() > MAX_ROW_BYTES {
+            return Err(RowError::TooLong { line: self.line + 1, bytes: self.partial.len() }.into());
+        }
+        Ok(())
+    }
+
+    /// Ends the stream: the last line may lack its end. Gives rows and bytes.
+    ///
+    /// # Errors
+    /// The last line is not a row, or there was none at all.
+    pub fn finish<E: From<RowError>>(
+        mut self,
+        sink: &mut impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(u64, u64), E> {
+        let last = core::mem::take(&mut self.partial);
+        if !last.is_empty() {
+            self.line(&last, sink)?;
+        }
+        if self.rows == 0 {
+            return Err(RowError::Empty.into());
+        }
+        Ok((self.rows, self.bytes))
+    }
+
+    fn line<E: From<RowError>>(
+        &mut self,
+        line: &[u8],
+        sink: &mut impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.line += 1;
+        if let Some(row) = row_bytes(line) {
+            check_row(row, self.line)?;
+            sink(self.rows, row)?;
+            self.rows += 1;
+        }
+        Ok(())
+    }
+}
+
 /// leaf_i = keccak256(keccak256(salt_i ‖ keccak256(row_i))).
 #[must_use]
 pub fn row_leaf(salt: &B256, row: &[u8]) -> B256 {
@@ -116,6 +188,26 @@ mod tests {
         assert_eq!(row_bytes(b"{}"), Some(&b"{}"[..]));
         assert_eq!(row_bytes(b" \t\r\n"), None);
         assert_eq!(row_bytes(b""), None);
+    }
+
+    #[test]
+    fn rows_do_not_depend_on_how_the_bytes_arrive() {
+        let data = b"{\"a\":1}\r\n\n{\"b\":2}\n{\"c\":3}";
+        for step in 1..=data.len() {
+            let mut rows: Vec<Vec<u8>> = Vec::new();
+            let mut sink = |_: u64, row: &[u8]| {
+                rows.push(row.to_vec());
+                Ok::<(), RowError>(())
+            };
+            let mut scanner = RowScanner::default();
+            for part in data.chunks(step) {
+                scanner.feed(part, &mut sink).unwrap();
+            }
+            assert_eq!(scanner.finish(&mut sink), Ok((3, data.len() as u64)));
+            assert_eq!(rows, [&b"{\"a\":1}"[..], b"{\"b\":2}", b"{\"c\":3}"]);
+        }
+        let none = RowScanner::default().finish(&mut |_, _| Ok::<(), RowError>(()));
+        assert_eq!(none, Err(RowError::Empty));
     }
 
     #[test]
