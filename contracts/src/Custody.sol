@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
-import { CREATE3 } from "solady/utils/CREATE3.sol";
-import { SSTORE2 } from "solady/utils/SSTORE2.sol";
-
 import {
     AppraisalEntryExists,
     AppraisalEntryUnknown,
@@ -14,18 +11,17 @@ import {
     MemberKeyZero,
     MemberSignerRepeated,
     MemberSignerZero,
-    MemberUnknown,
     NotAuthorized,
     ProviderExists,
     ProviderPayeeZero,
     ProviderSignerZero,
     SetExists,
     SetMembersOutOfRange,
-    SetThresholdOutOfRange,
-    SetUnknown
+    SetThresholdOutOfRange
 } from "./Errors.sol";
 import { Member, Provider } from "./Types.sol";
 import { ICustody } from "./interfaces/ICustody.sol";
+import { Sets } from "./lib/Sets.sol";
 
 /// Who holds key shares, who runs compute, and which code is approved: three registries that anybody
 /// may write to, each record run by its creator only, none by an admin. Records are trusted by nobody
@@ -37,9 +33,6 @@ contract Custody is ICustody {
     uint64 public constant APPRAISAL_DELAY = 48 hours;
 
     uint64 private constant _REVOKED = type(uint64).max;
-    /// A set is kept as contract code [t: 1][member: signer 20, hpkeKey 32]*. Code cannot change, which
-    /// is what a (set, version) must be, and one read of it is cheaper than a slot per member.
-    uint256 private constant _MEMBER_SIZE = 52;
 
     struct SetHead {
         address creator;
@@ -95,12 +88,14 @@ contract Custody is ICustody {
         view
         returns (uint8 t, Member[] memory members)
     {
-        bytes memory data = _readSet(setId, setVersion);
-        uint256 n = _size(data);
-        t = uint8(data[0]);
+        bytes memory data = Sets.read(address(this), setId, setVersion);
+        uint256 n = Sets.size(data);
+        // t <= MAX_MEMBERS
+        // forge-lint: disable-next-line(unsafe-typecast)
+        t = uint8(Sets.threshold(data));
         members = new Member[](n);
         for (uint256 i = 0; i < n; ++i) {
-            members[i] = Member({ signer: _signerAt(data, i), hpkeKey: _keyAt(data, i) });
+            members[i] = Member({ signer: Sets.signer(data, i), hpkeKey: Sets.key(data, i) });
         }
     }
 
@@ -113,33 +108,10 @@ contract Custody is ICustody {
     function anchorAudit(bytes32 setId, uint32 setVersion, uint16 memberIndex, uint64 sequence, bytes32 head)
         external
     {
-        bytes memory data = _readSet(setId, setVersion);
-        if (memberIndex >= _size(data)) revert MemberUnknown(setId, setVersion, memberIndex);
-        address member = _signerAt(data, memberIndex);
+        bytes memory data = Sets.read(address(this), setId, setVersion);
+        address member = Sets.signer(data, memberIndex);
         if (msg.sender != member) revert NotAuthorized(msg.sender, member);
         emit AuditAnchored(setId, member, sequence, head);
-    }
-
-    /// @inheritdoc ICustody
-    function quorum(bytes32 setId, uint32 setVersion, uint256 members, bytes32 appraisalPolicy)
-        external
-        view
-        returns (uint256 t, uint256 n, bool appraisalLive, address[] memory signers)
-    {
-        bytes memory data = _readSet(setId, setVersion);
-        t = uint8(data[0]);
-        n = _size(data);
-        if (members >> n != 0) revert MemberUnknown(setId, setVersion, n);
-        signers = new address[](n);
-        uint256 count = 0;
-        for (uint256 i = 0; members >> i != 0; ++i) {
-            if ((members >> i) & 1 == 1) signers[count++] = _signerAt(data, i);
-        }
-        // The array was made for all members; only those named are returned.
-        assembly ("memory-safe") {
-            mstore(signers, count)
-        }
-        appraisalLive = appraisalPolicy != 0 && isAppraisalPolicyLive(appraisalPolicy);
     }
 
     // ------------------------------------------------------------------------------------ providers
@@ -229,8 +201,9 @@ contract Custody is ICustody {
             && isAppraisalPolicyLive(appraisalPolicy);
     }
 
+    /// @inheritdoc ICustody
     function isAppraisalPolicyLive(bytes32 appraisalPolicy) public view returns (bool) {
-        AppraisalHead storage head = _appraisal[appraisalPolicy];
+        AppraisalHead memory head = _appraisal[appraisalPolicy];
         return head.creator != address(0) && !head.revoked;
     }
 
@@ -255,37 +228,8 @@ contract Custody is ICustody {
             }
             data = abi.encodePacked(data, member.signer, member.hpkeKey);
         }
-        // Every (set, version) is written once, so the address is free; `_readSet` finds it again.
-        address pointer = SSTORE2.writeDeterministic(data, _saltOf(setId, setVersion));
-        assert(pointer != address(0));
+        Sets.write(setId, setVersion, data);
         emit CustodianSetVersion(setId, setVersion, msg.sender, t, members);
-    }
-
-    function _readSet(bytes32 setId, uint32 setVersion) private view returns (bytes memory data) {
-        address pointer = CREATE3.predictDeterministicAddress(_saltOf(setId, setVersion));
-        if (pointer.code.length == 0) revert SetUnknown(setId, setVersion);
-        return SSTORE2.read(pointer);
-    }
-
-    function _saltOf(bytes32 setId, uint32 setVersion) private pure returns (bytes32) {
-        return keccak256(abi.encode(setId, setVersion));
-    }
-
-    function _size(bytes memory data) private pure returns (uint256) {
-        return (data.length - 1) / _MEMBER_SIZE;
-    }
-
-    function _signerAt(bytes memory data, uint256 index) private pure returns (address signer) {
-        // 0x20 of length, 1 of t, then the member: its first 20 bytes are the high bytes of the word.
-        assembly ("memory-safe") {
-            signer := shr(96, mload(add(add(data, 0x21), mul(index, 52))))
-        }
-    }
-
-    function _keyAt(bytes memory data, uint256 index) private pure returns (bytes32 key) {
-        assembly ("memory-safe") {
-            key := mload(add(add(data, 0x35), mul(index, 52)))
-        }
     }
 
     function _setProvider(

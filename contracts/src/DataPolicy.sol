@@ -23,8 +23,7 @@ import {
     VerdictCountWrong,
     VerdictExpiryOutOfRange,
     VerdictLevelTooLow,
-    VerdictMismatch,
-    VerdictProviderWrong
+    VerdictMismatch
 } from "./Errors.sol";
 import { Requests } from "./Requests.sol";
 import {
@@ -40,6 +39,7 @@ import {
 import { ICustody } from "./interfaces/ICustody.sol";
 import { Jobs } from "./lib/Jobs.sol";
 import { Money } from "./lib/Money.sol";
+import { Sets } from "./lib/Sets.sol";
 import { Signatures } from "./lib/Signatures.sol";
 import { TypedData } from "./lib/TypedData.sol";
 
@@ -81,12 +81,11 @@ contract DataPolicy is Requests {
         Verdict[] calldata verdicts,
         MemberSignature[] calldata signatures
     ) external {
-        Job memory loaded = _load(job, JobState.Granted);
-        if (block.timestamp > loaded.startDeadline) {
-            revert DeadlinePassed(loaded.startDeadline, block.timestamp);
+        Slot storage slot = _require(job, JobState.Granted);
+        if (block.timestamp > job.startDeadline) {
+            revert DeadlinePassed(job.startDeadline, block.timestamp);
         }
-        loaded.runDeadline = uint64(block.timestamp) + loaded.runWindow;
-        _start(loaded, 1, signer, verdicts, signatures);
+        _start(job, slot, uint64(block.timestamp) + job.runWindow, 1, signer, verdicts, signatures);
     }
 
     /// Running -> Running, next attempt: the custodians agree, by as many as can declare silence,
@@ -97,10 +96,10 @@ contract DataPolicy is Requests {
         Verdict[] calldata verdicts,
         MemberSignature[] calldata signatures
     ) external {
-        Job memory loaded = _load(job, JobState.Running);
-        if (block.timestamp > loaded.runDeadline) revert DeadlinePassed(loaded.runDeadline, block.timestamp);
-        if (loaded.attempt >= MAX_ATTEMPTS) revert AttemptsUsedUp(loaded.attempt, MAX_ATTEMPTS);
-        _start(loaded, loaded.attempt + 1, signer, verdicts, signatures);
+        Slot storage slot = _require(job, JobState.Running);
+        if (block.timestamp > job.runDeadline) revert DeadlinePassed(job.runDeadline, block.timestamp);
+        if (job.attempt >= MAX_ATTEMPTS) revert AttemptsUsedUp(job.attempt, MAX_ATTEMPTS);
+        _start(job, slot, job.runDeadline, job.attempt + 1, signer, verdicts, signatures);
     }
 
     /// Running -> Completed: pays for the epochs that compute says it trained, returns the rest.
@@ -109,30 +108,30 @@ contract DataPolicy is Requests {
         ResultManifest calldata manifest,
         bytes calldata signature
     ) external guarded {
-        Job memory loaded = _load(job, JobState.Running);
-        if (block.timestamp > loaded.runDeadline) revert DeadlinePassed(loaded.runDeadline, block.timestamp);
+        Slot storage slot = _require(job, JobState.Running);
+        if (block.timestamp > job.runDeadline) revert DeadlinePassed(job.runDeadline, block.timestamp);
         if (
-            manifest.jobId != loaded.jobId || manifest.attempt != loaded.attempt
-                || manifest.datasetRoot != loaded.datasetRoot
+            manifest.jobId != job.jobId || manifest.attempt != job.attempt
+                || manifest.datasetRoot != job.datasetRoot
         ) revert ManifestMismatch(manifest.jobId, manifest.attempt, manifest.datasetRoot);
         uint32 epochs = manifest.actualEpochs;
-        if (epochs == 0 || epochs > loaded.epochs) revert EpochsOutOfRange(epochs, loaded.epochs);
+        if (epochs == 0 || epochs > job.epochs) revert EpochsOutOfRange(epochs, job.epochs);
         if (manifest.resultHash == 0 || manifest.attestationRef == 0) {
             revert ManifestEmpty(manifest.resultHash, manifest.attestationRef);
         }
-        _requireSigner(loaded.signer, TypedData.hash(manifest), signature);
+        _requireSigner(job.signer, TypedData.hash(manifest), signature);
 
-        _end(loaded, JobState.Completed);
-        emit JobCompleted(loaded.jobId, epochs, manifest.resultHash, manifest.attestationRef);
-        uint256 royalty = Money.line(loaded.royaltyPerEpoch, epochs);
-        uint256 fee = Money.protocolFee(royalty, loaded.protocolFeeBps);
-        emit RoyaltySettled(loaded.jobId, royalty);
+        _end(slot, JobState.Completed);
+        emit JobCompleted(job.jobId, epochs, manifest.resultHash, manifest.attestationRef);
+        uint256 royalty = Money.line(job.royaltyPerEpoch, epochs);
+        uint256 fee = Money.protocolFee(royalty, job.protocolFeeBps);
+        emit RoyaltySettled(job.jobId, royalty);
         unchecked {
             // fee <= royalty, because protocolFeeBps <= MAX_FEE_BPS.
-            _credit(loaded.payee, loaded.token, royalty - fee);
+            _credit(job.payee, job.token, royalty - fee);
         }
-        _credit(accountOf(feeRecipient), loaded.token, fee);
-        _payAndRefund(loaded, royalty, epochs);
+        _credit(accountOf(feeRecipient), job.token, fee);
+        _payAndRefund(job, royalty, epochs);
     }
 
     // ------------------------------------------------------------------------------------- ways out
@@ -143,10 +142,10 @@ contract DataPolicy is Requests {
         external
         guarded
     {
-        Job memory loaded = _load(job, JobState.Running);
+        Slot storage slot = _require(job, JobState.Running);
         if (
-            report.jobId != loaded.jobId || report.attempt != loaded.attempt
-                || report.runtimeDataHash != loaded.runtimeDataHash
+            report.jobId != job.jobId || report.attempt != job.attempt
+                || report.runtimeDataHash != job.runtimeDataHash
         ) revert ReportMismatch(report.jobId, report.attempt, report.runtimeDataHash);
         Reason reason = report.reasonCode;
         // Withdrawing is the owner's act, and only before the start.
@@ -154,100 +153,95 @@ contract DataPolicy is Requests {
         uint32 paidEpochs = 0;
         if (reason == Reason.JOB_SPEC_INVALID) {
             paidEpochs = report.epochsDone;
-            if (paidEpochs > loaded.epochs) revert EpochsOutOfRange(paidEpochs, loaded.epochs);
+            if (paidEpochs > job.epochs) revert EpochsOutOfRange(paidEpochs, job.epochs);
         }
-        _requireSigner(loaded.signer, TypedData.hash(report), signature);
-        if (reason == Reason.COMPUTE_TASK_FAILED) _strike(loaded.providerId);
-        _fail(loaded, JobState.Running, reason, paidEpochs);
+        _requireSigner(job.signer, TypedData.hash(report), signature);
+        _fail(job, slot, JobState.Running, reason, paidEpochs);
     }
 
     /// Running -> Failed because compute fell silent: said by more members of the pinned set than
     /// could be missing for a manifest to exist.
     function markJobFailed(Job calldata job, MemberSignature[] calldata silences) external guarded {
-        Job memory loaded = _load(job, JobState.Running);
-        uint256 members = _members(silences, 0, silences.length);
-        (uint256 t, uint256 n,, address[] memory signers) =
-            custody.quorum(loaded.custodianSet, loaded.setVersion, members, 0);
-        uint256 needed = _silenceQuorum(t, n);
-        if (silences.length < needed) {
-            revert MembersTooFew(loaded.custodianSet, silences.length, needed);
-        }
-        bytes32 digest = _hashTypedData(TypedData.hash(Silence(loaded.jobId, loaded.attempt)));
+        Slot storage slot = _require(job, JobState.Running);
+        bytes memory set = Sets.read(address(custody), job.custodianSet, job.setVersion);
+        uint256 needed = _silenceQuorum(set);
+        if (silences.length < needed) revert MembersTooFew(job.custodianSet, silences.length, needed);
+        bytes32 digest = TypedData.digest(domainSeparator(), TypedData.hash(Silence(job.jobId, job.attempt)));
+        uint256 next = 0;
         for (uint256 i = 0; i < silences.length; ++i) {
-            _requireMember(signers[i], digest, silences[i]);
+            next = _requireMember(set, next, digest, silences[i]);
         }
-        _strike(loaded.providerId);
-        _fail(loaded, JobState.Running, Reason.COMPUTE_TASK_FAILED, 0);
+        _fail(job, slot, JobState.Running, Reason.COMPUTE_TASK_FAILED, 0);
     }
 
     /// Granted -> Failed: the operator or the owner will not serve it.
     function declineJob(Job calldata job) external guarded {
-        Job memory loaded = _load(job, JobState.Granted);
-        if (msg.sender != loaded.owner && msg.sender != loaded.operator) {
-            revert NotAuthorized(msg.sender, loaded.owner);
+        Slot storage slot = _require(job, JobState.Granted);
+        if (msg.sender != job.owner && msg.sender != job.operator) {
+            revert NotAuthorized(msg.sender, job.owner);
         }
-        _fail(loaded, JobState.Granted, Reason.OWNER_WITHDREW, 0);
+        _fail(job, slot, JobState.Granted, Reason.OWNER_WITHDREW, 0);
     }
 
     /// Granted -> Cancelled: the requester changed their mind before anybody worked.
     function cancelJob(Job calldata job) external guarded {
-        Job memory loaded = _load(job, JobState.Granted);
-        if (msg.sender != loaded.requester) revert NotAuthorized(msg.sender, loaded.requester);
-        _end(loaded, JobState.Cancelled);
-        _returnRun(loaded, JobState.Granted);
-        emit JobCancelled(loaded.jobId);
-        _payAndRefund(loaded, 0, 0);
+        Slot storage slot = _require(job, JobState.Granted);
+        if (msg.sender != job.requester) revert NotAuthorized(msg.sender, job.requester);
+        _end(slot, JobState.Cancelled);
+        _returnRun(job, JobState.Granted);
+        emit JobCancelled(job.jobId);
+        _refund(job.jobId, job.token, job.requester, _escrow(job));
     }
 
     /// Granted or Running -> Expired: by anybody, as soon as nothing else can happen to it. A job is
     /// confirmed up to and including its deadline and expired after it, so the two never race.
     function expireJob(Job calldata job) external guarded {
-        Job memory loaded = Jobs.load(job);
-        JobState state = _matched(loaded);
+        (Slot storage slot, JobState state) = _matched(job);
         if (state != JobState.Granted && state != JobState.Running) {
-            revert JobStateWrong(loaded.jobId, state, JobState.Running);
+            revert JobStateWrong(job.jobId, state, JobState.Running);
         }
-        uint64 deadline = state == JobState.Granted ? loaded.startDeadline : loaded.runDeadline;
+        uint64 deadline = state == JobState.Granted ? job.startDeadline : job.runDeadline;
         if (block.timestamp <= deadline) revert DeadlineNotPassed(deadline, block.timestamp);
-        _end(loaded, JobState.Expired);
-        _returnRun(loaded, state);
-        emit JobExpired(loaded.jobId);
-        if (state == JobState.Running) _strike(loaded.providerId);
-        _payAndRefund(loaded, 0, 0);
+        _end(slot, JobState.Expired);
+        _returnRun(job, state);
+        emit JobExpired(job.jobId);
+        if (state == JobState.Running) _strike(job.providerId);
+        _refund(job.jobId, job.token, job.requester, _escrow(job));
     }
 
     // ---------------------------------------------------------------------------------------- views
 
     /// The commitment is keccak256(abi.encode(job)) with its low 8 bits 0.
     function jobState(bytes32 id) external view returns (JobState state, bytes32 commitment) {
-        bytes32 slot = _jobs[id];
+        bytes32 slot = _jobs[id].word;
         return (Jobs.stateOf(slot), Jobs.commitmentOf(slot));
     }
 
     function jobCommitment(Job calldata job) external pure returns (bytes32) {
-        return Jobs.commitment(Jobs.load(job));
+        return Jobs.commitment(job);
     }
 
     // ------------------------------------------------------------------------------------ internals
 
-    function _load(Job calldata job, JobState expected) private view returns (Job memory loaded) {
-        loaded = Jobs.load(job);
-        JobState state = _matched(loaded);
-        if (state != expected) revert JobStateWrong(loaded.jobId, state, expected);
+    function _require(Job calldata job, JobState expected) private view returns (Slot storage) {
+        (Slot storage slot, JobState state) = _matched(job);
+        if (state != expected) revert JobStateWrong(job.jobId, state, expected);
+        return slot;
     }
 
-    /// The state of a job whose every field is as the chain knows it.
-    function _matched(Job memory job) private view returns (JobState) {
-        bytes32 slot = _jobs[job.jobId];
+    /// The slot and the state of a job whose every field is as the chain knows it.
+    function _matched(Job calldata job) private view returns (Slot storage, JobState) {
+        Slot storage slot = _jobs[job.jobId];
+        bytes32 word = slot.word;
         bytes32 given = Jobs.commitment(job);
-        if (given != Jobs.commitmentOf(slot)) {
-            revert JobMismatch(job.jobId, given, Jobs.commitmentOf(slot));
-        }
-        return Jobs.stateOf(slot);
+        if (given != Jobs.commitmentOf(word)) revert JobMismatch(job.jobId, given, Jobs.commitmentOf(word));
+        return (slot, Jobs.stateOf(word));
     }
 
     function _start(
-        Job memory job,
+        Job calldata job,
+        Slot storage slot,
+        uint64 runDeadline,
         uint32 attempt,
         address signer,
         Verdict[] calldata verdicts,
@@ -259,127 +253,142 @@ contract DataPolicy is Requests {
         }
         bytes32 runtimeDataHash = verdicts[0].runtimeDataHash;
         if (runtimeDataHash == 0) revert RuntimeDataHashZero(job.jobId);
-        bool restart = attempt > 1;
-        job.attempt = attempt;
-        job.signer = signer;
-        job.runtimeDataHash = runtimeDataHash;
+        bytes32 appraisalPolicy = job.appraisalPolicy;
+        if (!custody.isAppraisalPolicyLive(appraisalPolicy)) {
+            revert AppraisalPolicyNotLive(appraisalPolicy);
+        }
 
+        // What every verdict must say word for word.
+        Verdict memory expected = Verdict({
+            jobId: job.jobId,
+            attempt: attempt,
+            signer: signer,
+            runtimeDataHash: runtimeDataHash,
+            providerId: job.providerId,
+            level: job.requiredLevel,
+            appraisalPolicy: appraisalPolicy,
+            custodianSet: job.custodianSet,
+            setVersion: job.setVersion,
+            expiresAt: 0
+        });
         // The pinned set's verdicts first, then those of the set that the requester asked for.
-        uint256 split = verdicts.length;
-        bool second = job.verifierSet != 0
-            && (job.verifierSet != job.custodianSet || job.verifierSetVersion != job.setVersion);
-        if (second) {
-            split = 0;
-            while (
-                split < verdicts.length && verdicts[split].custodianSet == job.custodianSet
-                    && verdicts[split].setVersion == job.setVersion
-            ) ++split;
+        uint256 done = _requireVerdicts(expected, verdicts, signatures, 0);
+        bytes32 verifierSet = job.verifierSet;
+        if (verifierSet != 0 && (verifierSet != job.custodianSet || job.verifierSetVersion != job.setVersion))
+        {
+            expected.custodianSet = verifierSet;
+            expected.setVersion = job.verifierSetVersion;
+            done = _requireVerdicts(expected, verdicts, signatures, done);
         }
-        _requireVerdicts(job, job.custodianSet, job.setVersion, verdicts[:split], signatures[:split], restart);
-        if (second) {
-            _requireVerdicts(
-                job, job.verifierSet, job.verifierSetVersion, verdicts[split:], signatures[split:], false
-            );
-        }
+        if (done != verdicts.length) revert VerdictMismatch(done);
 
-        _jobs[job.jobId] = Jobs.pack(Jobs.commitment(job), JobState.Running);
-        emit JobStarted(job.jobId, attempt, signer, runtimeDataHash, job.runDeadline);
+        slot.word = Jobs.pack(
+            Jobs.commitmentStarted(job, runDeadline, attempt, signer, runtimeDataHash), JobState.Running
+        );
+        emit JobStarted(job.jobId, attempt, signer, runtimeDataHash, runDeadline);
     }
 
-    /// Refuses unless enough distinct members of one set signed exactly this attempt.
+    /// Takes the verdicts of one set, from position `from` up to the first that names another set, and
+    /// refuses unless enough distinct members signed exactly this attempt. Returns where it stopped.
     function _requireVerdicts(
-        Job memory job,
-        bytes32 setId,
-        uint32 setVersion,
+        Verdict memory expected,
         Verdict[] calldata verdicts,
         MemberSignature[] calldata signatures,
-        bool restart
-    ) private view {
-        address[] memory signers;
-        {
-            uint256 members = _members(signatures, 0, signatures.length);
-            uint256 needed;
-            uint256 n;
-            bool live;
-            (needed, n, live, signers) = custody.quorum(setId, setVersion, members, job.appraisalPolicy);
-            if (!live) revert AppraisalPolicyNotLive(job.appraisalPolicy);
-            if (restart) needed = _silenceQuorum(needed, n);
-            if (signers.length < needed) revert MembersTooFew(setId, signers.length, needed);
-        }
-        for (uint256 i = 0; i < verdicts.length; ++i) {
-            Verdict calldata verdict = verdicts[i];
-            if (
-                verdict.jobId != job.jobId || verdict.attempt != job.attempt || verdict.signer != job.signer
-                    || verdict.runtimeDataHash != job.runtimeDataHash || verdict.custodianSet != setId
-                    || verdict.setVersion != setVersion || verdict.appraisalPolicy != job.appraisalPolicy
-            ) revert VerdictMismatch(i);
-            if (job.providerId != 0 && verdict.providerId != job.providerId) {
-                revert VerdictProviderWrong(verdict.providerId, job.providerId);
+        uint256 from
+    ) private view returns (uint256 position) {
+        bytes32 setId = expected.custodianSet;
+        bytes memory set = Sets.read(address(custody), setId, expected.setVersion);
+        // Whoever restarts in the place of an attempt must also be able to say that it is dead. That is
+        // asked of the pinned set, which comes first; the requester's own set never can.
+        uint256 needed = from == 0 && expected.attempt > 1 ? _silenceQuorum(set) : Sets.threshold(set);
+        bytes32 domain = domainSeparator();
+        bytes32 providerId = expected.providerId;
+        uint8 requiredLevel = expected.level;
+        uint256 next = 0;
+        for (position = from; position < verdicts.length; ++position) {
+            Verdict calldata verdict = verdicts[position];
+            if (verdict.custodianSet != setId || verdict.setVersion != expected.setVersion) break;
+            // Checked for themselves, because members may say different things here.
+            expected.level = verdict.level;
+            if (expected.level < requiredLevel) revert VerdictLevelTooLow(expected.level, requiredLevel);
+            _requireLevel(expected.level);
+            expected.expiresAt = verdict.expiresAt;
+            unchecked {
+                // One comparison for both bounds: what lies in the past wraps to more than any age.
+                if (uint256(expected.expiresAt) - block.timestamp > MAX_VERDICT_AGE) {
+                    revert VerdictExpiryOutOfRange(
+                        expected.expiresAt, block.timestamp, block.timestamp + MAX_VERDICT_AGE
+                    );
+                }
             }
-            _requireLevel(verdict.level);
-            if (verdict.level < job.requiredLevel) {
-                revert VerdictLevelTooLow(verdict.level, job.requiredLevel);
-            }
-            uint64 expiresAt = verdict.expiresAt;
-            if (expiresAt < block.timestamp || expiresAt > block.timestamp + MAX_VERDICT_AGE) {
-                revert VerdictExpiryOutOfRange(expiresAt, block.timestamp, block.timestamp + MAX_VERDICT_AGE);
-            }
-            _requireMember(signers[i], _hashTypedData(TypedData.hash(verdict)), signatures[i]);
+            if (providerId == 0) expected.providerId = verdict.providerId;
+            // Everything else at once.
+            bytes32 structHash = TypedData.hashMemory(expected);
+            if (TypedData.hash(verdict) != structHash) revert VerdictMismatch(position);
+            next = _requireMember(set, next, TypedData.digest(domain, structHash), signatures[position]);
         }
-    }
-
-    /// The named members as bits; ascending order is what makes them distinct.
-    function _members(MemberSignature[] calldata signatures, uint256 from, uint256 to)
-        private
-        pure
-        returns (uint256 members)
-    {
-        for (uint256 i = from; i < to; ++i) {
-            uint16 index = signatures[i].index;
-            // A set has at most 16 members; `Custody` refuses bits beyond the set's size.
-            if (index > 255 || members >> index != 0) revert MembersNotAscending(i, index);
-            members |= uint256(1) << index;
-        }
+        if (position - from < needed) revert MembersTooFew(setId, position - from, needed);
+        expected.providerId = providerId;
+        expected.level = requiredLevel;
     }
 
     /// max(t, n - t + 1): with so many silent, fewer than t can hold a share of a finished result.
-    function _silenceQuorum(uint256 t, uint256 n) private pure returns (uint256) {
-        uint256 blocking = n - t + 1;
+    function _silenceQuorum(bytes memory set) private pure returns (uint256) {
+        uint256 t = Sets.threshold(set);
+        uint256 blocking = Sets.size(set) - t + 1;
         return t > blocking ? t : blocking;
     }
 
-    function _requireMember(address member, bytes32 digest, MemberSignature calldata signature) private view {
-        // `member` is never 0 (Custody), so a failed recovery never passes.
+    /// Refuses unless the named member signed; members come in ascending order, `next` being the first
+    /// allowed, which is what makes them distinct. Returns the next `next`.
+    function _requireMember(
+        bytes memory set,
+        uint256 next,
+        bytes32 digest,
+        MemberSignature calldata signature
+    ) private view returns (uint256) {
+        uint256 index = signature.index;
+        if (index < next) revert MembersNotAscending(index, next);
+        // A member is never 0, so a failed recovery never passes.
+        address member = Sets.signer(set, index);
         if (Signatures.recover(digest, signature.r, signature.vs) != member) {
             revert SignatureInvalid(member);
         }
+        return index + 1;
     }
 
     function _requireSigner(address signer, bytes32 structHash, bytes calldata signature) private view {
         // `signer` is never 0 once a job runs.
-        if (Signatures.recover(_hashTypedData(structHash), signature) != signer) {
+        if (Signatures.recover(TypedData.digest(domainSeparator(), structHash), signature) != signer) {
             revert SignatureInvalid(signer);
         }
     }
 
     /// Terminal: no function loads a job in one of these states, so the slot is never reopened.
-    function _end(Job memory job, JobState state) private {
-        _jobs[job.jobId] = Jobs.pack(Jobs.commitment(job), state);
+    function _end(Slot storage slot, JobState state) private {
+        slot.word = Jobs.pack(Jobs.commitmentOf(slot.word), state);
     }
 
-    function _fail(Job memory job, JobState from, Reason reason, uint32 paidEpochs) private {
-        _end(job, JobState.Failed);
+    function _fail(Job calldata job, Slot storage slot, JobState from, Reason reason, uint32 paidEpochs)
+        private
+    {
+        _end(slot, JobState.Failed);
         _returnRun(job, from);
         emit JobFailed(job.jobId, reason);
+        if (reason == Reason.COMPUTE_TASK_FAILED) _strike(job.providerId);
         _payAndRefund(job, 0, paidEpochs);
     }
 
     /// Compute's line for the epochs it did, then everything that is left back to the requester: the
     /// refund is what remains, so the parts cannot fail to add up to the escrow.
-    function _payAndRefund(Job memory job, uint256 royalty, uint32 paidEpochs) private {
+    function _payAndRefund(Job calldata job, uint256 royalty, uint32 paidEpochs) private {
         uint256 computeFee = Money.line(job.computeFeePerEpoch, paidEpochs);
         _credit(job.computePayee, job.token, computeFee);
         _refund(job.jobId, job.token, job.requester, _escrow(job) - royalty - computeFee);
+    }
+
+    function _escrow(Job calldata job) private pure returns (uint256) {
+        return Money.escrow(job.royaltyPerEpoch, job.computeFeePerEpoch, job.epochs);
     }
 
     /// Remembers that a provider named in advance did not end its job. Nothing about it can stop an

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
-import { EIP712 } from "solady/utils/EIP712.sol";
 import { MerkleProofLib } from "solady/utils/MerkleProofLib.sol";
 
 import {
@@ -39,7 +38,7 @@ import { TypedData } from "./lib/TypedData.sol";
 ///
 /// A dataset's uid is made of its owner's address, so nobody can take a uid before its owner does,
 /// and it stands in every AAD, so a copied root registered by somebody else opens nothing.
-abstract contract Datasets is Ledger, EIP712 {
+abstract contract Datasets is Ledger {
     uint32 public constant MAX_START_WINDOW = 7 days;
     uint32 public constant MAX_RUN_WINDOW = 30 days;
     /// A request looks its purpose up one by one.
@@ -47,9 +46,17 @@ abstract contract Datasets is Ledger, EIP712 {
     /// The one chain where a simulated TEE counts: a chain that exists on one machine only.
     uint256 public constant LOCAL_CHAIN_ID = 31_337;
 
+    bytes32 private constant _DOMAIN_TYPEHASH =
+        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+    bytes32 private constant _NAME_HASH = keccak256("LICEN");
+    bytes32 private constant _VERSION_HASH = keccak256("1");
+
     bytes32 private constant _ACTIVE = bytes32(uint256(1));
     bytes32 private constant _PAUSED = bytes32(uint256(2));
     bytes32 private constant _COMMITMENT = ~bytes32(uint256(0xff));
+
+    uint256 private immutable _chainId;
+    bytes32 private immutable _domain;
 
     mapping(bytes32 datasetUid => bytes32) private _datasets;
 
@@ -57,6 +64,11 @@ abstract contract Datasets is Ledger, EIP712 {
     event PolicySet(bytes32 indexed policyHash, Policy policy);
     event PolicyPaused(bytes32 indexed datasetUid);
     event PolicyResumed(bytes32 indexed datasetUid);
+
+    constructor() {
+        _chainId = block.chainid;
+        _domain = _makeDomain();
+    }
 
     /// The owner registers.
     function registerDataset(Policy calldata policy) external {
@@ -70,7 +82,7 @@ abstract contract Datasets is Ledger, EIP712 {
         external
     {
         if (block.timestamp > deadline) revert SignatureExpired(deadline, block.timestamp);
-        bytes32 digest = _hashTypedData(TypedData.hashRegister(policy, deadline));
+        bytes32 digest = TypedData.digest(domainSeparator(), TypedData.hashRegister(policy, deadline));
         if (!Signatures.isBy(policy.owner, digest, ownerSignature)) revert SignatureInvalid(policy.owner);
         _register(policy);
     }
@@ -115,11 +127,13 @@ abstract contract Datasets is Ledger, EIP712 {
     }
 
     function policyHash(Policy calldata policy) external pure returns (bytes32) {
-        return keccak256(abi.encode(policy));
+        return TypedData.policyHash(policy);
     }
 
-    function domainSeparator() external view returns (bytes32) {
-        return _domainSeparator();
+    /// The EIP-712 domain: what is signed for one chain and one deployment is void on every other. A
+    /// fork of the chain gets a domain of its own.
+    function domainSeparator() public view returns (bytes32) {
+        return block.chainid == _chainId ? _domain : _makeDomain();
     }
 
     /// Refuses unless `policy` is the current policy of its dataset and requests are open.
@@ -144,13 +158,14 @@ abstract contract Datasets is Ledger, EIP712 {
             }
             return;
         }
-        if (admission.approval.datasetUid != policy.datasetUid || admission.approval.requester != msg.sender) revert ApprovalMismatch(
-            admission.approval.datasetUid, admission.approval.requester
-        );
+        if (admission.approval.datasetUid != policy.datasetUid || admission.approval.requester != msg.sender)
+        {
+            revert ApprovalMismatch(admission.approval.datasetUid, admission.approval.requester);
+        }
         if (block.timestamp > admission.approval.expires) {
             revert ApprovalExpired(admission.approval.expires, block.timestamp);
         }
-        bytes32 digest = _hashTypedData(TypedData.hash(admission.approval));
+        bytes32 digest = TypedData.digest(domainSeparator(), TypedData.hash(admission.approval));
         if (!Signatures.isBy(policy.owner, digest, admission.signature)) {
             revert SignatureInvalid(policy.owner);
         }
@@ -164,8 +179,9 @@ abstract contract Datasets is Ledger, EIP712 {
         }
     }
 
-    function _domainNameAndVersion() internal pure override returns (string memory, string memory) {
-        return ("LICEN", "1");
+    function _makeDomain() private view returns (bytes32) {
+        return
+            keccak256(abi.encode(_DOMAIN_TYPEHASH, _NAME_HASH, _VERSION_HASH, block.chainid, address(this)));
     }
 
     function _register(Policy calldata policy) private {
@@ -179,6 +195,7 @@ abstract contract Datasets is Ledger, EIP712 {
     }
 
     function _set(Policy calldata policy, bytes32 flags) private {
+        // The one place where every field is checked to be clean, before anything is committed to.
         bytes memory encoded = abi.encode(policy);
         bytes32 hash = keccak256(encoded);
         _datasets[policy.datasetUid] = (hash & _COMMITMENT) | flags;
@@ -217,7 +234,7 @@ abstract contract Datasets is Ledger, EIP712 {
         uid = _checkUid(policy);
         slot = _datasets[uid];
         if (slot == 0) revert DatasetUnknown(uid);
-        hash = keccak256(abi.encode(policy));
+        hash = TypedData.policyHash(policy);
         if (hash & _COMMITMENT != slot & _COMMITMENT) {
             revert PolicyStale(uid, hash & _COMMITMENT, slot & _COMMITMENT);
         }

@@ -47,7 +47,8 @@ abstract contract Ledger {
 
     mapping(bytes32 account => mapping(address token => uint256)) private _credits;
     mapping(bytes32 account => mapping(address token => uint256)) private _released;
-    bool private transient _entered;
+    /// 1 while a guarded function runs. A whole word, because a bool would be read before each write.
+    uint256 private transient _entered;
 
     event Credited(bytes32 indexed account, address indexed token, uint256 amount);
     event Withdrawn(address indexed account, address indexed token, uint256 amount);
@@ -59,7 +60,7 @@ abstract contract Ledger {
     modifier guarded() {
         _enter();
         _;
-        _entered = false;
+        _entered = 0;
     }
 
     constructor(address feeRecipient_, uint16 feeBps_) {
@@ -163,8 +164,8 @@ abstract contract Ledger {
     }
 
     function _enter() private {
-        if (_entered) revert Reentered(msg.sender);
-        _entered = true;
+        if (_entered != 0) revert Reentered(msg.sender);
+        _entered = 1;
     }
 
     function _call(address to, uint256 amount, uint256 gasLimit) private returns (bool ok) {

@@ -38,14 +38,19 @@ abstract contract Requests is Datasets {
     address public immutable license;
     address public immutable disputes;
 
-    struct Runs {
-        uint64 counter;
-        uint32 runs;
-        uint8 returned;
+    uint256 private constant _ONE_RUN = 1;
+    uint256 private constant _ONE_RETURNED = 1 << 32;
+    uint256 private constant _ONE_COUNTER = 1 << 40;
+
+    /// One word that is located once and then read and written.
+    struct Slot {
+        bytes32 word;
     }
 
-    mapping(bytes32 jobId => bytes32) internal _jobs;
-    mapping(bytes32 datasetUid => mapping(address requester => Runs)) private _runs;
+    mapping(bytes32 jobId => Slot) internal _jobs;
+    /// counter << 40 | returned << 32 | runs, in one word: the counter only grows, so no jobId comes
+    /// twice, and it lies beside what changes with it.
+    mapping(bytes32 datasetUid => mapping(address requester => Slot)) private _runs;
 
     event AccessGranted(
         bytes32 indexed jobId, bytes32 indexed datasetRoot, address indexed requester, uint32 epochs
@@ -97,8 +102,9 @@ abstract contract Requests is Datasets {
         view
         returns (uint64 counter, uint32 runs, uint8 returned)
     {
-        Runs storage entry = _runs[uid][requester];
-        return (entry.counter, entry.runs, entry.returned);
+        uint256 entry = uint256(_runs[uid][requester].word);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return (uint64(entry >> 40), uint32(entry), uint8(entry >> 32));
     }
 
     function jobId(bytes32 uid, address requester, uint64 counter) public view returns (bytes32) {
@@ -147,7 +153,7 @@ abstract contract Requests is Datasets {
 
         id = jobId(job.datasetUid, msg.sender, _takeRun(job.datasetUid, policy.maxRunsPerRequester));
         job.jobId = id;
-        _jobs[id] = Jobs.pack(Jobs.commitment(job), JobState.Granted);
+        _jobs[id].word = Jobs.pack(Jobs.commitmentMemory(job), JobState.Granted);
         emit AccessGranted(id, job.datasetRoot, msg.sender, job.epochs);
         bytes32 topic = JobOpened.selector;
         // `emit JobOpened(id, job)`: a Job in memory is its own encoding (see Jobs).
@@ -155,7 +161,7 @@ abstract contract Requests is Datasets {
             log2(job, 1024, topic, id)
         }
         // Last, because a token may call back; the guard is held.
-        _pull(job.token, _escrow(job));
+        _pull(job.token, Money.escrow(job.royaltyPerEpoch, job.computeFeePerEpoch, job.epochs));
     }
 
     function _checkRequest(Policy calldata policy, Request calldata request) private view {
@@ -205,39 +211,38 @@ abstract contract Requests is Datasets {
         address signer;
         (signer, payee) = custody.providerTerms(providerId);
         if (signer == address(0)) revert ProviderUnknown(providerId);
-        bytes32 digest = _hashTypedData(TypedData.hash(signed.quote));
+        bytes32 digest = TypedData.digest(domainSeparator(), TypedData.hash(signed.quote));
         if (!Signatures.isBy(signer, digest, signed.signature)) revert SignatureInvalid(signer);
     }
 
     function _takeRun(bytes32 uid, uint32 max) private returns (uint64 counter) {
-        Runs storage entry = _runs[uid][msg.sender];
-        Runs memory current = entry;
-        if (current.runs >= max) revert RunsUsedUp(current.runs, max);
-        counter = current.counter + 1;
-        current.counter = counter;
-        ++current.runs;
-        _store(entry, current);
+        Slot storage slot = _runs[uid][msg.sender];
+        uint256 entry = uint256(slot.word);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint32 runs = uint32(entry);
+        if (runs >= max) revert RunsUsedUp(runs, max);
+        unchecked {
+            // runs < 2^32 - 1 here, and nobody pays for 2^64 requests.
+            entry += _ONE_COUNTER + _ONE_RUN;
+        }
+        slot.word = bytes32(entry);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return uint64(entry >> 40);
     }
 
     /// A run that never started costs nobody anything and always returns.
-    function _returnRun(Job memory job, JobState from) internal {
-        Runs storage entry = _runs[job.datasetUid][job.requester];
-        Runs memory current = entry;
-        if (from == JobState.Running) {
-            if (current.returned >= MAX_RETURNED_RUNS) return;
-            ++current.returned;
+    function _returnRun(Job calldata job, JobState from) internal {
+        Slot storage slot = _runs[job.datasetUid][job.requester];
+        uint256 entry = uint256(slot.word);
+        unchecked {
+            // The job that ends took a run and has not given it back, so runs >= 1.
+            if (from == JobState.Running) {
+                // forge-lint: disable-next-line(unsafe-typecast)
+                if (uint8(entry >> 32) >= MAX_RETURNED_RUNS) return;
+                entry += _ONE_RETURNED;
+            }
+            entry -= _ONE_RUN;
         }
-        --current.runs;
-        _store(entry, current);
-    }
-
-    function _store(Runs storage entry, Runs memory value) private {
-        entry.counter = value.counter;
-        entry.runs = value.runs;
-        entry.returned = value.returned;
-    }
-
-    function _escrow(Job memory job) internal pure returns (uint256) {
-        return Money.escrow(job.royaltyPerEpoch, job.computeFeePerEpoch, job.epochs);
+        slot.word = bytes32(entry);
     }
 }

@@ -4,28 +4,48 @@ pragma solidity ^0.8.37;
 import { Job, JobState } from "../Types.sol";
 
 /// One job in one slot: 248 bits of the hash of every field, and the state in the low 8.
+///
 /// Job is 32 static fields, so its memory layout, its ABI encoding and its calldata are the same
-/// 1,024 bytes. That is what makes a 32-field job affordable: it is hashed and logged in place.
+/// 1,024 bytes, and it is hashed as it lies. Dirty high bits change the hash, so a job that matches
+/// its slot is clean.
 library Jobs {
     uint256 internal constant SIZE = 1024;
     bytes32 internal constant STATE_MASK = bytes32(uint256(0xff));
 
-    /// Copies calldata unchecked. Dirty high bits change the commitment, and a job is used only
-    /// after its commitment matched one that was made from clean values.
-    function load(Job calldata source) internal pure returns (Job memory job) {
+    function commitment(Job calldata job) internal pure returns (bytes32 result) {
         assembly ("memory-safe") {
-            calldatacopy(job, source, SIZE)
+            let free := mload(0x40)
+            calldatacopy(free, job, SIZE)
+            result := keccak256(free, SIZE)
         }
+        return result & ~STATE_MASK;
     }
 
-    function hash(Job memory job) internal pure returns (bytes32 result) {
+    function commitmentMemory(Job memory job) internal pure returns (bytes32 result) {
         assembly ("memory-safe") {
             result := keccak256(job, SIZE)
         }
+        return result & ~STATE_MASK;
     }
 
-    function commitment(Job memory job) internal pure returns (bytes32) {
-        return hash(job) & ~STATE_MASK;
+    /// The commitment of the same job with its last four fields as given: what a start changes.
+    function commitmentStarted(
+        Job calldata job,
+        uint64 runDeadline,
+        uint32 attempt,
+        address signer,
+        bytes32 runtimeDataHash
+    ) internal pure returns (bytes32 result) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            calldatacopy(free, job, 896)
+            mstore(add(free, 896), runDeadline)
+            mstore(add(free, 928), attempt)
+            mstore(add(free, 960), signer)
+            mstore(add(free, 992), runtimeDataHash)
+            result := keccak256(free, SIZE)
+        }
+        return result & ~STATE_MASK;
     }
 
     function pack(bytes32 commitment_, JobState state) internal pure returns (bytes32) {

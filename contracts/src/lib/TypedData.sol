@@ -41,6 +41,28 @@ library TypedData {
         return _hash(VERDICT_TYPEHASH, _at(verdict), 10);
     }
 
+    /// The same hash of a verdict in memory: all fields are static, so they lie as they are encoded.
+    function hashMemory(Verdict memory verdict) internal pure returns (bytes32 result) {
+        bytes32 typeHash = VERDICT_TYPEHASH;
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, typeHash)
+            mcopy(add(free, 0x20), verdict, 320)
+            result := keccak256(free, 352)
+        }
+    }
+
+    /// What is signed: the struct's hash under a domain that was computed once.
+    function digest(bytes32 domain, bytes32 structHash) internal pure returns (bytes32 result) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, hex"1901")
+            mstore(add(free, 0x02), domain)
+            mstore(add(free, 0x22), structHash)
+            result := keccak256(free, 0x42)
+        }
+    }
+
     function hash(ResultManifest calldata manifest) internal pure returns (bytes32) {
         return _hash(MANIFEST_TYPEHASH, _at(manifest), 11);
     }
@@ -58,18 +80,40 @@ library TypedData {
         return keccak256(abi.encode(REGISTER_TYPEHASH, hash(policy), deadline));
     }
 
-    /// The encoding of Policy is [0x20][26 words][purposes: length, items]. The first word becomes
-    /// the type hash and word 14, the offset of `purposes`, becomes the hash of its items.
+    /// keccak256(abi.encode(policy)), from the words as they lie in calldata.
+    function policyHash(Policy calldata policy) internal pure returns (bytes32 result) {
+        (uint256 head, uint256 length) = _encode(policy);
+        assembly ("memory-safe") {
+            result := keccak256(head, length)
+        }
+    }
+
+    /// In the encoding, the first word becomes the type hash, and word 14, the offset of `purposes`,
+    /// becomes the hash of its items.
     function hash(Policy calldata policy) internal pure returns (bytes32 result) {
-        bytes memory encoded = abi.encode(policy);
+        (uint256 head, uint256 length) = _encode(policy);
         bytes32 typeHash = POLICY_TYPEHASH;
         assembly ("memory-safe") {
-            let head := add(encoded, 0x20)
-            let fields := add(head, 0x20)
-            let purposes := add(fields, mul(26, 0x20))
             mstore(head, typeHash)
-            mstore(add(fields, mul(14, 0x20)), keccak256(add(purposes, 0x20), shl(5, mload(purposes))))
-            result := keccak256(head, mul(27, 0x20))
+            mstore(add(head, 0x1e0), keccak256(add(head, 0x380), sub(length, 0x380)))
+            result := keccak256(head, 0x360)
+        }
+    }
+
+    /// Writes the ABI encoding of a policy behind the free pointer without claiming it:
+    /// [0x20][26 words, word 14 = 0x340][purposes: length, items]. Only the layout is made canonical.
+    /// Dirty words give a hash that nobody committed to or signed: `Datasets._set` encodes strictly.
+    function _encode(Policy calldata policy) private pure returns (uint256 head, uint256 length) {
+        bytes32[] calldata purposes = policy.purposes;
+        assembly ("memory-safe") {
+            head := mload(0x40)
+            mstore(head, 0x20)
+            calldatacopy(add(head, 0x20), policy, 0x340)
+            mstore(add(head, 0x1e0), 0x340)
+            mstore(add(head, 0x360), purposes.length)
+            let size := shl(5, purposes.length)
+            calldatacopy(add(head, 0x380), purposes.offset, size)
+            length := add(0x380, size)
         }
     }
 
