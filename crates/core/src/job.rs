@@ -38,6 +38,12 @@ impl JobState {
         })
     }
 
+    /// From its name; `None` for any other text.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        (1..=6).filter_map(Self::from_chain).find(|state| state.name() == name)
+    }
+
     /// Whether nothing can change any more.
     #[must_use]
     pub fn is_terminal(self) -> bool {
