@@ -87,3 +87,29 @@ pub(crate) fn sealed_share(i: u8, custodian_id: Address, boxed: hpke::Boxed) -> 
 fn release_aad(terms: &ReleaseTerms, custodian: &Address, index: u8) -> Vec<u8> {
     [terms.runtime_data_hash.as_slice(), custodian.as_slice(), &[index]].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipient::RecipientPublicKey;
+    use crate::warrant::ReleaseDomain;
+    use licen_core::primitives::B256;
+
+    #[test]
+    fn a_release_sealed_by_javascript_opens_here() {
+        let file: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/fixtures/javascript.json")).unwrap();
+        let bytes = |name: &str| hex::decode(file["release"][name].as_str().unwrap()).unwrap();
+        let key = RecipientKey::import(&mut bytes("secret").try_into().unwrap()).ok().unwrap();
+        let terms = ReleaseTerms {
+            recipient: RecipientPublicKey(B256::ZERO),
+            runtime_data_hash: B256::from_slice(&bytes("runtimeDataHash")),
+            domain: ReleaseDomain::Simulated,
+        };
+        let aad = release_aad(&terms, &Address::repeat_byte(0x41), 1);
+        let (enc, ct) = (bytes("enc"), bytes("ct"));
+        let plain = hpke::open(&key, terms.domain.info(), &aad, (&enc, &ct), BOX).unwrap();
+        assert_eq!(plain.as_slice(), bytes("plain"));
+        assert!(hpke::open(&key, ReleaseDomain::Production.info(), &aad, (&enc, &ct), BOX).is_err());
+    }
+}
