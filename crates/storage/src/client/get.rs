@@ -89,7 +89,7 @@ impl Client {
             Err(error) => return Ok((sink, Some(error))),
         };
         let total = total.expect("the request learned it");
-        let mut batch = Vec::new();
+        let mut batch = Vec::with_capacity(BATCH_BYTES);
         loop {
             let missing = total - sink.builder.bytes() - batch.len() as u64;
             let (piece, failure) = match response.chunk().await {
@@ -102,7 +102,7 @@ impl Client {
             let ended = piece.is_empty();
             batch.extend_from_slice(&piece);
             if batch.len() >= BATCH_BYTES || ended {
-                sink = sink.append(std::mem::take(&mut batch)).await?;
+                sink = sink.append(std::mem::replace(&mut batch, Vec::with_capacity(BATCH_BYTES))).await?;
                 progress(sink.builder.bytes(), total);
             }
             if ended && failure.is_none() && sink.builder.bytes() < total {

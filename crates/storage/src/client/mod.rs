@@ -45,7 +45,7 @@ impl Default for Options {
             deadline: Duration::from_secs(6 * 3600),
             attempts: 6,
             backoff: Duration::from_millis(200),
-            part_bytes: 8 << 20,
+            part_bytes: 2 << 20,
         }
     }
 }

@@ -109,7 +109,7 @@ async fn receive(
     mut body: Body,
 ) -> Result<Progress> {
     let mut room = (part.end - part.start) as usize;
-    let mut batch = Vec::new();
+    let mut batch = Vec::with_capacity(BATCH_BYTES);
     let mut ended = Ok(());
     while room > 0 || !batch.is_empty() {
         match next_data(&mut body, state.options.read_timeout).await {
@@ -123,7 +123,7 @@ async fn receive(
         }
         batch.truncate(room);
         room -= batch.len();
-        let data = std::mem::take(&mut batch);
+        let data = std::mem::replace(&mut batch, Vec::with_capacity(BATCH_BYTES));
         target = blocking(move || target.append(&data).map(|()| target)).await?;
         if room == 0 {
             break;
