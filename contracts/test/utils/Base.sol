@@ -27,6 +27,7 @@ import {
     Vesting
 } from "../../src/Types.sol";
 import { Digests } from "./Digests.sol";
+import { CustodyEvents } from "./CustodyEvents.sol";
 import { DataPolicyEvents } from "./Events.sol";
 import { ICustody, IDataPolicy } from "./Interfaces.sol";
 import { PlainToken } from "./Tokens.sol";
