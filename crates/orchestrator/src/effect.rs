@@ -36,9 +36,9 @@ pub enum Effect {
     /// `PUT` the job to compute.
     Dispatch(AttemptId, Box<Job>),
     /// `GET` the task from compute.
-    PollStatus(AttemptId),
+    PollStatus(AttemptId, Box<Job>),
     /// Ask the custodians for the signed result manifest.
-    PollManifest(AttemptId),
+    PollManifest(AttemptId, Box<Job>),
     /// Send a transaction, once for its [`Call::idem_key`].
     Send(Box<Call>),
     /// Tell people.
@@ -221,7 +221,23 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// One line for people and for the stored row.
+    /// Its name in the stored row.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unconfirmed => "unconfirmed",
+            Self::Dispatching => "dispatching",
+            Self::Preparing => "preparing",
+            Self::Starting => "starting",
+            Self::Resuming => "resuming",
+            Self::Training => "training",
+            Self::Ending => "ending",
+            Self::Expiring => "expiring",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// A few words for people.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {

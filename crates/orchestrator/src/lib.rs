@@ -19,12 +19,27 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod config;
 pub mod effect;
+mod error;
 pub mod event;
+#[cfg(test)]
+mod fixture;
+mod journal;
+mod live;
 pub mod machine;
+mod peers;
+mod run;
 mod timer;
+mod transact;
 
+pub use config::{ComputeUrl, Config};
 pub use effect::{AttemptId, Call, CallKind, Effect, JobProgress, Phase};
+pub use error::OrchestratorError;
 pub use event::{Deep, Event, Reading, TxOutcome};
+pub use journal::StoreJournal;
+pub use live::{run, run_with};
 pub use machine::Machine;
+pub use peers::Peers;
+pub use run::{Orchestrator, Ports, Settings};
 pub use timer::Pace;

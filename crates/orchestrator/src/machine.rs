@@ -102,6 +102,12 @@ impl Machine {
         self.phase
     }
 
+    /// The attempt it is about; 0 while that is unknown.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.current().map_or(0, |id| id.attempt)
+    }
+
     /// Failures in a row of whatever it waits for.
     #[must_use]
     pub fn tries(&self) -> u32 {
@@ -200,15 +206,15 @@ impl Machine {
             }
             Phase::Preparing => {
                 if self.status.fire(now) {
-                    effects.push(Effect::PollStatus(id));
+                    effects.push(Effect::PollStatus(id, Box::new(deep.job.clone())));
                 }
             }
             Phase::Training => {
                 if self.status.fire(now) {
-                    effects.push(Effect::PollStatus(id));
+                    effects.push(Effect::PollStatus(id, Box::new(deep.job.clone())));
                 }
                 if self.manifest.fire(now) {
-                    effects.push(Effect::PollManifest(id));
+                    effects.push(Effect::PollManifest(id, Box::new(deep.job.clone())));
                 }
             }
             Phase::Unconfirmed | Phase::Starting | Phase::Ending | Phase::Expiring | Phase::Ended => {}

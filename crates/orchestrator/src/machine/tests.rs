@@ -1,109 +1,11 @@
 use super::*;
+use crate::fixture::*;
 use expect_test::expect;
 use k256::ecdsa::SigningKey;
-use licen_core::abi::{FailureReport, ResultManifest, Verdict};
 use licen_core::job::{Reason, started};
-use licen_core::primitives::{Address, Bytes, keccak256};
-use licen_core::sol_types::SolStruct;
-use licen_core::wire::AbiHex;
 use proptest::prelude::*;
 use std::collections::HashSet;
 use std::fmt::Write as _;
-
-const PACE: Pace = Pace { poll: 1_000, retry: 1_000, retry_max: 8_000 };
-const DOMAIN: Domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(0xc0) };
-const START_DEADLINE: u64 = 1_000;
-const RUN_DEADLINE: u64 = 5_000;
-
-fn compute_key() -> SigningKey {
-    SigningKey::from_slice(&[7; 32]).unwrap()
-}
-
-fn sign<T: SolStruct>(key: &SigningKey, message: &T) -> Bytes {
-    let (signature, recovery) = key.sign_prehash_recoverable(DOMAIN.digest(message).as_slice()).unwrap();
-    [&signature.to_bytes()[..], &[27 + recovery.to_byte()]].concat().into()
-}
-
-fn compute_address() -> Address {
-    Address::from_raw_public_key(&compute_key().verifying_key().to_encoded_point(false).as_bytes()[1..])
-}
-
-fn granted() -> Job {
-    Job { jobId: B256::repeat_byte(1), epochs: 3, startDeadline: START_DEADLINE, ..Job::default() }
-}
-
-fn running() -> Job {
-    started(&granted(), 1, compute_address(), B256::repeat_byte(5), RUN_DEADLINE)
-}
-
-fn ticket(expires: u64) -> StartTicket {
-    let verdict = Verdict {
-        jobId: granted().jobId,
-        attempt: 1,
-        signer: compute_address(),
-        runtimeDataHash: B256::repeat_byte(5),
-        expiresAt: expires,
-        ..Verdict::default()
-    };
-    StartTicket {
-        signer: compute_address(),
-        runtime_data_hash: B256::repeat_byte(5),
-        verdicts: vec![AbiHex(verdict)],
-        signatures: vec![AbiHex::default()],
-    }
-}
-
-fn manifest(epochs: u32) -> SignedManifest {
-    let manifest = ResultManifest {
-        jobId: granted().jobId,
-        attempt: 1,
-        resultHash: B256::repeat_byte(8),
-        attestationRef: B256::repeat_byte(9),
-        actualEpochs: epochs,
-        ..ResultManifest::default()
-    };
-    SignedManifest { signature: sign(&compute_key(), &manifest), manifest: AbiHex(manifest), held: vec![] }
-}
-
-fn failure(reason: Reason) -> licen_core::wire::compute::SignedFailure {
-    let report = FailureReport {
-        jobId: granted().jobId,
-        attempt: 1,
-        reasonCode: reason as u8,
-        runtimeDataHash: B256::repeat_byte(5),
-        ..FailureReport::default()
-    };
-    SignedFailure { signature: sign(&compute_key(), &report), report: AbiHex(report) }
-}
-
-fn status(task_state: TaskState) -> TaskStatus {
-    TaskStatus {
-        task_state,
-        progress: 0.5,
-        epoch: 1,
-        loss: Some(2.5),
-        start: None,
-        failure: None,
-        message: String::new(),
-    }
-}
-
-fn read(head: Option<JobState>, deep: Option<(JobState, Job)>, time: u64) -> Event {
-    let deep = deep.map(|(state, job)| Deep { state, job });
-    Event::Read(Box::new(Reading { head, head_time: time, deep, deep_time: time.saturating_sub(2) }))
-}
-
-fn read_granted(time: u64) -> Event {
-    read(Some(JobState::Granted), Some((JobState::Granted, granted())), time)
-}
-
-fn read_running(time: u64) -> Event {
-    read(Some(JobState::Running), Some((JobState::Running, running())), time)
-}
-
-fn read_ended(state: JobState) -> Event {
-    read(Some(state), Some((state, running())), 500)
-}
 
 fn of_granted() -> AttemptId {
     AttemptId::of(&granted())
@@ -135,8 +37,8 @@ fn words(effects: &[Effect]) -> String {
             Effect::Read => Some("read".into()),
             Effect::Dispatch(_, job) if job.attempt == 0 => Some("dispatch-granted".into()),
             Effect::Dispatch(..) => Some("dispatch-running".into()),
-            Effect::PollStatus(_) => Some("status".into()),
-            Effect::PollManifest(_) => Some("manifest".into()),
+            Effect::PollStatus(..) => Some("status".into()),
+            Effect::PollManifest(..) => Some("manifest".into()),
             Effect::Send(call) => Some(call.kind().function().into()),
             Effect::Report(_) => None,
             Effect::Finish(state) => Some(format!("finish:{}", state.name())),

@@ -1,0 +1,132 @@
+use super::*;
+use crate::fixture::history;
+use expect_test::{Expect, expect, expect_file};
+
+async fn world() -> (Schema, Freshness) {
+    let freshness = Freshness::new(31_337, B256::repeat_byte(9));
+    let model = history();
+    let indexed = model.block;
+    freshness.update(|status| {
+        status.problem.clear();
+        status.head = Some(indexed + 1);
+        status.indexed = Some(indexed);
+        status.timestamp = crate::fixture::time(indexed);
+    });
+    (schema(model.store().await, freshness.clone()), freshness)
+}
+
+async fn check(query: &str, expected: Expect) {
+    let (schema, _) = world().await;
+    let response = schema.execute(query).await;
+    let text = serde_json::to_string_pretty(&response).unwrap();
+    expected.assert_eq(&(text + "\n"));
+}
+
+#[test]
+fn the_committed_schema_is_fresh() {
+    expect_file!["../../schema.graphql"].assert_eq(&sdl());
+}
+
+#[tokio::test]
+async fn a_settled_job_says_where_every_unit_went() {
+    let query = "{ Job(where: {state: {_eq: \"Completed\"}}) {
+        state requestedEpochs actualEpochs escrow computeEscrow royaltySettled protocolFee computeFee
+        refundIssued royaltyRefund resultHash attestationRef failReason attempt
+        dataset { datasetUid policyVersion royaltyPerEpoch } } }";
+    check(query, expect![[r#""#]]).await;
+}
+
+#[tokio::test]
+async fn a_job_that_its_specification_ended_pays_for_the_epochs_done() {
+    let query = "{ Job(where: {failReason: {_eq: \"JOB_SPEC_INVALID\"}}) {
+        state failReason escrow computeEscrow royaltySettled computeFee refundIssued } }";
+    check(query, expect![[r#""#]]).await;
+}
+
+#[tokio::test]
+async fn datasets_filter_sort_page_and_nest() {
+    let query = "{ all: Dataset(order_by: {royaltyPerEpoch: desc}) { royaltyPerEpoch active paused }
+        open: Dataset(where: {active: {_eq: true}}) { maxRunsPerRequester custodianSet setVersion
+            jobs(where: {state: {_in: [\"Granted\", \"Completed\"]}}, order_by: [{timestamp: asc}]) { state } }
+        paged: Job(order_by: {timestamp: asc}, limit: 1, offset: 1) { state requestedEpochs }
+        cheap: Dataset(where: {_or: [{royaltyPerEpoch: {_lt: \"1002\"}}, {paused: {_eq: true}}]}) { royaltyPerEpoch } }";
+    check(query, expect![[r#""#]]).await;
+}
+
+#[tokio::test]
+async fn the_history_is_in_chain_order() {
+    let query = "{ AuditLog(where: {blockNumber: {_gte: 4}}, order_by: {id: asc}) { id eventType details } }";
+    check(query, expect![[r#""#]]).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_answered_says_why() {
+    check("{ Dataset(where: {owner: {_eq: \"0x12\"}}) { id } }", expect![[r#""#]]).await;
+    check("{ Job(where: {state: {_eq: \"Done\"}}) { id } }", expect![[r#""#]]).await;
+    check("{ Job(limit: 1001) { id } }", expect![[r#""#]]).await;
+}
+
+#[tokio::test]
+async fn primary_keys_and_preimages() {
+    use licen_core::abi::{Job, Policy};
+    use licen_core::sol_types::SolValue;
+    let (schema, _) = world().await;
+    let model = history();
+    let (job, _) = &model.jobs[0];
+    let query = format!("{{ Job_by_pk(id: \"{}\") {{ jobAbi policyAbi policyHash }} }}", job.jobId);
+    let data = schema.execute(query).await.data.into_json().unwrap();
+    let bytes = |name: &str| {
+        let text = data["Job_by_pk"][name].as_str().unwrap();
+        licen_core::primitives::hex::decode(text).unwrap()
+    };
+    assert_eq!(&Job::abi_decode(&bytes("jobAbi")).unwrap(), job);
+    let policy = Policy::abi_decode(&bytes("policyAbi")).unwrap();
+    assert_eq!(licen_core::id::policy_hash(&policy), job.policyHash);
+    let query = format!("{{ Dataset_by_pk(id: \"{}\") {{ policyAbi }} }}", job.datasetUid);
+    let data = schema.execute(query).await.data.into_json().unwrap();
+    // The owner updated the policy since; the job keeps the one it was granted under.
+    let current = data["Dataset_by_pk"]["policyAbi"].as_str().unwrap();
+    assert_ne!(current, licen_core::primitives::hex::encode_prefixed(policy.abi_encode()));
+    let data = schema.execute(format!("{{ Job_by_pk(id: \"{}\") {{ id }} }}", B256::ZERO)).await.data;
+    assert!(data.into_json().unwrap()["Job_by_pk"].is_null());
+}
+
+#[tokio::test]
+async fn a_question_too_large_is_refused_before_it_runs() {
+    let (schema, _) = world().await;
+    let deep = "{ Job(limit: 1000) { dataset { jobs(limit: 1000) { id } } } }";
+    let errors = schema.execute(deep).await.errors;
+    assert!(errors[0].message.contains("complex"), "{errors:?}");
+    let mut nested = "id".to_string();
+    for _ in 0..10 {
+        nested = format!("dataset {{ jobs(limit: 1) {{ {nested} }} }}");
+    }
+    let errors = schema.execute(format!("{{ Job(limit: 1) {{ {nested} }} }}")).await.errors;
+    assert!(errors[0].message.contains("nested"), "{errors:?}");
+}
+
+#[tokio::test]
+async fn an_index_that_is_behind_or_halted_says_so_and_still_answers() {
+    let (schema, freshness) = world().await;
+    let query =
+        "{ _meta { chainId genesisHash lagBlocks ready problem block { number } } Job(limit: 1) { state } }";
+    freshness.update(|status| status.problem = "rpc is another chain".into());
+    let router = crate::router(schema.clone(), freshness.clone());
+    let body = serde_json::json!({ "query": query }).to_string();
+    let request = axum::http::Request::post("/graphql")
+        .header("content-type", "application/json")
+        .body(axum::body::Body::from(body))
+        .unwrap();
+    let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    expect![[r#""#]].assert_eq(&(serde_json::to_string_pretty(&answer).unwrap() + "\n"));
+    freshness.update(|status| {
+        status.problem.clear();
+        status.head = Some(100);
+    });
+    assert!(!freshness.get().ready());
+    freshness.update(|status| status.head = status.indexed);
+    assert!(freshness.get().ready());
+}

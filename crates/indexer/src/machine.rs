@@ -1,0 +1,501 @@
+//! The pure part: one event and what is known of its job become changes of rows.
+//!
+//! Amounts are computed twice: from the job's preimage by `licen_core::money`, and as the contract
+//! logged them. They have to agree to the wei. Where they do not, this program and the contract are
+//! not about the same thing, and it is better to stop than to show either number.
+
+use std::collections::HashMap;
+
+use licen_chain::{ChainEvent, EventKind};
+use licen_core::abi::DataPolicy::{JobOpened, PolicySet};
+use licen_core::abi::{Custody, Job, Policy};
+use licen_core::eip712::Domain;
+use licen_core::fault::{Fault, Party};
+use licen_core::id::{account_of, dataset_uid, policy_hash};
+use licen_core::job::{JobState, Reason};
+use licen_core::money::{self, Settlement};
+use licen_core::primitives::{Address, B256, Bytes, U256};
+use licen_core::sol_types::SolValue;
+use licen_store::{
+    AuditRow, Change, CustodianSetRow, DatasetRow, JobPatch, JobRow, NewWork, PaymentRow, PolicyRow,
+    ProviderRow,
+};
+use serde_json::{Value, json};
+
+/// The phase in which new work waits for its driver.
+pub const FIRST_PHASE: &str = "unconfirmed";
+
+/// Why an event cannot be what a LICEN contract of this version logs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// An event of a job nobody opened.
+    #[error("job {0} has an event but was never opened")]
+    JobUnknown(B256),
+    /// A name that is not what it names.
+    #[error("{what} {id} is not the hash of what was logged with it")]
+    Identity {
+        /// What kind of name.
+        what: &'static str,
+        /// The name.
+        id: B256,
+    },
+    /// The money does not add up.
+    #[error("job {job_id}: {what} is {logged}, computed {computed}")]
+    Money {
+        /// The job.
+        job_id: B256,
+        /// Which amount.
+        what: &'static str,
+        /// In the log.
+        logged: U256,
+        /// From the preimage.
+        computed: U256,
+    },
+    /// A number outside its range.
+    #[error("job {job_id}: {what} {value} is out of range")]
+    Range {
+        /// The job.
+        job_id: B256,
+        /// Which number.
+        what: &'static str,
+        /// As logged.
+        value: u32,
+    },
+}
+
+impl Fault for ApplyError {
+    fn fault(&self) -> Party {
+        match self {
+            Self::JobUnknown(_) | Self::Identity { .. } | Self::Money { .. } | Self::Range { .. } => {
+                Party::Chain
+            }
+        }
+    }
+    fn retryable(&self) -> bool {
+        match self {
+            Self::JobUnknown(_) | Self::Identity { .. } | Self::Money { .. } | Self::Range { .. } => false,
+        }
+    }
+}
+
+/// What has to be known of a job to apply its next event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobFacts {
+    /// The preimage; only what granting fixed is looked at.
+    pub job: Job,
+    /// Where it stands.
+    pub state: JobState,
+    /// Epochs trained, once Completed.
+    pub actual_epochs: Option<u32>,
+    /// Why it failed, once Failed.
+    pub reason: Option<Reason>,
+}
+
+impl JobFacts {
+    /// From a stored row; `None` where the row is not one this program wrote.
+    #[must_use]
+    pub fn of_row(row: &JobRow) -> Option<Self> {
+        Some(Self {
+            job: Job::abi_decode(&row.job_abi).ok()?,
+            state: JobState::from_chain(row.state)?,
+            actual_epochs: row.actual_epochs,
+            reason: row.fail_reason.and_then(Reason::from_chain),
+        })
+    }
+
+    /// Where the money went, computed; `None` while the job is open, and where only the log knows
+    /// how many epochs the requester owes the provider.
+    #[must_use]
+    pub fn settlement(&self) -> Option<Settlement> {
+        match self.state {
+            JobState::Granted | JobState::Running => None,
+            JobState::Completed => Settlement::completed(&self.job, self.actual_epochs?),
+            JobState::Failed if self.reason == Some(Reason::JobSpecInvalid) => None,
+            JobState::Failed | JobState::Expired | JobState::Cancelled => {
+                Some(Settlement::refunded(&self.job))
+            }
+        }
+    }
+
+    /// Where the money went, once the job ended, given what the log says went back.
+    #[must_use]
+    pub fn settled(&self, refund: U256) -> Option<Settlement> {
+        if self.state == JobState::Failed && self.reason == Some(Reason::JobSpecInvalid) {
+            return invalid_spec(&self.job, refund);
+        }
+        self.settlement()
+    }
+}
+
+/// The settlement of a job that its own specification ended, found from the refund.
+fn invalid_spec(job: &Job, refund: U256) -> Option<Settlement> {
+    let fee = money::total_escrow(job).checked_sub(refund)?;
+    let per_epoch = U256::from(job.computeFeePerEpoch);
+    let epochs = if per_epoch.is_zero() { U256::ZERO } else { fee / per_epoch };
+    let found = Settlement::invalid_spec(job, epochs.try_into().ok()?)?;
+    (found.refund == refund).then_some(found)
+}
+
+/// What is known while a batch is made: the rows it touches, as the events before left them.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// By job id.
+    pub jobs: HashMap<B256, JobFacts>,
+    /// datasetRoot by datasetUid.
+    pub roots: HashMap<B256, B256>,
+}
+
+/// What one event changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Rows.
+    pub changes: Vec<Change>,
+    /// A job to look after.
+    pub work: Option<NewWork>,
+}
+
+/// Applies one event; `view` is brought up to date for the next.
+///
+/// # Errors
+/// The event cannot be right.
+pub fn apply(domain: &Domain, at: &ChainEvent, view: &mut View) -> Result<Applied, ApplyError> {
+    use EventKind as E;
+    let changes = match &at.kind {
+        E::DatasetRegistered(e) => {
+            let details = json!({ "owner": e.owner, "manifestHash": e.manifestHash });
+            vec![audit(at, Some(e.datasetRoot), None, &details)]
+        }
+        E::PolicySet(e) => policy_set(domain, at, e, view)?,
+        E::PolicyPaused(e) => paused(at, e.datasetUid, true, view),
+        E::PolicyResumed(e) => paused(at, e.datasetUid, false, view),
+        E::AccessGranted(e) => {
+            let details = json!({ "requester": e.requester, "epochs": e.epochs });
+            vec![audit(at, Some(e.datasetRoot), Some(e.jobId), &details)]
+        }
+        E::JobOpened(e) => return job_opened(at, e, view),
+        E::JobStarted(e) => {
+            let facts = job_facts(view, e.jobId)?;
+            facts.state = JobState::Running;
+            let details = json!({ "attempt": e.attempt, "signer": e.signer,
+                "runtimeDataHash": e.runtimeDataHash, "runDeadline": e.runDeadline });
+            let patch = JobPatch {
+                state: Some(JobState::Running),
+                started: Some((e.attempt, e.signer, e.runtimeDataHash, e.runDeadline)),
+                ..patch(at, e.jobId)
+            };
+            job_change(at, facts, patch, &details)
+        }
+        E::JobCompleted(_)
+        | E::RoyaltySettled(_)
+        | E::RefundIssued(_)
+        | E::JobFailed(_)
+        | E::JobExpired(_)
+        | E::JobCancelled(_) => ending(at, view)?,
+        E::Withdrawn(e) => payment(at, "withdrawn", account_of(e.account), e.token, e.amount),
+        E::Distributed(e) => payment(at, "distributed", e.account, e.token, e.amount),
+        E::CustodianSetVersion(e) => custodian_set(at, e),
+        E::ProviderSet(e) => provider_set(at, e),
+        E::ProviderStruck(e) => {
+            let details = json!({ "providerId": e.providerId, "strikes": e.strikes.to_string() });
+            vec![audit(at, None, None, &details)]
+        }
+        E::AppraisalPolicyCreated(e) => {
+            let details = json!({ "appraisalPolicy": e.appraisalPolicy, "creator": e.creator,
+                "entries": e.entries });
+            vec![audit(at, None, None, &details)]
+        }
+        E::AppraisalEntryAdded(e) => {
+            let details = json!({ "appraisalPolicy": e.appraisalPolicy, "entry": e.entry,
+                "liveAt": e.liveAt });
+            vec![audit(at, None, None, &details)]
+        }
+        E::AppraisalEntryRevoked(e) => {
+            let details = json!({ "appraisalPolicy": e.appraisalPolicy, "entry": e.entry });
+            vec![audit(at, None, None, &details)]
+        }
+        E::AppraisalPolicyEnded(e) => {
+            vec![audit(at, None, None, &json!({ "appraisalPolicy": e.appraisalPolicy }))]
+        }
+        E::AuditAnchored(e) => {
+            let details = json!({ "setId": e.setId, "member": e.member, "sequence": e.sequence,
+                "head": e.head });
+            vec![audit(at, None, None, &details)]
+        }
+        // Every credit follows from an event that is in the history already.
+        E::Credited(_) => vec![],
+    };
+    Ok(Applied { changes, work: None })
+}
+
+/* DATASETS */
+
+fn policy_set(
+    domain: &Domain,
+    at: &ChainEvent,
+    e: &PolicySet,
+    view: &mut View,
+) -> Result<Vec<Change>, ApplyError> {
+    let policy: &Policy = &e.policy;
+    if policy_hash(policy) != e.policyHash {
+        return Err(ApplyError::Identity { what: "policy", id: e.policyHash });
+    }
+    if dataset_uid(domain, policy.owner, policy.salt) != policy.datasetUid {
+        return Err(ApplyError::Identity { what: "dataset", id: policy.datasetUid });
+    }
+    view.roots.insert(policy.datasetUid, policy.datasetRoot);
+    let policy_row = PolicyRow {
+        policy_hash: e.policyHash,
+        dataset_uid: policy.datasetUid,
+        version: policy.version,
+        policy_abi: Bytes::from(policy.abi_encode()),
+        set_at: at.timestamp,
+        set_block: at.block_number,
+        set_tx: at.tx_hash,
+    };
+    let dataset = DatasetRow {
+        dataset_uid: policy.datasetUid,
+        dataset_root: policy.datasetRoot,
+        owner: policy.owner,
+        manifest_hash: policy.manifestHash,
+        policy_hash: e.policyHash,
+        policy_version: policy.version,
+        royalty_per_epoch: U256::from(policy.royaltyPerEpoch),
+        token: policy.token,
+        max_epochs_per_run: policy.maxEpochsPerRun,
+        required_level: policy.requiredLevel,
+        policy_expiry: policy.policyExpiry,
+        paused: false,
+        registered_at: at.timestamp,
+        registered_block: at.block_number,
+        registered_tx: at.tx_hash,
+        updated_at: at.timestamp,
+    };
+    let details = json!({ "datasetUid": policy.datasetUid, "policyHash": e.policyHash,
+        "version": policy.version, "royaltyPerEpoch": policy.royaltyPerEpoch.to_string() });
+    Ok(vec![
+        Change::Policy(Box::new(policy_row)),
+        Change::Dataset(Box::new(dataset)),
+        audit(at, Some(policy.datasetRoot), None, &details),
+    ])
+}
+
+fn paused(at: &ChainEvent, dataset_uid: B256, paused: bool, view: &View) -> Vec<Change> {
+    let root = view.roots.get(&dataset_uid).copied();
+    vec![
+        Change::Paused { dataset_uid, paused, timestamp: at.timestamp },
+        audit(at, root, None, &json!({ "datasetUid": dataset_uid })),
+    ]
+}
+
+/* JOBS */
+
+fn job_facts(view: &mut View, job_id: B256) -> Result<&mut JobFacts, ApplyError> {
+    view.jobs.get_mut(&job_id).ok_or(ApplyError::JobUnknown(job_id))
+}
+
+fn patch(at: &ChainEvent, job_id: B256) -> JobPatch {
+    JobPatch { job_id, timestamp: at.timestamp, tx_hash: at.tx_hash, ..JobPatch::default() }
+}
+
+fn job_change(at: &ChainEvent, facts: &JobFacts, patch: JobPatch, details: &Value) -> Vec<Change> {
+    let line = audit(at, Some(facts.job.datasetRoot), Some(patch.job_id), details);
+    vec![Change::JobPatch(Box::new(patch)), line]
+}
+
+fn job_opened(at: &ChainEvent, e: &JobOpened, view: &mut View) -> Result<Applied, ApplyError> {
+    let job: &Job = &e.job;
+    if job.jobId != e.jobId {
+        return Err(ApplyError::Identity { what: "job", id: e.jobId });
+    }
+    let facts = JobFacts { job: job.clone(), state: JobState::Granted, actual_epochs: None, reason: None };
+    view.jobs.insert(e.jobId, facts);
+    let row = JobRow {
+        job_id: e.jobId,
+        dataset_uid: job.datasetUid,
+        dataset_root: job.datasetRoot,
+        policy_hash: job.policyHash,
+        requester: job.requester,
+        owner: job.owner,
+        provider_id: job.providerId,
+        custodian_set: job.custodianSet,
+        state: JobState::Granted as u8,
+        attempt: 0,
+        requested_epochs: job.epochs,
+        royalty_per_epoch: U256::from(job.royaltyPerEpoch),
+        escrow: money::escrow(job),
+        compute_fee_per_epoch: U256::from(job.computeFeePerEpoch),
+        token: job.token,
+        actual_epochs: None,
+        result_hash: None,
+        attestation_ref: None,
+        royalty: None,
+        refund: None,
+        fail_reason: None,
+        job_abi: Bytes::from(job.abi_encode()),
+        start_deadline: job.startDeadline,
+        run_deadline: 0,
+        granted_at: at.timestamp,
+        started_at: None,
+        ended_at: None,
+        granted_tx: at.tx_hash,
+        started_tx: None,
+        ended_tx: None,
+        granted_block: at.block_number,
+        updated_block: at.block_number,
+        updated_at: at.timestamp,
+    };
+    let work = NewWork { job_id: e.jobId, phase: FIRST_PHASE.into(), data: Bytes::new() };
+    Ok(Applied { changes: vec![Change::Job(Box::new(row))], work: Some(work) })
+}
+
+fn ending(at: &ChainEvent, view: &mut View) -> Result<Vec<Change>, ApplyError> {
+    use EventKind as E;
+    Ok(match &at.kind {
+        E::JobCompleted(e) => {
+            let facts = job_facts(view, e.jobId)?;
+            facts.state = JobState::Completed;
+            facts.actual_epochs = Some(e.actualEpochs);
+            if facts.settlement().is_none() {
+                let what = "actualEpochs";
+                return Err(ApplyError::Range { job_id: e.jobId, what, value: e.actualEpochs });
+            }
+            let details = json!({ "actualEpochs": e.actualEpochs, "resultHash": e.resultHash,
+                "attestationRef": e.attestationRef });
+            let patch = JobPatch {
+                state: Some(JobState::Completed),
+                actual_epochs: Some(e.actualEpochs),
+                result_hash: Some(e.resultHash),
+                attestation_ref: Some(e.attestationRef),
+                ..patch(at, e.jobId)
+            };
+            job_change(at, facts, patch, &details)
+        }
+        E::RoyaltySettled(e) => {
+            let facts = job_facts(view, e.jobId)?;
+            let computed = facts.settlement().map_or(U256::ZERO, |s| s.royalty);
+            agree(e.jobId, "royalty", e.amount, computed)?;
+            let patch = JobPatch { royalty: Some(e.amount), ..patch(at, e.jobId) };
+            job_change(at, facts, patch, &json!({ "amount": e.amount.to_string() }))
+        }
+        E::RefundIssued(e) => {
+            let facts = job_facts(view, e.jobId)?;
+            let computed = facts.settled(e.amount).map_or(U256::ZERO, |s| s.refund);
+            agree(e.jobId, "refund", e.amount, computed)?;
+            let patch = JobPatch { refund: Some(e.amount), ..patch(at, e.jobId) };
+            job_change(at, facts, patch, &json!({ "amount": e.amount.to_string() }))
+        }
+        E::JobFailed(e) => {
+            let facts = job_facts(view, e.jobId)?;
+            let Some(reason) = Reason::from_chain(e.reasonCode) else {
+                let value = u32::from(e.reasonCode);
+                return Err(ApplyError::Range { job_id: e.jobId, what: "reasonCode", value });
+            };
+            facts.state = JobState::Failed;
+            facts.reason = Some(reason);
+            let patch = JobPatch {
+                state: Some(JobState::Failed),
+                fail_reason: Some(e.reasonCode),
+                ..patch(at, e.jobId)
+            };
+            job_change(at, facts, patch, &json!({ "reason": reason.name() }))
+        }
+        E::JobExpired(e) => ended(at, e.jobId, JobState::Expired, view)?,
+        E::JobCancelled(e) => ended(at, e.jobId, JobState::Cancelled, view)?,
+        E::DatasetRegistered(_)
+        | E::PolicySet(_)
+        | E::PolicyPaused(_)
+        | E::PolicyResumed(_)
+        | E::AccessGranted(_)
+        | E::JobOpened(_)
+        | E::JobStarted(_)
+        | E::Credited(_)
+        | E::Withdrawn(_)
+        | E::Distributed(_)
+        | E::CustodianSetVersion(_)
+        | E::ProviderSet(_)
+        | E::ProviderStruck(_)
+        | E::AppraisalPolicyCreated(_)
+        | E::AppraisalEntryAdded(_)
+        | E::AppraisalEntryRevoked(_)
+        | E::AppraisalPolicyEnded(_)
+        | E::AuditAnchored(_) => vec![],
+    })
+}
+
+fn ended(at: &ChainEvent, job_id: B256, state: JobState, view: &mut View) -> Result<Vec<Change>, ApplyError> {
+    let facts = job_facts(view, job_id)?;
+    facts.state = state;
+    let patch = JobPatch { state: Some(state), ..patch(at, job_id) };
+    Ok(job_change(at, facts, patch, &json!({})))
+}
+
+fn agree(job_id: B256, what: &'static str, logged: U256, computed: U256) -> Result<(), ApplyError> {
+    if logged == computed {
+        return Ok(());
+    }
+    Err(ApplyError::Money { job_id, what, logged, computed })
+}
+
+/* THE REST */
+
+fn custodian_set(at: &ChainEvent, e: &Custody::CustodianSetVersion) -> Vec<Change> {
+    let row = CustodianSetRow {
+        set_id: e.setId,
+        set_version: e.setVersion,
+        creator: e.creator,
+        t: e.t,
+        members_abi: Bytes::from(e.members.abi_encode()),
+        set_at: at.timestamp,
+    };
+    let members: Vec<Address> = e.members.iter().map(|m| m.signer).collect();
+    let details = json!({ "setId": e.setId, "setVersion": e.setVersion, "t": e.t, "members": members });
+    vec![Change::CustodianSet(Box::new(row)), audit(at, None, None, &details)]
+}
+
+fn provider_set(at: &ChainEvent, e: &Custody::ProviderSet) -> Vec<Change> {
+    let row = ProviderRow {
+        provider_id: e.providerId,
+        provider_abi: Bytes::from(e.provider.abi_encode()),
+        set_at: at.timestamp,
+    };
+    let details = json!({ "providerId": e.providerId, "signer": e.provider.signer });
+    vec![Change::Provider(Box::new(row)), audit(at, None, None, &details)]
+}
+
+fn payment(at: &ChainEvent, kind: &str, account: B256, token: Address, amount: U256) -> Vec<Change> {
+    let row = PaymentRow {
+        id: log_id(at),
+        kind: kind.into(),
+        account,
+        token,
+        amount,
+        timestamp: at.timestamp,
+        tx_hash: at.tx_hash,
+        block_number: at.block_number,
+    };
+    let details = json!({ "account": account, "token": token, "amount": amount.to_string() });
+    vec![Change::Payment(Box::new(row)), audit(at, None, None, &details)]
+}
+
+/// Unique, and sorts in chain order as text.
+fn log_id(at: &ChainEvent) -> String {
+    format!("{:012}-{:06}", at.block_number, at.log_index)
+}
+
+fn audit(at: &ChainEvent, root: Option<B256>, job_id: Option<B256>, details: &Value) -> Change {
+    Change::Audit(Box::new(AuditRow {
+        id: log_id(at),
+        dataset_root: root,
+        job_id,
+        event_type: at.kind.name().into(),
+        timestamp: at.timestamp,
+        tx_hash: at.tx_hash,
+        block_number: at.block_number,
+        log_index: at.log_index,
+        details: details.to_string(),
+    }))
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

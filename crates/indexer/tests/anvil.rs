@@ -1,0 +1,232 @@
+//! A job's life on a real chain, as the index shows it; a reorganisation; another chain behind the
+//! same URL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use licen_chain::anvil::{Anvil, AnvilOptions};
+use licen_chain::deployment::deploy;
+use licen_chain::{Call, Chain, Contracts, FileJournal, RpcOptions, Rpcs, Sender, SenderOptions, WalletKey};
+use licen_core::abi::{Custody, DataPolicy, Job, Member, Policy, Request, ResultManifest, Verdict};
+use licen_core::eip712::{Domain, compact};
+use licen_core::id;
+use licen_core::job::{Grant, granted, started};
+use licen_core::primitives::{Address, B256, U256};
+use licen_core::sol_types::{SolCall, SolStruct};
+use licen_indexer::graphql::{Schema, schema};
+use licen_indexer::{Config, Freshness};
+use licen_store::Store;
+
+struct World {
+    anvil: Anvil,
+    sender: Sender<FileJournal>,
+    chain: Arc<Chain>,
+    start_block: u64,
+    sent: u32,
+    _dir: tempfile::TempDir,
+}
+
+async fn rpcs(url: &str) -> Arc<Rpcs> {
+    let options = RpcOptions { urls: vec![url.to_string()], confirmations: 0, ..RpcOptions::default() };
+    Arc::new(Rpcs::connect(&options).await.unwrap())
+}
+
+impl World {
+    async fn new() -> Self {
+        let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
+        let rpcs = rpcs(anvil.url()).await;
+        let key = WalletKey::generate();
+        rpcs.primary().dev_fund(key.address(), U256::from(10u128.pow(20))).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let journal = FileJournal::open(dir.path(), &rpcs.identity(), key.address()).unwrap();
+        let options =
+            SenderOptions { confirmations: 0, poll: Duration::from_millis(20), ..SenderOptions::default() };
+        let sender = Sender::new(Arc::clone(&rpcs), key, journal, options);
+        let deployed = deploy(&sender, "test", anvil.url(), Address::repeat_byte(0xfe), 250).await.unwrap();
+        let contracts =
+            Contracts { data_policy: deployed.contracts.data_policy, custody: deployed.contracts.custody };
+        let chain = Arc::new(Chain::new(rpcs, contracts));
+        Self { anvil, sender, chain, start_block: deployed.start_block, sent: 0, _dir: dir }
+    }
+
+    fn domain(&self) -> Domain {
+        self.chain.domain()
+    }
+
+    async fn call(&mut self, to: Address, value: u128, call: impl SolCall) {
+        self.sent += 1;
+        let idem_key = format!("{}", self.sent);
+        let data = call.abi_encode().into();
+        let call = Call { idem_key, to: Some(to), value: U256::from(value), data };
+        self.sender.send_and_confirm(&call).await.unwrap();
+    }
+
+    /// A set of one custodian, an appraisal policy, a dataset under both.
+    async fn register(&mut self, custodian: &WalletKey) -> Policy {
+        let (owner, custody) = (self.sender.address(), self.chain.contracts().custody);
+        let salt = B256::repeat_byte(1);
+        let members = vec![Member { signer: custodian.address(), hpkeKey: B256::repeat_byte(9) }];
+        self.call(custody, 0, Custody::createSetCall { salt, t: 1, members }).await;
+        let entries = vec![B256::repeat_byte(8)];
+        self.call(custody, 0, Custody::createAppraisalPolicyCall { salt, entries }).await;
+        let policy = Policy {
+            datasetUid: id::dataset_uid(&self.domain(), owner, salt),
+            datasetRoot: B256::repeat_byte(2),
+            owner,
+            salt,
+            version: 1,
+            envelopeHash: B256::repeat_byte(3),
+            payee: id::account_of(owner),
+            royaltyPerEpoch: 1_000_000,
+            maxEpochsPerRun: 5,
+            maxRunsPerRequester: 5,
+            startWindow: 1_800,
+            runWindow: 3_600,
+            purposes: vec![B256::repeat_byte(4)],
+            constraintsHash: B256::repeat_byte(5),
+            manifestHash: B256::repeat_byte(6),
+            custodianSet: id::custody_id(owner, salt),
+            setVersion: 1,
+            appraisalPolicy: id::custody_id(owner, salt),
+            requiredLevel: 1,
+            ..Policy::default()
+        };
+        let call = DataPolicy::registerDataset_0Call { policy: policy.clone() };
+        self.call(self.chain.contracts().data_policy, 0, call).await;
+        policy
+    }
+
+    async fn request(&mut self, policy: &Policy, counter: u64) -> Job {
+        let request = Request {
+            purposeId: B256::repeat_byte(4),
+            epochs: 3,
+            jobSpecHash: B256::repeat_byte(7),
+            resultKey: B256::repeat_byte(7),
+            ..Request::default()
+        };
+        let call = DataPolicy::requestAccess_0Call { policy: policy.clone(), request: request.clone() };
+        self.call(self.chain.contracts().data_policy, 3_000_000, call).await;
+        let now = self.chain.rpcs().primary().head_ref().await.unwrap().timestamp;
+        let requester = self.sender.address();
+        let grant = Grant { requester, counter, now, protocol_fee_bps: 250, ..Grant::default() };
+        granted(&self.domain(), policy, &request, &grant)
+    }
+
+    async fn start(&mut self, job: &Job, custodian: &WalletKey, compute: &WalletKey) -> Job {
+        let now = self.chain.rpcs().primary().head_ref().await.unwrap().timestamp;
+        let verdict = Verdict {
+            jobId: job.jobId,
+            attempt: 1,
+            signer: compute.address(),
+            runtimeDataHash: B256::repeat_byte(5),
+            level: 1,
+            appraisalPolicy: job.appraisalPolicy,
+            custodianSet: job.custodianSet,
+            setVersion: 1,
+            expiresAt: now + 600,
+            ..Verdict::default()
+        };
+        let signature = compact(0, &sign(custodian, &self.domain(), &verdict)).unwrap();
+        let call = DataPolicy::startJobCall {
+            job: job.clone(),
+            signer: compute.address(),
+            verdicts: vec![verdict],
+            signatures: vec![signature],
+        };
+        self.call(self.chain.contracts().data_policy, 0, call).await;
+        let now = self.chain.rpcs().primary().head_ref().await.unwrap().timestamp;
+        started(job, 1, compute.address(), B256::repeat_byte(5), now + 3_600)
+    }
+
+    async fn confirm(&mut self, job: &Job, compute: &WalletKey) {
+        let manifest = ResultManifest {
+            jobId: job.jobId,
+            attempt: 1,
+            datasetRoot: job.datasetRoot,
+            resultHash: B256::repeat_byte(0xaa),
+            actualEpochs: 2,
+            attestationRef: B256::repeat_byte(0xbb),
+            ..ResultManifest::default()
+        };
+        let signature = sign(compute, &self.domain(), &manifest).to_vec().into();
+        let call = DataPolicy::confirmTrainingCompleteCall { job: job.clone(), manifest, signature };
+        self.call(self.chain.contracts().data_policy, 0, call).await;
+    }
+
+    async fn index(&self) -> (Freshness, Schema) {
+        let identity = self.chain.rpcs().identity();
+        let freshness = Freshness::new(identity.chain_id, identity.genesis_hash);
+        let store = Store::in_memory().await.unwrap();
+        let config = Config { start_block: self.start_block, poll_ms: 20, ..Config::default() };
+        let (chain, told, tables) = (Arc::clone(&self.chain), freshness.clone(), store.clone());
+        tokio::spawn(async move {
+            licen_indexer::run(config, tables, &chain, told, std::future::pending()).await
+        });
+        (freshness.clone(), schema(store, freshness))
+    }
+
+    async fn caught_up(&self, freshness: &Freshness) {
+        let head = self.chain.rpcs().primary().head_number().await.unwrap();
+        until(freshness, |s| s.ready() && s.indexed == Some(head)).await;
+    }
+}
+
+async fn until(freshness: &Freshness, what: impl FnMut(&licen_indexer::Status) -> bool) {
+    let mut news = freshness.subscribe();
+    let waiting = news.wait_for(what);
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("the index does not follow").unwrap();
+}
+
+fn sign<T: SolStruct>(key: &WalletKey, domain: &Domain, message: &T) -> [u8; 65] {
+    key.sign_digest(&domain.digest(message))
+}
+
+async fn jobs(schema: &Schema) -> String {
+    let query = "{ Job(order_by: {timestamp: asc}) { state actualEpochs escrow royaltySettled protocolFee
+        refundIssued royaltyRefund } }";
+    let response = schema.execute(query).await;
+    assert!(response.errors.is_empty(), "{:?}", response.errors);
+    response.data.to_string()
+}
+
+const SETTLED: &str = "{Job: [{state: \"Completed\", actualEpochs: 2, escrow: \"3000000\", \
+    royaltySettled: \"2000000\", protocolFee: \"50000\", refundIssued: \"1000000\", \
+    royaltyRefund: \"1000000\"}]}";
+const OPEN: &str = "{Job: [{state: \"Running\", actualEpochs: null, escrow: \"3000000\", \
+    royaltySettled: null, protocolFee: null, refundIssued: null, royaltyRefund: null}]}";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_on_a_real_chain_and_a_reorganisation_under_its_end() {
+    let mut world = World::new().await;
+    let (custodian, compute) = (WalletKey::generate(), WalletKey::generate());
+    let (freshness, schema) = world.index().await;
+    let policy = world.register(&custodian).await;
+    let job = world.request(&policy, 1).await;
+    let running = world.start(&job, &custodian, &compute).await;
+    world.caught_up(&freshness).await;
+    assert_eq!(jobs(&schema).await, OPEN);
+    world.confirm(&running, &compute).await;
+    world.caught_up(&freshness).await;
+    assert_eq!(jobs(&schema).await, SETTLED);
+    // The block of the confirmation is replaced by an empty one.
+    world.chain.rpcs().primary().dev_reorg(1).await.unwrap();
+    world.chain.rpcs().primary().dev_mine(1).await.unwrap();
+    world.caught_up(&freshness).await;
+    assert_eq!(jobs(&schema).await, OPEN);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_chain_behind_the_same_url_halts_the_index() {
+    let world = World::new().await;
+    let (freshness, schema) = world.index().await;
+    world.caught_up(&freshness).await;
+    let port = world.anvil.url().rsplit(':').next().unwrap().parse().unwrap();
+    drop(world.anvil);
+    let options = AnvilOptions { port: Some(port), ..AnvilOptions::default() };
+    let arguments = ["--timestamp", "1700000000"].map(String::from).to_vec();
+    let _other = Anvil::start(&AnvilOptions { arguments, ..options }).await.unwrap();
+    until(&freshness, |status| status.halted).await;
+    assert!(freshness.get().problem.contains("another chain"), "{}", freshness.get().problem);
+    let answer = schema.execute("{ _meta { ready problem } }").await;
+    assert!(answer.errors.is_empty() && answer.data.to_string().contains("ready: false"));
+}

@@ -1,0 +1,110 @@
+//! What the orchestrator is told by whoever runs it.
+
+use std::path::PathBuf;
+
+use licen_core::primitives::B256;
+use licen_core::wire::compute::CustodianUrl;
+use serde::{Deserialize, Serialize};
+
+use crate::timer::Pace;
+
+/// A compute node it may dispatch to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ComputeUrl {
+    /// Base URL.
+    pub url: String,
+    /// Its id in `Custody`; jobs that name a provider go nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<B256>,
+}
+
+/// The orchestrator's configuration. Orchestrators over one database share one wallet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// Where jobs are sent.
+    pub compute: Vec<ComputeUrl>,
+    /// Where custodians listen; who they are is what the chain says.
+    pub custodians: Vec<CustodianUrl>,
+    /// Where compute reads and writes blobs.
+    pub blob_url: String,
+    /// Key file of the wallet that pays gas. It needs coins and no rights.
+    pub wallet: PathBuf,
+    /// Milliseconds between polls that go well.
+    #[serde(default = "poll")]
+    pub poll_ms: u64,
+    /// Milliseconds after the first failure; doubles with each.
+    #[serde(default = "retry")]
+    pub retry_ms: u64,
+    /// Never longer than this, milliseconds.
+    #[serde(default = "retry_max")]
+    pub retry_max_ms: u64,
+    /// Milliseconds a job is this orchestrator's without a sign of life.
+    #[serde(default = "lease")]
+    pub lease_ms: u64,
+    /// Jobs looked after at once.
+    #[serde(default = "jobs")]
+    pub max_jobs: u32,
+    /// Questions to others that are open at once.
+    #[serde(default = "requests")]
+    pub max_requests: usize,
+}
+
+fn poll() -> u64 {
+    1_000
+}
+fn retry() -> u64 {
+    500
+}
+fn retry_max() -> u64 {
+    60_000
+}
+fn lease() -> u64 {
+    30_000
+}
+fn jobs() -> u32 {
+    256
+}
+fn requests() -> usize {
+    32
+}
+
+impl Config {
+    /// Everything but who to talk to at its default.
+    #[must_use]
+    pub fn new(wallet: PathBuf, blob_url: String) -> Self {
+        Self {
+            compute: Vec::new(),
+            custodians: Vec::new(),
+            blob_url,
+            wallet,
+            poll_ms: poll(),
+            retry_ms: retry(),
+            retry_max_ms: retry_max(),
+            lease_ms: lease(),
+            max_jobs: jobs(),
+            max_requests: requests(),
+        }
+    }
+
+    /// How often the machines ask.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        Pace { poll: self.poll_ms, retry: self.retry_ms, retry_max: self.retry_max_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_fill_in_and_typing_errors_are_refused() {
+        let text = r#"{"compute":[{"url":"http://c"}],"custodians":[],"blobUrl":"http://n","wallet":"w"}"#;
+        let config: Config = serde_json::from_str(text).unwrap();
+        assert_eq!(config.pace(), Pace::default());
+        assert!(serde_json::from_str::<Config>(&text.replace("blobUrl", "blobURL")).is_err());
+        assert_eq!(Config::new("w".into(), "http://n".into()).lease_ms, config.lease_ms);
+    }
+}

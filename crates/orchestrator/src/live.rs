@@ -1,0 +1,232 @@
+//! The ports as they really are: the chain, HTTP, the database.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use licen_chain::view::CustodianSet;
+use licen_chain::{BlockRef, Chain, ChainError, Sender, SenderOptions, WalletKey};
+use licen_core::abi::{DataPolicy, Job, Policy};
+use licen_core::id::{as_granted, job_commitment, policy_hash};
+use licen_core::job::JobState;
+use licen_core::primitives::{Address, B256};
+use licen_core::sol_types::SolValue;
+use licen_core::wire::AbiHex;
+use licen_core::wire::compute::{CustodianUrl, Dispatch};
+use licen_store::Store;
+use tokio::sync::broadcast;
+
+use crate::config::Config;
+use crate::effect::{AttemptId, Call, Effect, JobProgress};
+use crate::error::OrchestratorError;
+use crate::event::{Deep, Event, Reading, TxOutcome};
+use crate::journal::StoreJournal;
+use crate::peers::Peers;
+use crate::run::{Orchestrator, Ports, Settings};
+use crate::transact::Transactor;
+
+/// How often it looks for transactions that nobody waits for.
+const RESUME_EVERY: Duration = Duration::from_secs(30);
+
+type SetId = (B256, u32);
+
+/// Asks the real world.
+struct Live {
+    store: Store,
+    chain: Arc<Chain>,
+    peers: Peers,
+    blob_url: String,
+    transactor: Arc<Transactor>,
+    /// Set versions never change.
+    sets: Mutex<HashMap<SetId, CustodianSet>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Live {
+    /// The contract's word at both depths. The index supplies the preimage only, and only one that
+    /// the contract commits to is believed.
+    async fn read(&self, job_id: B256) -> Result<Reading, String> {
+        let text = |error: ChainError| error.to_string();
+        let row = self.store.job(job_id).await.map_err(|e| e.to_string())?;
+        let confirmed = self.chain.job_state(job_id).await.map_err(text)?;
+        let (state, commitment) = confirmed.value;
+        let head = self.chain.rpcs().primary().head_ref().await.map_err(text)?;
+        let head_state = match self.state_at(&head, job_id).await {
+            Ok(state) => state,
+            // Another RPC does not have the newest block yet: what is confirmed has to do.
+            Err(
+                ChainError::Disagree { .. } | ChainError::Refused { .. } | ChainError::BlockUnknown { .. },
+            ) => state,
+            Err(error) => return Err(error.to_string()),
+        };
+        let known = row.and_then(|row| Job::abi_decode(&row.job_abi).ok());
+        let preimages = known.into_iter().flat_map(|job| [as_granted(&job), job]);
+        let job = preimages.into_iter().find(|job| job_commitment(job) == commitment);
+        let deep = state.zip(job).map(|(state, job)| Deep { state, job });
+        Ok(Reading {
+            head: head_state,
+            head_time: head.timestamp,
+            deep,
+            deep_time: confirmed.block.timestamp,
+        })
+    }
+
+    async fn state_at(&self, block: &BlockRef, job_id: B256) -> Result<Option<JobState>, ChainError> {
+        let call = DataPolicy::jobStateCall { jobId: job_id };
+        let answer = self.chain.rpcs().view(block, self.chain.contracts().data_policy, &call).await?;
+        Ok(JobState::from_chain(answer.state))
+    }
+
+    async fn set_of(&self, job: &Job) -> Result<CustodianSet, String> {
+        let id = (job.custodianSet, job.setVersion);
+        if let Some(set) = lock(&self.sets).get(&id) {
+            return Ok(set.clone());
+        }
+        let set = self.chain.set_of(id.0, id.1).await.map_err(|e| e.to_string())?.value;
+        lock(&self.sets).insert(id, set.clone());
+        Ok(set)
+    }
+
+    async fn dispatch_body(&self, job: Job) -> Result<Dispatch, String> {
+        let row = self.store.policy(job.policyHash).await.map_err(|e| e.to_string())?;
+        let policy = row.and_then(|row| Policy::abi_decode(&row.policy_abi).ok());
+        let policy = policy.filter(|policy| policy_hash(policy) == job.policyHash);
+        let policy = policy.ok_or("the index does not have the job's policy yet")?;
+        let set = self.set_of(&job).await?;
+        // Members are in the set's order, so their indices ascend.
+        let custodian_urls: Vec<CustodianUrl> =
+            set.members.iter().filter_map(|member| self.peers.custodian(member.signer)).collect();
+        if custodian_urls.len() < usize::from(set.t) {
+            let (known, t) = (custodian_urls.len(), set.t);
+            return Err(format!("{known} of the set's custodians have a known URL, {t} are needed"));
+        }
+        let domain = self.chain.domain();
+        Ok(Dispatch {
+            chain_id: domain.chain_id,
+            contract: domain.contract,
+            policy: AbiHex(policy),
+            job: AbiHex(job),
+            custodian_urls,
+            threshold: set.t,
+            blob_url: self.blob_url.clone(),
+        })
+    }
+
+    async fn dispatch(&self, id: AttemptId, job: Job) -> Event {
+        match self.dispatch_body(job).await {
+            Ok(dispatch) => self.peers.dispatch(id, &dispatch).await,
+            Err(why) => Event::DispatchFailed(id, why),
+        }
+    }
+
+    async fn manifest(&self, id: AttemptId, job: &Job) -> Event {
+        match self.set_of(job).await {
+            Ok(set) => {
+                let members: Vec<Address> = set.members.iter().map(|m| m.signer).collect();
+                self.peers.manifest(self.chain.domain(), id, job, &members).await
+            }
+            Err(why) => Event::NoManifest(id, why),
+        }
+    }
+
+    async fn send(&self, call: &Call) -> TxOutcome {
+        self.transactor.send(&call.idem_key(), call.calldata()).await
+    }
+}
+
+impl Ports for Live {
+    async fn perform(&self, job_id: B256, effect: Effect) -> Event {
+        match effect {
+            Effect::Read => match self.read(job_id).await {
+                Ok(reading) => Event::Read(Box::new(reading)),
+                Err(why) => Event::ReadFailed(why),
+            },
+            Effect::Dispatch(id, job) => self.dispatch(id, *job).await,
+            Effect::PollStatus(id, job) => self.peers.status(id, &job).await,
+            Effect::PollManifest(id, job) => self.manifest(id, &job).await,
+            Effect::Send(call) => Event::Tx(call.kind(), self.send(&call).await),
+            // The shell's own; nothing to ask.
+            Effect::Report(_) | Effect::Finish(_) => Event::Wake,
+        }
+    }
+
+    fn forget(&self, job_id: B256) {
+        self.peers.forget(job_id);
+    }
+}
+
+/// Drives every job of this database until `shutdown` is ready. Progress goes to whoever listens.
+///
+/// # Errors
+/// The configuration or the database cannot be used. What happens to one job is waited out.
+pub async fn run(
+    config: Config,
+    store: Store,
+    chain: Arc<Chain>,
+    progress: broadcast::Sender<JobProgress>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), OrchestratorError> {
+    let wallet = WalletKey::load(&config.wallet).map_err(|e| OrchestratorError::Config(e.to_string()))?;
+    run_with(config, wallet, store, chain, progress, shutdown).await
+}
+
+/// The same with a wallet that is in memory already.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    config: Config,
+    wallet: WalletKey,
+    store: Store,
+    chain: Arc<Chain>,
+    progress: broadcast::Sender<JobProgress>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), OrchestratorError> {
+    let settings = Settings {
+        domain: chain.domain(),
+        pace: config.pace(),
+        lease_ms: config.lease_ms,
+        max_jobs: config.max_jobs,
+        max_requests: config.max_requests,
+    };
+    let owner = owner(&wallet);
+    let peers = Peers::new(config.compute, &config.custodians).map_err(OrchestratorError::Config)?;
+    let options = SenderOptions { confirmations: chain.rpcs().confirmations(), ..SenderOptions::default() };
+    let sender = Sender::new(Arc::clone(chain.rpcs()), wallet, StoreJournal(store.clone()), options);
+    let contract = chain.contracts().data_policy;
+    let transactor = Arc::new(Transactor { sender, contract });
+    let live = Live {
+        store: store.clone(),
+        chain,
+        peers,
+        blob_url: config.blob_url,
+        transactor: Arc::clone(&transactor),
+        sets: Mutex::default(),
+    };
+    let orchestrator = Orchestrator::new(store, live, settings, owner, progress);
+    tokio::select! {
+        ended = orchestrator.run(shutdown) => ended,
+        () = resume(&transactor) => Ok(()),
+    }
+}
+
+/// What was on its way when a process died holds up every later nonce, even if nobody needs it any
+/// more: bring it to its end.
+async fn resume(transactor: &Transactor) {
+    loop {
+        if let Err(error) = transactor.sender.resume().await {
+            tracing::warn!(%error, "open transactions are not finished yet");
+        }
+        tokio::time::sleep(RESUME_EVERY).await;
+    }
+}
+
+/// A name for this process in leases.
+fn owner(wallet: &WalletKey) -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}/{}/{}", wallet.address(), std::process::id(), since.as_nanos())
+}

@@ -1,0 +1,203 @@
+//! Compute and custodians over HTTP.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use licen_core::abi::Job;
+use licen_core::eip712::Domain;
+use licen_core::primitives::{Address, B256};
+use licen_core::wire::Problem;
+use licen_core::wire::compute::{CustodianUrl, Dispatch, TaskStatus};
+use licen_core::wire::custodian::SignedManifest;
+use reqwest::{Client, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+
+use crate::check;
+use crate::config::ComputeUrl;
+use crate::effect::AttemptId;
+use crate::event::Event;
+
+/// Nobody answers with more.
+const MAX_ANSWER: usize = 1 << 20;
+const TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// Who may be asked.
+#[derive(Debug)]
+pub struct Peers {
+    http: Client,
+    compute: Vec<ComputeUrl>,
+    custodians: HashMap<Address, String>,
+    /// Which compute has which job, as far as this process knows.
+    chosen: Mutex<HashMap<B256, usize>>,
+}
+
+enum Answer<T> {
+    Yes(T),
+    Unknown,
+    No(String),
+}
+
+impl Peers {
+    /// # Errors
+    /// No HTTP client can be made on this machine.
+    pub fn new(compute: Vec<ComputeUrl>, custodians: &[CustodianUrl]) -> Result<Self, String> {
+        let http = Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT).build();
+        Ok(Self {
+            http: http.map_err(|e| e.to_string())?,
+            compute,
+            custodians: custodians.iter().map(|c| (c.id, c.url.trim_end_matches('/').to_string())).collect(),
+            chosen: Mutex::default(),
+        })
+    }
+
+    /// Where a member listens.
+    #[must_use]
+    pub fn custodian(&self, id: Address) -> Option<CustodianUrl> {
+        self.custodians.get(&id).map(|url| CustodianUrl { id, url: url.clone() })
+    }
+
+    /// The compute nodes that may have a job, the likeliest first.
+    fn candidates(&self, job: &Job) -> Vec<usize> {
+        let fits = |c: &ComputeUrl| job.providerId.is_zero() || c.provider_id == Some(job.providerId);
+        let mut fitting: Vec<usize> = (0..self.compute.len()).filter(|i| fits(&self.compute[*i])).collect();
+        if !fitting.is_empty() {
+            let spread = usize::from(job.jobId[31]) % fitting.len();
+            fitting.rotate_left(spread);
+        }
+        if let Some(chosen) = self.chosen().get(&job.jobId)
+            && let Some(at) = fitting.iter().position(|i| i == chosen)
+        {
+            fitting.rotate_left(at);
+        }
+        fitting
+    }
+
+    fn chosen(&self) -> std::sync::MutexGuard<'_, HashMap<B256, usize>> {
+        self.chosen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Nothing is asked about this job any more.
+    pub fn forget(&self, job_id: B256) {
+        self.chosen().remove(&job_id);
+    }
+
+    fn task_url(&self, index: usize, job_id: B256, attempt: u32) -> String {
+        format!("{}/v1/jobs/{job_id}/{attempt}", self.compute[index].url.trim_end_matches('/'))
+    }
+
+    /// Gives the job to the first compute that takes it. A Running job is taken only by the one that
+    /// made its keys; the others refuse it.
+    pub async fn dispatch(&self, id: AttemptId, dispatch: &Dispatch) -> Event {
+        let job = &dispatch.job.0;
+        let Ok(body) = serde_json::to_vec(dispatch) else {
+            return Event::DispatchFailed(id, "the job cannot be encoded".into());
+        };
+        let mut why = "no compute is configured for this provider".to_string();
+        for index in self.candidates(job) {
+            let url = self.task_url(index, job.jobId, id.attempt);
+            let request = self.http.put(url).header("content-type", "application/json").body(body.clone());
+            match answered(request.send().await).await {
+                Ok(response) if response.status().is_success() => {
+                    self.chosen().insert(job.jobId, index);
+                    return Event::Accepted(id);
+                }
+                Ok(response) => why = format!("compute refuses: {}", problem(response).await),
+                Err(error) => why = format!("compute: {error}"),
+            }
+        }
+        Event::DispatchFailed(id, why)
+    }
+
+    /// What compute says about the task.
+    pub async fn status(&self, id: AttemptId, job: &Job) -> Event {
+        let mut why = None;
+        for index in self.candidates(job) {
+            let url = self.task_url(index, job.jobId, id.attempt);
+            match get::<TaskStatus>(&self.http, url).await {
+                Answer::Yes(status) => {
+                    self.chosen().insert(job.jobId, index);
+                    return Event::Status(id, Box::new(status));
+                }
+                Answer::Unknown => {}
+                Answer::No(error) => why = Some(format!("compute: {error}")),
+            }
+        }
+        why.map_or(Event::TaskUnknown(id), |why| Event::StatusFailed(id, why))
+    }
+
+    /// The manifest, from whichever member of the set has published a right one.
+    pub async fn manifest(&self, domain: Domain, id: AttemptId, job: &Job, members: &[Address]) -> Event {
+        let mut asked = JoinSet::new();
+        let mut missing = Vec::new();
+        for member in members {
+            let Some(base) = self.custodians.get(member) else { continue };
+            let (http, url) = (self.http.clone(), format!("{base}/v1/manifest/{}", job.jobId));
+            let member = *member;
+            asked.spawn(async move { (member, get::<SignedManifest>(&http, url).await) });
+        }
+        while let Some(answer) = asked.join_next().await {
+            match answer {
+                Ok((_, Answer::Yes(signed))) if check::manifest(&domain, job, &signed).is_some() => {
+                    return Event::Manifest(id, Box::new(signed));
+                }
+                Ok((member, Answer::Yes(_))) => missing.push(format!("{member} publishes a wrong manifest")),
+                Ok((_, Answer::Unknown)) | Err(_) => {}
+                Ok((member, Answer::No(error))) => missing.push(format!("{member}: {error}")),
+            }
+        }
+        missing.sort();
+        Event::NoManifest(id, missing.join("; "))
+    }
+}
+
+async fn answered(result: Result<Response, reqwest::Error>) -> Result<Response, String> {
+    // The URL names the job and says nothing new; the reason is in the sources.
+    result.map_err(|error| {
+        let error = error.without_url();
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(inner) = source {
+            text = inner.to_string();
+            source = inner.source();
+        }
+        text
+    })
+}
+
+async fn get<T: DeserializeOwned>(http: &Client, url: String) -> Answer<T> {
+    let response = match answered(http.get(url).send().await).await {
+        Ok(response) => response,
+        Err(error) => return Answer::No(error),
+    };
+    if response.status() == StatusCode::NOT_FOUND {
+        return Answer::Unknown;
+    }
+    if !response.status().is_success() {
+        return Answer::No(problem(response).await);
+    }
+    match body(response).await.map(|bytes| serde_json::from_slice(&bytes)) {
+        Ok(Ok(value)) => Answer::Yes(value),
+        Ok(Err(_)) => Answer::No("the answer is not what the protocol says".into()),
+        Err(error) => Answer::No(error),
+    }
+}
+
+async fn body(mut response: Response) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| e.without_url().to_string())? {
+        if bytes.len() + chunk.len() > MAX_ANSWER {
+            return Err("the answer is too long".into());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+async fn problem(response: Response) -> String {
+    let status = response.status();
+    let parsed = body(response).await.ok().and_then(|b| serde_json::from_slice::<Problem>(&b).ok());
+    parsed.map_or_else(|| format!("HTTP {}", status.as_u16()), |p| p.to_string())
+}
