@@ -123,12 +123,14 @@ fn settings() -> Settings {
     Settings { domain: DOMAIN, pace, lease_ms: 60, max_jobs: 8, max_requests: 4 }
 }
 
-async fn store() -> Store {
-    let store = Store::in_memory().await.unwrap();
+/// In a file: an aborted task may take its connection, and with it a database in memory, away.
+async fn store() -> (Store, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("licen.db")).await.unwrap();
     let job: Job = granted();
     let new = NewWork { job_id: job.jobId, phase: "unconfirmed".into(), data: Bytes::new() };
     store.add_work(&new, 0).await.unwrap();
-    store
+    (store, dir)
 }
 
 fn start(store: &Store, world: &Handle, owner: &str) -> task::JoinHandle<()> {
@@ -153,7 +155,7 @@ fn kinds(world: &Handle) -> Vec<CallKind> {
 
 #[tokio::test]
 async fn a_job_is_driven_to_its_end_and_told_about() {
-    let (store, world) = (store().await, world());
+    let ((store, _dir), world) = (store().await, world());
     let (progress, mut heard) = broadcast::channel(256);
     let orchestrator = Orchestrator::new(store.clone(), world.clone(), settings(), "a".into(), progress);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -186,7 +188,7 @@ async fn a_job_is_driven_to_its_end_and_told_about() {
 async fn a_crash_at_any_question_changes_nothing() {
     for cut in 0..14 {
         for effective in [false, true] {
-            let (store, world) = (store().await, world());
+            let ((store, _dir), world) = (store().await, world());
             world.0.inner.lock().unwrap().cut = Some((cut, effective));
             let first = start(&store, &world, "first");
             let cut_off = async {
@@ -206,7 +208,7 @@ async fn a_crash_at_any_question_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_orchestrators_send_each_transaction_once() {
-    let (store, world) = (store().await, world());
+    let ((store, _dir), world) = (store().await, world());
     let (first, second) = (start(&store, &world, "first"), start(&store, &world, "second"));
     until_done(&store).await;
     first.abort();
@@ -216,7 +218,7 @@ async fn two_orchestrators_send_each_transaction_once() {
 
 #[tokio::test]
 async fn failures_are_written_down_and_waited_out() {
-    let (store, world) = (store().await, world());
+    let ((store, _dir), world) = (store().await, world());
     world.0.inner.lock().unwrap().compute_down = usize::MAX;
     let run = start(&store, &world, "a");
     let row = loop {
@@ -236,7 +238,7 @@ async fn failures_are_written_down_and_waited_out() {
 
 #[tokio::test]
 async fn a_holder_that_lost_its_lease_does_not_act() {
-    let (store, world) = (store().await, world());
+    let ((store, _dir), world) = (store().await, world());
     let (progress, _) = broadcast::channel(8);
     let mut late = Orchestrator::new(store.clone(), world.clone(), settings(), "late".into(), progress);
     late.tick().await;

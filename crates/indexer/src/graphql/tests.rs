@@ -33,14 +33,66 @@ async fn a_settled_job_says_where_every_unit_went() {
         state requestedEpochs actualEpochs escrow computeEscrow royaltySettled protocolFee computeFee
         refundIssued royaltyRefund resultHash attestationRef failReason attempt
         dataset { datasetUid policyVersion royaltyPerEpoch } } }";
-    check(query, expect![[r#""#]]).await;
+    check(
+        query,
+        expect![[r#"
+        {
+          "data": {
+            "Job": [
+              {
+                "state": "Completed",
+                "requestedEpochs": 3,
+                "actualEpochs": 2,
+                "escrow": "3003",
+                "computeEscrow": "90",
+                "royaltySettled": "2002",
+                "protocolFee": "50",
+                "computeFee": "60",
+                "refundIssued": "1031",
+                "royaltyRefund": "1001",
+                "resultHash": "0x7171717171717171717171717171717171717171717171717171717171717171",
+                "attestationRef": "0x7272727272727272727272727272727272727272727272727272727272727272",
+                "failReason": null,
+                "attempt": 1,
+                "dataset": {
+                  "datasetUid": "0x48011fc31d56d65284b2e4bce3e935d805cb392b5e83f120b91e1342441e1e9a",
+                  "policyVersion": 2,
+                  "royaltyPerEpoch": "1002"
+                }
+              }
+            ]
+          }
+        }
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_job_that_its_specification_ended_pays_for_the_epochs_done() {
     let query = "{ Job(where: {failReason: {_eq: \"JOB_SPEC_INVALID\"}}) {
         state failReason escrow computeEscrow royaltySettled computeFee refundIssued } }";
-    check(query, expect![[r#""#]]).await;
+    check(
+        query,
+        expect![[r#"
+        {
+          "data": {
+            "Job": [
+              {
+                "state": "Failed",
+                "failReason": "JOB_SPEC_INVALID",
+                "escrow": "2002",
+                "computeEscrow": "60",
+                "royaltySettled": "0",
+                "computeFee": "30",
+                "refundIssued": "2032"
+              }
+            ]
+          }
+        }
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -50,20 +102,185 @@ async fn datasets_filter_sort_page_and_nest() {
             jobs(where: {state: {_in: [\"Granted\", \"Completed\"]}}, order_by: [{timestamp: asc}]) { state } }
         paged: Job(order_by: {timestamp: asc}, limit: 1, offset: 1) { state requestedEpochs }
         cheap: Dataset(where: {_or: [{royaltyPerEpoch: {_lt: \"1002\"}}, {paused: {_eq: true}}]}) { royaltyPerEpoch } }";
-    check(query, expect![[r#""#]]).await;
+    check(
+        query,
+        expect![[r#"
+        {
+          "data": {
+            "all": [
+              {
+                "royaltyPerEpoch": "1002",
+                "active": true,
+                "paused": false
+              },
+              {
+                "royaltyPerEpoch": "1002",
+                "active": false,
+                "paused": true
+              }
+            ],
+            "paged": [
+              {
+                "state": "Failed",
+                "requestedEpochs": 2
+              }
+            ],
+            "cheap": [
+              {
+                "royaltyPerEpoch": "1002"
+              }
+            ],
+            "open": [
+              {
+                "jobs": [
+                  {
+                    "state": "Completed"
+                  },
+                  {
+                    "state": "Granted"
+                  }
+                ],
+                "maxRunsPerRequester": 9,
+                "custodianSet": "0x5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e",
+                "setVersion": 1
+              }
+            ]
+          }
+        }
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn the_history_is_in_chain_order() {
     let query = "{ AuditLog(where: {blockNumber: {_gte: 4}}, order_by: {id: asc}) { id eventType details } }";
-    check(query, expect![[r#""#]]).await;
+    check(query, expect![[r#"
+        {
+          "data": {
+            "AuditLog": [
+              {
+                "id": "000000000004-000000",
+                "eventType": "JobCompleted",
+                "details": "{\"actualEpochs\":2,\"attestationRef\":\"0x7272727272727272727272727272727272727272727272727272727272727272\",\"resultHash\":\"0x7171717171717171717171717171717171717171717171717171717171717171\"}"
+              },
+              {
+                "id": "000000000004-000001",
+                "eventType": "RoyaltySettled",
+                "details": "{\"amount\":\"2002\"}"
+              },
+              {
+                "id": "000000000004-000002",
+                "eventType": "RefundIssued",
+                "details": "{\"amount\":\"1031\"}"
+              },
+              {
+                "id": "000000000004-000003",
+                "eventType": "JobStarted",
+                "details": "{\"attempt\":1,\"runDeadline\":22640,\"runtimeDataHash\":\"0x5252525252525252525252525252525252525252525252525252525252525252\",\"signer\":\"0x5151515151515151515151515151515151515151\"}"
+              },
+              {
+                "id": "000000000004-000004",
+                "eventType": "PolicyPaused",
+                "details": "{\"datasetUid\":\"0xc0c47f428eda10dba8ca59da580851a7523b3eed9e6ba12d21d8e90fe6922a24\"}"
+              },
+              {
+                "id": "000000000005-000000",
+                "eventType": "JobFailed",
+                "details": "{\"reason\":\"JOB_SPEC_INVALID\"}"
+              },
+              {
+                "id": "000000000005-000001",
+                "eventType": "RefundIssued",
+                "details": "{\"amount\":\"2032\"}"
+              },
+              {
+                "id": "000000000005-000002",
+                "eventType": "AccessGranted",
+                "details": "{\"epochs\":1,\"requester\":\"0xb0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0\"}"
+              },
+              {
+                "id": "000000000005-000004",
+                "eventType": "PolicySet",
+                "details": "{\"datasetUid\":\"0x48011fc31d56d65284b2e4bce3e935d805cb392b5e83f120b91e1342441e1e9a\",\"policyHash\":\"0xf5ddeda1b2c49c23f2fb36dec9c3bbac64d9933c0909f72e7c9a78c5f2710bed\",\"royaltyPerEpoch\":\"1002\",\"version\":2}"
+              }
+            ]
+          }
+        }
+    "#]]).await;
 }
 
 #[tokio::test]
 async fn what_cannot_be_answered_says_why() {
-    check("{ Dataset(where: {owner: {_eq: \"0x12\"}}) { id } }", expect![[r#""#]]).await;
-    check("{ Job(where: {state: {_eq: \"Done\"}}) { id } }", expect![[r#""#]]).await;
-    check("{ Job(limit: 1001) { id } }", expect![[r#""#]]).await;
+    check(
+        "{ Dataset(where: {owner: {_eq: \"0x12\"}}) { id } }",
+        expect![[r#"
+        {
+          "data": null,
+          "errors": [
+            {
+              "message": "owner: \"0x12\" is not an address",
+              "locations": [
+                {
+                  "line": 1,
+                  "column": 3
+                }
+              ],
+              "path": [
+                "Dataset"
+              ]
+            }
+          ]
+        }
+    "#]],
+    )
+    .await;
+    check(
+        "{ Job(where: {state: {_eq: \"Done\"}}) { id } }",
+        expect![[r#"
+        {
+          "data": null,
+          "errors": [
+            {
+              "message": "state: \"Done\" is not a state of a job",
+              "locations": [
+                {
+                  "line": 1,
+                  "column": 3
+                }
+              ],
+              "path": [
+                "Job"
+              ]
+            }
+          ]
+        }
+    "#]],
+    )
+    .await;
+    check(
+        "{ Job(limit: 1001) { id } }",
+        expect![[r#"
+        {
+          "data": null,
+          "errors": [
+            {
+              "message": "limit 1001 is above 1000; use offset for the next page",
+              "locations": [
+                {
+                  "line": 1,
+                  "column": 3
+                }
+              ],
+              "path": [
+                "Job"
+              ]
+            }
+          ]
+        }
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -121,7 +338,36 @@ async fn an_index_that_is_behind_or_halted_says_so_and_still_answers() {
     assert_eq!(response.status(), 200);
     let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     let answer: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-    expect![[r#""#]].assert_eq(&(serde_json::to_string_pretty(&answer).unwrap() + "\n"));
+    expect![[r#"
+        {
+          "data": {
+            "Job": [
+              {
+                "state": "Failed"
+              }
+            ],
+            "_meta": {
+              "block": {
+                "number": 5
+              },
+              "chainId": 31337,
+              "genesisHash": "0x0909090909090909090909090909090909090909090909090909090909090909",
+              "lagBlocks": 1,
+              "problem": "rpc is another chain",
+              "ready": false
+            }
+          },
+          "extensions": {
+            "licen": {
+              "block": 5,
+              "lagBlocks": 1,
+              "problem": "rpc is another chain",
+              "ready": false
+            }
+          }
+        }
+    "#]]
+    .assert_eq(&(serde_json::to_string_pretty(&answer).unwrap() + "\n"));
     freshness.update(|status| {
         status.problem.clear();
         status.head = Some(100);
