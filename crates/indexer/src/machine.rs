@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use licen_chain::{ChainEvent, EventKind};
-use licen_core::abi::DataPolicy::{JobOpened, PolicySet};
+use licen_core::abi::DataPolicy::{JobCompleted, JobOpened, PolicySet};
 use licen_core::abi::{Custody, Job, Policy};
 use licen_core::eip712::Domain;
 use licen_core::fault::{Fault, Party};
@@ -351,25 +351,7 @@ fn job_opened(at: &ChainEvent, e: &JobOpened, view: &mut View) -> Result<Applied
 fn ending(at: &ChainEvent, view: &mut View) -> Result<Vec<Change>, ApplyError> {
     use EventKind as E;
     Ok(match &at.kind {
-        E::JobCompleted(e) => {
-            let facts = job_facts(view, e.jobId)?;
-            facts.state = JobState::Completed;
-            facts.actual_epochs = Some(e.actualEpochs);
-            if facts.settlement().is_none() {
-                let what = "actualEpochs";
-                return Err(ApplyError::Range { job_id: e.jobId, what, value: e.actualEpochs });
-            }
-            let details = json!({ "actualEpochs": e.actualEpochs, "resultHash": e.resultHash,
-                "attestationRef": e.attestationRef });
-            let patch = JobPatch {
-                state: Some(JobState::Completed),
-                actual_epochs: Some(e.actualEpochs),
-                result_hash: Some(e.resultHash),
-                attestation_ref: Some(e.attestationRef),
-                ..patch(at, e.jobId)
-            };
-            job_change(at, facts, patch, &details)
-        }
+        E::JobCompleted(e) => completed(at, e, view)?,
         E::RoyaltySettled(e) => {
             let facts = job_facts(view, e.jobId)?;
             let computed = facts.settlement().map_or(U256::ZERO, |s| s.royalty);
@@ -420,6 +402,26 @@ fn ending(at: &ChainEvent, view: &mut View) -> Result<Vec<Change>, ApplyError> {
         | E::AppraisalPolicyEnded(_)
         | E::AuditAnchored(_) => vec![],
     })
+}
+
+fn completed(at: &ChainEvent, e: &JobCompleted, view: &mut View) -> Result<Vec<Change>, ApplyError> {
+    let facts = job_facts(view, e.jobId)?;
+    facts.state = JobState::Completed;
+    facts.actual_epochs = Some(e.actualEpochs);
+    if facts.settlement().is_none() {
+        let what = "actualEpochs";
+        return Err(ApplyError::Range { job_id: e.jobId, what, value: e.actualEpochs });
+    }
+    let details = json!({ "actualEpochs": e.actualEpochs, "resultHash": e.resultHash,
+        "attestationRef": e.attestationRef });
+    let patch = JobPatch {
+        state: Some(JobState::Completed),
+        actual_epochs: Some(e.actualEpochs),
+        result_hash: Some(e.resultHash),
+        attestation_ref: Some(e.attestationRef),
+        ..patch(at, e.jobId)
+    };
+    Ok(job_change(at, facts, patch, &details))
 }
 
 fn ended(at: &ChainEvent, job_id: B256, state: JobState, view: &mut View) -> Result<Vec<Change>, ApplyError> {

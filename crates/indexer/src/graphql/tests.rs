@@ -258,6 +258,10 @@ async fn what_cannot_be_answered_says_why() {
     "#]],
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_page_too_large_is_refused() {
     check(
         "{ Job(limit: 1001) { id } }",
         expect![[r#"
