@@ -1,0 +1,132 @@
+//! A custodian's settings. No secret stands in them: keys are files, named by path.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::Rates;
+
+const GIB: u64 = 1 << 30;
+
+/// Settings, as a TOML file has them; unknown names are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// Directory of records and held results; made with mode 0700.
+    pub state_dir: PathBuf,
+    /// Key file that signs verdicts and `Held`; its address names this custodian in `Custody`.
+    pub signing_key_file: PathBuf,
+    /// Key file that opens shares; its public key stands in `Custody`.
+    pub recipient_key_file: PathBuf,
+    /// RPCs of the chain. Off chain id 31337 at least two, which must agree.
+    pub rpc_urls: Vec<String>,
+    /// Blocks that must lie on top of what is believed.
+    #[serde(default = "default_confirmations")]
+    pub confirmations: u64,
+    /// deployment.json: pins chain id, genesis and contracts.
+    pub deployment: PathBuf,
+    /// Files of reference values (canonical JSON); a job's appraisal policy chooses among them.
+    pub reference_values: Vec<PathBuf>,
+    /// Days that shares, manifests and results are kept; published.
+    #[serde(default = "default_retention_days")]
+    pub retention_days: u32,
+    /// Largest result that is held, bytes; published.
+    #[serde(default = "default_max_result_bytes")]
+    pub max_result_bytes: u64,
+    /// Seconds that must be left before the run deadline when a share is released.
+    #[serde(default = "default_release_margin")]
+    pub release_margin_seconds: u64,
+    /// Requests per minute of one peer.
+    #[serde(default = "default_per_peer")]
+    pub requests_per_peer_per_minute: u32,
+    /// Requests per minute about one job, from anybody.
+    #[serde(default = "default_per_job")]
+    pub requests_per_job_per_minute: u32,
+}
+
+impl Config {
+    /// What the requests are limited to.
+    #[must_use]
+    pub fn rates(&self) -> Rates {
+        Rates { per_peer: self.requests_per_peer_per_minute, per_job: self.requests_per_job_per_minute }
+    }
+
+    /// The rule of its own that a setting breaks, if any.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.rpc_urls.is_empty() {
+            return Err("rpcUrls is empty".into());
+        }
+        if self.reference_values.is_empty() {
+            return Err("referenceValues is empty: no evidence could ever be accepted".into());
+        }
+        if self.retention_days < 90 {
+            return Err("retentionDays is below 90, which the protocol promises to researchers".into());
+        }
+        if self.requests_per_peer_per_minute == 0 || self.requests_per_job_per_minute == 0 {
+            return Err("a request limit of 0 answers nobody".into());
+        }
+        Ok(())
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7101)
+}
+
+fn default_confirmations() -> u64 {
+    2
+}
+
+fn default_retention_days() -> u32 {
+    90
+}
+
+fn default_max_result_bytes() -> u64 {
+    4 * GIB
+}
+
+fn default_release_margin() -> u64 {
+    30
+}
+
+fn default_per_peer() -> u32 {
+    600
+}
+
+fn default_per_job() -> u32 {
+    1800
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"{"stateDir":"s","signingKeyFile":"a","recipientKeyFile":"b",
+        "rpcUrls":["http://127.0.0.1:8545"],"deployment":"d","referenceValues":["r"]}"#;
+
+    #[test]
+    fn a_minimal_file_is_enough_and_a_typing_error_is_not() {
+        let config: Config = serde_json::from_str(MINIMAL).unwrap();
+        assert_eq!((config.retention_days, config.confirmations, config.listen.port()), (90, 2, 7101));
+        assert_eq!(config.check(), Ok(()));
+        let typo = MINIMAL.replace("stateDir", "statedir");
+        assert!(serde_json::from_str::<Config>(&typo).is_err());
+    }
+
+    #[test]
+    fn settings_that_break_a_promise_are_refused() {
+        let config: Config = serde_json::from_str(MINIMAL).unwrap();
+        for bad in [
+            Config { retention_days: 89, ..config.clone() },
+            Config { rpc_urls: vec![], ..config.clone() },
+            Config { reference_values: vec![], ..config.clone() },
+            Config { requests_per_job_per_minute: 0, ..config },
+        ] {
+            assert!(bad.check().is_err());
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Why a custodian does not start, or stops.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use licen_attest::AttestError;
+use licen_chain::{ChainError, DeploymentError};
+use licen_core::fault::{Fault, Party};
+use licen_seal::SealError;
+use licen_store::StoreError;
+
+/// A custodian did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting that cannot be.
+    #[error("configuration: {0}")]
+    Config(String),
+    /// A key file is missing, damaged, or open to others.
+    #[error("key: {0}")]
+    Key(#[from] SealError),
+    /// Reference values that cannot be used.
+    #[error("reference values {path}: {source}", path = .path.display())]
+    ReferenceValues {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: AttestError,
+    },
+    /// The deployment file cannot be used.
+    #[error("deployment: {0}")]
+    Deployment(#[from] DeploymentError),
+    /// The chain is another, or too few RPCs speak for it.
+    #[error("chain: {0}")]
+    Chain(#[from] ChainError),
+    /// The records cannot be used.
+    #[error("records: {0}")]
+    Store(#[from] StoreError),
+    /// Somebody changed the audit log. The custodian does not go on as if nothing had happened.
+    #[error("the audit log is broken at record {0}: it was changed after it was written")]
+    AuditBroken(u64),
+    /// A file or directory.
+    #[error("{path}: {source}", path = .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes")]
+    Random,
+    /// The server broke.
+    #[error("server: {0}")]
+    Server(io::Error),
+}
+
+impl Fault for Error {
+    fn fault(&self) -> Party {
+        match self {
+            Self::Config(_)
+            | Self::Key(_)
+            | Self::ReferenceValues { .. }
+            | Self::Deployment(_)
+            | Self::File { .. }
+            | Self::Listen { .. }
+            | Self::Random
+            | Self::Server(_) => Party::Environment,
+            Self::AuditBroken(_) => Party::Custodian,
+            Self::Chain(e) => e.fault(),
+            Self::Store(e) => e.fault(),
+        }
+    }
+
+    fn retryable(&self) -> bool {
+        match self {
+            Self::Config(_)
+            | Self::Key(_)
+            | Self::ReferenceValues { .. }
+            | Self::Deployment(_)
+            | Self::File { .. }
+            | Self::AuditBroken(_) => false,
+            Self::Listen { .. } | Self::Random | Self::Server(_) => true,
+            Self::Chain(e) => e.retryable(),
+            Self::Store(e) => e.retryable(),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The custodian's decisions, without I/O: requests and answers go in, effects come out. A request
+//! waits for one answer at a time, and for a bounded time.
+
+mod challenge;
+mod deliver;
+mod manifest;
+mod release;
+mod result;
+mod verdict;
+
+use std::collections::BTreeMap;
+
+use licen_attest::ReferenceEntry;
+use licen_core::fault::Fault;
+use licen_core::primitives::{B256, Bytes};
+use licen_core::wire::custodian::DeliverRequest;
+use serde::Serialize;
+
+use crate::audit::{Line, commit_reason};
+use crate::denial::{self, Denial};
+use crate::effect::{Effect, Reply, RequestId, Write};
+use crate::event::{Answer, Ask, Event, Loaded};
+use crate::judge::Identity;
+use crate::limits::{Limits, Rates};
+
+/// Most requests that wait at one time.
+const MAX_PENDING: usize = 1024;
+const PATIENCE_MS: u64 = 50_000;
+/// A result has to be fetched and hashed meanwhile.
+const DELIVER_PATIENCE_MS: u64 = 290_000;
+
+/// What the decisions depend on beside chain and requests.
+pub struct Settings {
+    /// Keys and domain.
+    pub identity: Identity,
+    /// Reference values this custodian knows; a job's appraisal policy chooses among them.
+    pub entries: Vec<ReferenceEntry>,
+    /// How often may be asked.
+    pub rates: Rates,
+    /// Largest result blob it holds.
+    pub max_result_bytes: u64,
+    /// Seconds that must be left before the run deadline when a share is released.
+    pub release_margin_seconds: u64,
+}
+
+/// The machine.
+pub struct Machine {
+    settings: Settings,
+    limits: Limits,
+    pending: BTreeMap<RequestId, Pending>,
+}
+
+struct Pending {
+    step: Step,
+    subject: Subject,
+    deadline_ms: u64,
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy)]
+struct Subject {
+    id: RequestId,
+    what: &'static str,
+    job_id: B256,
+    fresh: B256,
+    body_hash: B256,
+    now_ms: u64,
+}
+
+/// What a request waits for.
+enum Step {
+    Challenge(challenge::Step),
+    Verdict(Box<verdict::Step>),
+    Release(Box<release::Step>),
+    Share(Box<deliver::Step>),
+    Manifest(Box<manifest::Step>),
+    Result(Box<result::Step>),
+    /// A denial is being written down.
+    Denying(Reply),
+}
+
+/// What a step leads to.
+enum Turn {
+    Wait(Step, Effect),
+    Reply(Reply),
+}
+
+type Outcome = Result<Turn, Denial>;
+
+impl Machine {
+    /// A machine without requests.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let limits = Limits::new(settings.rates);
+        Self { settings, limits, pending: BTreeMap::new() }
+    }
+
+    /// Keys, limits and reference values.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// When [`Event::Tick`] is due, milliseconds; `None` while nothing waits.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        self.pending.values().map(|pending| pending.deadline_ms).min()
+    }
+
+    /// Takes one event at `now_ms` (Unix milliseconds, the custodian's own clock).
+    pub fn step(&mut self, now_ms: u64, event: Event, effects: &mut Vec<(RequestId, Effect)>) {
+        match event {
+            Event::Asked { id, peer, fresh, body_hash, ask } => {
+                let (what, job_id, patience) = describe(&ask);
+                if !self.limits.admit(now_ms, peer, job_id) {
+                    return effects.push((id, denial::slow_down().into()));
+                }
+                if self.pending.len() >= MAX_PENDING || self.pending.contains_key(&id) {
+                    return effects.push((id, denial::unavailable("too many requests wait").into()));
+                }
+                let subject = Subject { id, what, job_id, fresh, body_hash, now_ms };
+                let outcome = self.begin(subject, *ask);
+                self.follow(subject, now_ms + patience, outcome, effects);
+            }
+            Event::Answered(id, answer) => {
+                // A request that ran out of time was answered; what comes later changes nothing.
+                let Some(pending) = self.pending.remove(&id) else { return };
+                let subject = Subject { now_ms, ..pending.subject };
+                let outcome = self.advance(subject, pending.step, *answer);
+                self.follow(subject, pending.deadline_ms, outcome, effects);
+            }
+            Event::Tick => {
+                let late: Vec<RequestId> =
+                    self.pending.iter().filter(|(_, p)| p.deadline_ms <= now_ms).map(|(id, _)| *id).collect();
+                for id in late {
+                    self.pending.remove(&id);
+                    effects.push((id, denial::unavailable("it took too long").into()));
+                }
+            }
+        }
+    }
+
+    fn begin(&self, subject: Subject, ask: Ask) -> Outcome {
+        match ask {
+            Ask::Challenge(request) => challenge::begin(&self.settings, &request),
+            Ask::Verdict(request) => verdict::begin(&self.settings, request),
+            Ask::Release(request) => Ok(release::begin(request)),
+            Ask::Deliver(request @ DeliverRequest::Share { .. }) => deliver::begin(&self.settings, request),
+            Ask::Deliver(DeliverRequest::Manifest { job_id, attempt, enc, ct }) => {
+                Ok(manifest::begin(job_id, attempt, enc, ct))
+            }
+            Ask::Result { .. } => Ok(result::begin(subject.job_id)),
+            Ask::ResultKey(request) => result::begin_change(&self.settings, request),
+        }
+    }
+
+    fn advance(&self, subject: Subject, step: Step, answer: Answer) -> Outcome {
+        match answer {
+            Answer::ReadFailed(_) => return Ok(Turn::Reply(denial::unavailable("the chain"))),
+            Answer::StoreFailed(_) => return Ok(Turn::Reply(denial::unavailable("its records"))),
+            Answer::FetchFailed(reason) => return Ok(Turn::Reply(denial::unavailable(&reason))),
+            Answer::Conflict(reason) => return Err(conflict(subject, reason)),
+            Answer::Read(_) | Answer::Loaded(_) | Answer::Wrote(_) | Answer::Fetched { .. } => {}
+        }
+        let settings = &self.settings;
+        match step {
+            Step::Challenge(step) => step.on(settings, subject, answer),
+            Step::Verdict(step) => step.on(settings, subject, answer),
+            Step::Release(step) => step.on(settings, subject, answer),
+            Step::Share(step) => step.on(settings, subject, answer),
+            Step::Manifest(step) => step.on(settings, subject, answer),
+            Step::Result(step) => step.on(settings, subject, answer),
+            Step::Denying(reply) => Ok(Turn::Reply(reply)),
+        }
+    }
+
+    fn follow(
+        &mut self,
+        subject: Subject,
+        deadline_ms: u64,
+        outcome: Outcome,
+        effects: &mut Vec<(RequestId, Effect)>,
+    ) {
+        let turn = outcome.unwrap_or_else(|denial| deny(subject, &denial));
+        match turn {
+            Turn::Reply(reply) => effects.push((subject.id, reply.into())),
+            Turn::Wait(step, effect) => {
+                self.pending.insert(subject.id, Pending { step, subject, deadline_ms });
+                effects.push((subject.id, effect));
+            }
+        }
+    }
+}
+
+/// The kind under which a verdict for these keys is stored.
+pub(crate) fn verdict_kind(runtime_data_hash: &B256) -> String {
+    verdict::kind_of(runtime_data_hash)
+}
+
+fn describe(ask: &Ask) -> (&'static str, B256, u64) {
+    match ask {
+        Ask::Challenge(request) => ("challenge", request.job_id, PATIENCE_MS),
+        Ask::Verdict(request) => ("verdict", request.job.0.jobId, PATIENCE_MS),
+        Ask::Release(request) => ("release", request.job.0.jobId, PATIENCE_MS),
+        Ask::Deliver(DeliverRequest::Share { job, .. }) => ("deliver", job.0.jobId, DELIVER_PATIENCE_MS),
+        Ask::Deliver(DeliverRequest::Manifest { job_id, .. }) => ("manifest", *job_id, PATIENCE_MS),
+        Ask::Result { job_id } => ("result", *job_id, PATIENCE_MS),
+        Ask::ResultKey(request) => ("resultKey", request.job.0.jobId, PATIENCE_MS),
+    }
+}
+
+fn conflict(subject: Subject, reason: String) -> Denial {
+    match subject.what {
+        "verdict" | "release" => Denial::OtherKey,
+        _ => Denial::Conflict(reason),
+    }
+}
+
+/// Where a reason would help an attacker, the peer hears `denied` and the log gets a commitment.
+/// That the chain does not show something yet is public and passes, so it is said.
+fn deny(subject: Subject, denial: &Denial) -> Turn {
+    tracing::info!(request = %subject.id, what = subject.what, job = %subject.job_id,
+        fault = %denial.fault(), retryable = denial.retryable(), "refused");
+    if matches!(denial, Denial::NotRunning | Denial::NotSettled | Denial::State(None)) {
+        return Turn::Reply(denial::too_early(denial.to_string()));
+    }
+    if !matches!(subject.what, "verdict" | "release") {
+        let reply = match denial {
+            Denial::NotHeld => denial::not_found(denial.to_string()),
+            _ => denial::refused(denial),
+        };
+        return Turn::Reply(reply);
+    }
+    let (reason, detail) = commit_reason(subject.fresh, &denial.to_string());
+    let line = Line { what: Some(subject.what), reason: Some(reason), ..subject.line("denied") };
+    let write = Write::Denial { request: subject.id.to_string(), detail, record: line.bytes() };
+    Turn::Wait(Step::Denying(denial::denied(subject.id)), Effect::Write(Box::new(write)))
+}
+
+impl Subject {
+    fn line(&self, event: &'static str) -> Line {
+        Line::new(event, self.now_ms, self.id, self.job_id)
+    }
+
+    fn now_seconds(&self) -> u64 {
+        self.now_ms / 1000
+    }
+}
+
+/// An answer of another kind than the effect asked for: a defect of the shell, never of a peer.
+fn unexpected() -> Outcome {
+    Ok(Turn::Reply(denial::unavailable("an answer was of the wrong kind")))
+}
+
+fn write(step: Step, write: Write) -> Outcome {
+    Ok(Turn::Wait(step, Effect::Write(Box::new(write))))
+}
+
+/// A body of ours always has a JSON form.
+fn json<T: Serialize>(value: &T) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+fn json_reply<T: Serialize>(value: &T) -> Turn {
+    Turn::Reply(Reply::Json(json(value)))
+}

@@ -1,0 +1,118 @@
+//! `POST /v1/verdict`. The nonce is used up before anything is verified, the verdict is on disk
+//! before it leaves, and the same request gets the same bytes again.
+
+use licen_core::eip712::compact;
+use licen_core::primitives::B256;
+use licen_core::runtime_data::{self, RuntimeData};
+use licen_core::wire::AbiHex;
+use licen_core::wire::custodian::{VerdictRequest, VerdictResponse};
+use licen_store::Release;
+
+use super::{Loaded, Outcome, Settings, Subject, Turn, json, unexpected, write};
+use crate::audit::Line;
+use crate::denial::Denial;
+use crate::effect::{Effect, GrantQuery, Load, Read, Reply, Write};
+use crate::event::{Answer, GrantFacts, Reading, Wrote};
+use crate::judge::{check_form, judge};
+
+/// A request that is well formed.
+pub(super) struct Asked {
+    request: VerdictRequest,
+    data: RuntimeData,
+    nonce: B256,
+}
+
+pub(super) enum Step {
+    Loading(Asked),
+    UsingNonce(Asked),
+    Reading(Asked),
+    Writing,
+}
+
+/// Several sets of keys may ask for one attempt: compute that restarts before the job runs makes new
+/// ones. The chain then names one of them.
+pub(super) fn kind_of(runtime_data_hash: &B256) -> String {
+    format!("verdict:{runtime_data_hash}")
+}
+
+pub(super) fn begin(settings: &Settings, request: VerdictRequest) -> Outcome {
+    let (data, nonce) = check_form(&settings.identity, &request)?;
+    let load = Load::Verdict {
+        job_id: request.job.0.jobId,
+        attempt: request.attempt,
+        runtime_data_hash: runtime_data::hash(&request.runtime_data),
+        dataset_uid: request.job.0.datasetUid,
+    };
+    Ok(wait(Step::Loading(Asked { request, data, nonce }), Effect::Load(load)))
+}
+
+impl Step {
+    pub(super) fn on(self, settings: &Settings, subject: Subject, answer: Answer) -> Outcome {
+        match (self, answer) {
+            (Self::Loading(asked), Answer::Loaded(Loaded::Verdict { given, tombstone })) => {
+                if tombstone {
+                    return Err(Denial::Retired(asked.request.job.0.datasetUid));
+                }
+                if let Some(given) = given.filter(|given| given.request_hash == subject.body_hash) {
+                    return Ok(Turn::Reply(Reply::Json(given.answer)));
+                }
+                let use_nonce = Write::UseNonce { nonce: asked.nonce };
+                write(super::Step::Verdict(Box::new(Self::UsingNonce(asked))), use_nonce)
+            }
+            (Self::UsingNonce(_), Answer::Wrote(Wrote::NonceUsed(false))) => Err(Denial::NonceUsed),
+            (Self::UsingNonce(asked), Answer::Wrote(Wrote::NonceUsed(true))) => {
+                let read = Read::Grant(query(settings, &asked));
+                Ok(wait(Self::Reading(asked), Effect::Read(Box::new(read))))
+            }
+            (Self::Reading(asked), Answer::Read(Reading::Grant(facts))) => {
+                decide(settings, subject, &asked, &facts)
+            }
+            (Self::Writing, Answer::Wrote(Wrote::Release(stored))) => {
+                Ok(Turn::Reply(Reply::Json(stored.answer)))
+            }
+            _ => unexpected(),
+        }
+    }
+}
+
+fn query(settings: &Settings, asked: &Asked) -> GrantQuery {
+    let job = &asked.request.job.0;
+    GrantQuery {
+        job_id: job.jobId,
+        custodian_set: (job.custodianSet, job.setVersion),
+        verifier_set: (job.verifierSet, job.verifierSetVersion),
+        appraisal_policy: job.appraisalPolicy,
+        entries: settings.entries.iter().map(licen_attest::ReferenceEntry::root).collect(),
+        provider_id: asked.data.provider_id,
+    }
+}
+
+fn decide(settings: &Settings, subject: Subject, asked: &Asked, facts: &GrantFacts) -> Outcome {
+    let Settings { identity, entries, .. } = settings;
+    let judged = judge(identity, entries, &asked.request, &asked.data, facts, subject.now_seconds())?;
+    let signature = identity.signing.sign(&identity.domain.digest(&judged.verdict))?;
+    let signature = compact(judged.index, signature.as_bytes()).ok_or(licen_seal::SealError::SecretKey)?;
+    let line = Line {
+        attempt: Some(judged.verdict.attempt),
+        runtime_data_hash: Some(judged.verdict.runtimeDataHash),
+        entry: Some(judged.result.entry()),
+        level: Some(judged.verdict.level),
+        recipient: Some(judged.result.recipient_key()),
+        ..subject.line("verdict")
+    };
+    let release = Release {
+        job_id: judged.verdict.jobId,
+        attempt: judged.verdict.attempt,
+        kind: kind_of(&judged.verdict.runtimeDataHash),
+        recipient: judged.result.recipient_key(),
+        request_hash: subject.body_hash,
+        answer: json(&VerdictResponse { verdict: AbiHex(judged.verdict), signature: AbiHex(signature) }),
+        created_ms: subject.now_ms,
+    };
+    let given = Write::Release { release, case: Some(json(&judged.case)), record: line.bytes() };
+    write(super::Step::Verdict(Box::new(Step::Writing)), given)
+}
+
+fn wait(step: Step, effect: Effect) -> Turn {
+    Turn::Wait(super::Step::Verdict(Box::new(step)), effect)
+}

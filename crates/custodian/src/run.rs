@@ -1,0 +1,319 @@
+//! The shell: starts what the machine needs, carries its effects out, and serves HTTP. It decides
+//! nothing.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use licen_attest::ReferenceEntry;
+use licen_chain::{Chain, Deployment, RpcOptions, Rpcs};
+use licen_core::primitives::{Address, B256};
+use licen_seal::{RecipientKey, SigningKey};
+use licen_store::{Identity as StoreIdentity, Store};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::blobs::Blobs;
+use crate::chain::Reader;
+use crate::config::Config;
+use crate::denial;
+use crate::effect::{Effect, Reply, RequestId};
+use crate::error::Error;
+use crate::event::{Answer, Ask, Event};
+use crate::http;
+use crate::judge::Identity;
+use crate::ledger;
+use crate::machine::{Machine, Settings};
+
+/// Messages that may wait for the machine.
+const QUEUE: usize = 1024;
+
+/// Runs a custodian until `shutdown` resolves.
+///
+/// # Errors
+/// See [`Error`]; a custodian that cannot keep its promises does not start.
+pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
+    Custodian::start(config).await?.run(shutdown).await
+}
+
+/// A custodian that has checked everything and listens, but answers nobody yet.
+pub struct Custodian {
+    listener: TcpListener,
+    address: SocketAddr,
+    handle: Arc<Handle>,
+    store: Store,
+}
+
+impl Custodian {
+    /// Loads keys and reference values, checks chain, contracts and audit log, and listens.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        config.check().map_err(Error::Config)?;
+        if !licen_seal::process::harden_process() {
+            tracing::warn!("core dumps could not be turned off");
+        }
+        let signing = SigningKey::load(&config.signing_key_file)?;
+        let recipient = RecipientKey::load(&config.recipient_key_file)?;
+        let entries = load_entries(&config)?;
+        let (chain, pinned) = connect(&config).await?;
+        let store = open_store(&config.state_dir, &pinned).await?;
+        let settings = Settings {
+            identity: Identity { domain: chain.domain(), signing, recipient },
+            entries,
+            rates: config.rates(),
+            max_result_bytes: config.max_result_bytes,
+            release_margin_seconds: config.release_margin_seconds,
+        };
+        Self::with(config, settings, chain, store).await
+    }
+
+    /// The rest of the start, with whatever answers reads.
+    pub(crate) async fn with<R: Reader>(
+        config: Config,
+        settings: Settings,
+        reader: R,
+        store: Store,
+    ) -> Result<Self, Error> {
+        if let Some(sequence) = store.verify_audit().await? {
+            return Err(Error::AuditBroken(sequence));
+        }
+        let dir = config.state_dir.join("blobs");
+        let blobs = Blobs::open(&dir).await.map_err(|source| Error::File { path: dir, source })?;
+        let listen = config.listen;
+        let bound = TcpListener::bind(listen).await;
+        let listener = bound.map_err(|source| Error::Listen { address: listen, source })?;
+        let address = listener.local_addr().map_err(|source| Error::Listen { address: listen, source })?;
+        let about = About::new(&config, &settings.identity);
+        tracing::info!(%address, custodian = %about.custodian_id, chain = about.chain_id, "custodian listens");
+        let (inbox, messages) = mpsc::channel(QUEUE);
+        let outside = Arc::new(Outside { store: store.clone(), blobs: blobs.clone(), reader });
+        let driver = Driver {
+            machine: Machine::new(settings),
+            outside,
+            waiting: HashMap::new(),
+            inbox: inbox.downgrade(),
+        };
+        tokio::spawn(driver.run(messages));
+        let handle = Arc::new(Handle { inbox, store: store.clone(), blobs, about });
+        Ok(Self { listener, address, handle, store })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Who it is, as `Custody` names it.
+    #[must_use]
+    pub fn custodian_id(&self) -> Address {
+        self.handle.about.custodian_id
+    }
+
+    /// Answers until `shutdown` resolves; requests under way are finished.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
+        let service = http::router(self.handle).into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(self.listener, service).with_graceful_shutdown(shutdown).await;
+        self.store.close().await;
+        served.map_err(Error::Server)
+    }
+}
+
+/// What is told about this custodian.
+pub(crate) struct About {
+    pub(crate) custodian_id: Address,
+    pub(crate) hpke_key: B256,
+    pub(crate) chain_id: u64,
+    pub(crate) contract: Address,
+    pub(crate) retention_days: u32,
+    pub(crate) max_result_bytes: u64,
+}
+
+impl About {
+    fn new(config: &Config, identity: &Identity) -> Self {
+        Self {
+            custodian_id: identity.signing.address(),
+            hpke_key: identity.recipient.public().0,
+            chain_id: identity.domain.chain_id,
+            contract: identity.domain.contract,
+            retention_days: config.retention_days,
+            max_result_bytes: config.max_result_bytes,
+        }
+    }
+}
+
+/// What HTTP handlers have.
+pub(crate) struct Handle {
+    inbox: mpsc::Sender<Message>,
+    pub(crate) store: Store,
+    pub(crate) blobs: Blobs,
+    pub(crate) about: About,
+}
+
+impl Handle {
+    /// Asks the machine and waits for its reply.
+    pub(crate) async fn ask(&self, peer: IpAddr, body_hash: B256, ask: Ask) -> Reply {
+        let (Ok(id), Ok(fresh)) = (random::<16>(), random::<32>()) else {
+            return denial::unavailable("the system gave no random bytes");
+        };
+        let id = RequestId(u128::from_be_bytes(id));
+        let event = Event::Asked { id, peer, fresh: fresh.into(), body_hash, ask: Box::new(ask) };
+        let (reply, replied) = oneshot::channel();
+        if self.inbox.try_send(Message { event, reply: Some((id, reply)) }).is_err() {
+            return denial::unavailable("too many requests wait");
+        }
+        replied.await.unwrap_or_else(|_| denial::unavailable("the custodian stops"))
+    }
+}
+
+struct Message {
+    event: Event,
+    reply: Option<(RequestId, oneshot::Sender<Reply>)>,
+}
+
+/// What effects are carried out on.
+struct Outside<R> {
+    store: Store,
+    blobs: Blobs,
+    reader: R,
+}
+
+impl<R: Reader> Outside<R> {
+    async fn carry_out(&self, id: RequestId, effect: Effect) -> Answer {
+        match effect {
+            Effect::Read(read) => match self.reader.read(&read).await {
+                Ok(reading) => Answer::Read(reading),
+                Err(reason) => {
+                    tracing::warn!(request = %id, %reason, "the chain cannot be read");
+                    Answer::ReadFailed(reason)
+                }
+            },
+            Effect::Load(load) => self.told(id, ledger::load(&self.store, &load).await),
+            Effect::Write(write) => self.told(id, ledger::write(&self.store, now_ms(), &write).await),
+            Effect::Fetch(fetch) => match self.blobs.fetch(&fetch, &id.to_string()).await {
+                Ok(head) => Answer::Fetched { head },
+                Err(reason) => {
+                    tracing::warn!(request = %id, %reason, "a blob cannot be fetched");
+                    Answer::FetchFailed(reason)
+                }
+            },
+            // Replies never come here.
+            Effect::Reply(_) => Answer::StoreFailed("not an effect".to_owned()),
+        }
+    }
+
+    #[allow(clippy::unused_self)]
+    fn told(&self, id: RequestId, answer: Answer) -> Answer {
+        if let Answer::StoreFailed(reason) = &answer {
+            tracing::error!(request = %id, %reason, "the records cannot be used");
+        }
+        answer
+    }
+}
+
+/// Owns the machine: one event at a time, effects in tasks of their own.
+struct Driver<R> {
+    machine: Machine,
+    outside: Arc<Outside<R>>,
+    waiting: HashMap<RequestId, oneshot::Sender<Reply>>,
+    /// Weak: when the last handler is gone, the driver ends.
+    inbox: mpsc::WeakSender<Message>,
+}
+
+impl<R: Reader> Driver<R> {
+    async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+        loop {
+            let due = self.machine.deadline().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
+            let tick = async {
+                match due {
+                    Some(due) => tokio::time::sleep(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let event = tokio::select! {
+                message = messages.recv() => {
+                    let Some(Message { event, reply }) = message else { return };
+                    self.waiting.extend(reply);
+                    event
+                }
+                () = tick => Event::Tick,
+            };
+            let mut effects = Vec::new();
+            self.machine.step(now_ms(), event, &mut effects);
+            effects.into_iter().for_each(|(id, effect)| self.start(id, effect));
+        }
+    }
+
+    fn start(&mut self, id: RequestId, effect: Effect) {
+        if let Effect::Reply(reply) = effect {
+            if let Some(peer) = self.waiting.remove(&id) {
+                // A peer that went away does not hear it; what was decided is on disk.
+                let _ = peer.send(reply);
+            }
+            return;
+        }
+        let Some(inbox) = self.inbox.upgrade() else { return };
+        let outside = Arc::clone(&self.outside);
+        tokio::spawn(async move {
+            let answer = outside.carry_out(id, effect).await;
+            let event = Event::Answered(id, Box::new(answer));
+            let _ = inbox.send(Message { event, reply: None }).await;
+        });
+    }
+}
+
+fn load_entries(config: &Config) -> Result<Vec<ReferenceEntry>, Error> {
+    let load = |path: &std::path::PathBuf| {
+        let bytes = std::fs::read(path).map_err(|source| Error::File { path: path.clone(), source })?;
+        ReferenceEntry::from_bytes(&bytes)
+            .map_err(|source| Error::ReferenceValues { path: path.clone(), source })
+    };
+    config.reference_values.iter().map(load).collect()
+}
+
+async fn connect(config: &Config) -> Result<(Chain, StoreIdentity), Error> {
+    let deployment = Deployment::read(&config.deployment)?;
+    let options = RpcOptions {
+        urls: config.rpc_urls.clone(),
+        expected: Some(deployment.identity()),
+        confirmations: config.confirmations,
+        ..RpcOptions::default()
+    };
+    let rpcs = Rpcs::connect(&options).await?;
+    deployment.verify(&rpcs).await?;
+    let chain = Chain::new(rpcs, deployment.contracts);
+    let identity = chain.rpcs().identity();
+    let pinned = StoreIdentity {
+        chain_id: identity.chain_id,
+        genesis_hash: identity.genesis_hash,
+        contract: chain.contracts().data_policy,
+    };
+    Ok((chain, pinned))
+}
+
+async fn open_store(dir: &Path, pinned: &StoreIdentity) -> Result<Store, Error> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|source| Error::File { path: dir.to_owned(), source })?;
+    let store = Store::open(&dir.join("custodian.db")).await?;
+    store.pin(pinned).await?;
+    Ok(store)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| Error::Random)?;
+    Ok(bytes)
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

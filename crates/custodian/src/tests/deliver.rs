@@ -1,0 +1,198 @@
+//! Deliveries: what a custodian takes, and what it signs.
+
+use licen_core::job::JobState;
+
+use super::*;
+
+async fn running() -> (World, Bench, Compute, Job, Finished) {
+    let world = World::new();
+    let mut bench = Bench::new(&world).await;
+    let compute = Compute::new(0x20);
+    let job = bench.run(&world, &compute).await;
+    let finished = Finished::of(&job, 2);
+    bench.blobs.insert(root(&finished.blob), finished.blob.clone());
+    bench.blobs.insert(root(&finished.bundle), finished.bundle.clone());
+    (world, bench, compute, job, finished)
+}
+
+async fn refused(change: impl FnOnce(&mut DeliverRequest, &FakeChain)) -> (u16, String) {
+    let (_, mut bench, compute, job, finished) = running().await;
+    let mut request = finished.delivery(&job, &compute, 1);
+    change(&mut request, &bench.chain);
+    let reply = bench.ask(Ask::Deliver(request)).await;
+    assert_eq!(bench.store.held(job.jobId).await.unwrap(), None);
+    let Reply::Problem(problem) = reply else { panic!("{reply:?}") };
+    (problem.status, problem.detail)
+}
+
+#[tokio::test]
+async fn a_delivered_result_is_held_and_a_retry_gets_the_same_bytes() {
+    let (_, mut bench, compute, job, finished) = running().await;
+    let request = finished.delivery(&job, &compute, 1);
+    let first = bench.ask(Ask::Deliver(request.clone())).await;
+    let answer: HeldResponse = body(&first);
+    assert_eq!(answer.held.0, finished.held(&job));
+    assert_eq!(DOMAIN.member_of(&answer.held.0, &answer.signature.0), Some(signing(1).address()));
+    assert_eq!(bench.ask(Ask::Deliver(request)).await, first);
+    let stored = bench.store.held(job.jobId).await.unwrap().unwrap();
+    assert_eq!(serde_json::from_slice::<SealedShare>(&stored.share).unwrap(), finished.shares[0]);
+}
+
+#[tokio::test]
+async fn a_delivery_that_compute_did_not_sign_fetches_nothing() {
+    let (_, mut bench, _, job, finished) = running().await;
+    let request = finished.delivery(&job, &Compute::new(0x21), 1);
+    let reply = bench
+        .ask_until(Ask::Deliver(request), |effect| {
+            assert!(!matches!(effect, Effect::Fetch(_)), "fetched for a stranger");
+            false
+        })
+        .await;
+    assert_eq!(status(&reply.unwrap()), 409);
+}
+
+#[tokio::test]
+async fn a_second_result_of_one_attempt_is_refused() {
+    let (_, mut bench, compute, job, finished) = running().await;
+    assert_eq!(status(&bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await), 200);
+    let other = Finished::of(&job, 2);
+    bench.blobs.insert(root(&other.blob), other.blob.clone());
+    assert_eq!(status(&bench.ask(Ask::Deliver(other.delivery(&job, &compute, 1))).await), 409);
+}
+
+#[tokio::test]
+async fn a_job_that_does_not_run_delivers_nothing() {
+    assert_eq!(refused(|_, chain| chain.say(|s| s.state = Some(JobState::Granted))).await.0, 425);
+    let (code, why) = refused(|_, chain| chain.say(|s| s.now = s.job.runDeadline + 1)).await;
+    assert!(code == 409 && why.contains("run deadline"), "{why}");
+}
+
+#[tokio::test]
+async fn a_share_of_another_custodian_is_refused() {
+    let (code, why) = refused(|request, _| {
+        let DeliverRequest::Share { share, .. } = request else { return };
+        share.custodian_id = signing(2).address();
+    })
+    .await;
+    assert!(code == 409 && why.contains("neither set"), "{why}");
+    let (_, why) = refused(|request, _| {
+        let DeliverRequest::Share { share, .. } = request else { return };
+        share.i = 2;
+    })
+    .await;
+    assert!(why.contains("share index"), "{why}");
+}
+
+#[tokio::test]
+async fn a_share_that_does_not_open_or_match_is_refused() {
+    let (_, why) = refused(|request, _| {
+        let DeliverRequest::Share { share, .. } = request else { return };
+        let mut ct = share.ct.to_vec();
+        ct[0] ^= 1;
+        share.ct = ct.into();
+    })
+    .await;
+    assert!(why.contains("does not open"), "{why}");
+    let (_, why) = refused(|request, _| {
+        let DeliverRequest::Share { share_commit, .. } = request else { return };
+        *share_commit = B256::ZERO;
+    })
+    .await;
+    assert!(why.contains("share commitment"), "{why}");
+}
+
+#[tokio::test]
+async fn a_result_dealt_to_another_threshold_is_refused() {
+    let (_, mut bench, compute, job, _) = running().await;
+    let weak = Finished::of(&job, 1);
+    bench.blobs.insert(root(&weak.blob), weak.blob.clone());
+    let reply = bench.ask(Ask::Deliver(weak.delivery(&job, &compute, 1))).await;
+    let Reply::Problem(problem) = reply else { panic!("{reply:?}") };
+    assert!(problem.detail.contains("threshold"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_result_of_another_job_is_refused() {
+    let (_, mut bench, compute, job, _) = running().await;
+    let foreign = Finished::of(&Job { jobId: B256::repeat_byte(0x66), ..job.clone() }, 2);
+    bench.blobs.insert(root(&foreign.blob), foreign.blob.clone());
+    assert_eq!(status(&bench.ask(Ask::Deliver(foreign.delivery(&job, &compute, 1))).await), 409);
+}
+
+#[tokio::test]
+async fn a_blob_that_cannot_be_had_may_come_later() {
+    let (_, mut bench, compute, job, finished) = running().await;
+    bench.blobs.remove(&root(&finished.bundle));
+    assert_eq!(status(&bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await), 503);
+    bench.blobs.insert(root(&finished.bundle), finished.bundle.clone());
+    assert_eq!(status(&bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await), 200);
+}
+
+async fn held() -> (Bench, Compute, Job, Finished) {
+    let (_, mut bench, compute, job, finished) = running().await;
+    assert_eq!(status(&bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await), 200);
+    (bench, compute, job, finished)
+}
+
+#[tokio::test]
+async fn a_manifest_with_t_held_is_published_once() {
+    let (mut bench, compute, job, finished) = held().await;
+    let manifest = finished.manifest(&job);
+    let two = vec![finished.held_by(&job, 1), finished.held_by(&job, 3)];
+    let ask = finished.sealed(&manifest, &compute.signing, two.clone());
+    assert_eq!(bench.ask(ask.clone()).await, Reply::Done);
+    assert_eq!(bench.ask(ask).await, Reply::Done);
+    let stored = bench.store.held(job.jobId).await.unwrap().unwrap().manifest.unwrap();
+    let published: SignedManifest = serde_json::from_slice(&stored).unwrap();
+    assert_eq!(published.manifest.0, manifest);
+    let other = ResultManifest { actualEpochs: 3, ..manifest };
+    let ask = finished.sealed(&other, &compute.signing, two);
+    assert_eq!(status(&bench.ask(ask).await), 409, "compute signs one");
+}
+
+#[tokio::test]
+async fn a_manifest_without_enough_holders_is_not_published() {
+    let (mut bench, compute, job, finished) = held().await;
+    let manifest = finished.manifest(&job);
+    let (one, three) = (finished.held_by(&job, 1), finished.held_by(&job, 3));
+    let wrong_index = AbiHex(MemberSignature { index: 1, ..three.0.clone() });
+    for held in [
+        vec![],
+        vec![one.clone()],
+        vec![one.clone(), one.clone()],
+        vec![three.clone(), one.clone()],
+        vec![one.clone(), wrong_index],
+        vec![one, AbiHex(MemberSignature { index: 7, ..three.0 })],
+    ] {
+        let ask = finished.sealed(&manifest, &compute.signing, held);
+        assert_eq!(status(&bench.ask(ask).await), 409);
+    }
+    assert_eq!(bench.store.held(job.jobId).await.unwrap().unwrap().manifest, None);
+}
+
+#[tokio::test]
+async fn a_manifest_of_somebody_else_or_about_something_else_is_refused() {
+    let (mut bench, compute, job, finished) = held().await;
+    let good = finished.manifest(&job);
+    let two = || vec![finished.held_by(&job, 1), finished.held_by(&job, 3)];
+    let stranger = finished.sealed(&good, &signing(0x21), two());
+    assert_eq!(status(&bench.ask(stranger).await), 409);
+    for bad in [
+        ResultManifest { actualEpochs: 0, ..good.clone() },
+        ResultManifest { actualEpochs: 4, ..good.clone() },
+        ResultManifest { datasetRoot: B256::ZERO, ..good.clone() },
+        ResultManifest { resultHash: B256::ZERO, ..good.clone() },
+        ResultManifest { attestationRef: B256::ZERO, ..good.clone() },
+    ] {
+        let ask = finished.sealed(&bad, &compute.signing, two());
+        assert_eq!(status(&bench.ask(ask).await), 409);
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_of_a_result_that_is_not_held_here_is_not_published() {
+    let (_, mut bench, compute, job, finished) = running().await;
+    let two = vec![finished.held_by(&job, 2), finished.held_by(&job, 3)];
+    let ask = finished.sealed(&finished.manifest(&job), &compute.signing, two);
+    assert_eq!(status(&bench.ask(ask).await), 404);
+}

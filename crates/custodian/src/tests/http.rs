@@ -1,0 +1,210 @@
+//! The whole custodian over real HTTP, from the challenge to the published manifest; only the
+//! chain's word is the test's.
+
+use std::future::pending;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::routing::get;
+use licen_core::job::JobState;
+use licen_core::wire::Problem;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::*;
+use crate::config::Config;
+use crate::error::Error;
+use crate::run::Custodian;
+
+fn config(dir: &std::path::Path) -> Config {
+    let text = format!(
+        r#"{{"listen":"127.0.0.1:0","stateDir":{dir:?},"signingKeyFile":"a","recipientKeyFile":"b",
+        "rpcUrls":["http://127.0.0.1:1"],"deployment":"d","referenceValues":["r"]}}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+struct Client {
+    base: String,
+    http: reqwest::Client,
+}
+
+impl Client {
+    async fn post<Q: Serialize>(&self, path: &str, body: &Q) -> reqwest::Response {
+        let body = serde_json::to_vec(body).unwrap();
+        self.http.post(format!("{}{path}", self.base)).body(body).send().await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> reqwest::Response {
+        self.http.get(format!("{}{path}", self.base)).send().await.unwrap()
+    }
+}
+
+async fn read<T: DeserializeOwned>(response: reqwest::Response) -> T {
+    let status = response.status();
+    let body = response.bytes().await.unwrap();
+    assert!(status.is_success(), "{status} {}", String::from_utf8_lossy(&body));
+    serde_json::from_slice(&body).unwrap()
+}
+
+async fn serve_blobs(blobs: HashMap<B256, Vec<u8>>) -> String {
+    let blobs = Arc::new(blobs);
+    let handler = move |Path(root): Path<B256>| {
+        let blob = blobs.get(&root).cloned().ok_or(StatusCode::NOT_FOUND);
+        async move { blob }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, Router::new().route("/v1/blobs/{root}", get(handler))).into_future());
+    format!("http://{address}")
+}
+
+async fn start(dir: &std::path::Path, chain: &FakeChain) -> (Client, Store) {
+    let store = Store::open(&dir.join("custodian.db")).await.unwrap();
+    let custodian = Custodian::with(config(dir), settings(1), chain.clone(), store.clone()).await.unwrap();
+    let base = format!("http://{}", custodian.address());
+    tokio::spawn(custodian.run(pending()));
+    (Client { base, http: reqwest::Client::new() }, store)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_challenge_to_paid_result_over_http() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::new();
+    let issued_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let compute = Compute { issued_at, ..Compute::new(0x20) };
+    let chain = FakeChain::new(&world);
+    let (client, store) = start(dir.path(), &chain).await;
+
+    let challenge = ChallengeRequest {
+        chain_id: DOMAIN.chain_id,
+        contract: DOMAIN.contract,
+        job_id: world.job.jobId,
+        attempt: 1,
+    };
+    let challenge: ChallengeResponse = read(client.post("/v1/challenge", &challenge).await).await;
+    let data = compute.data(&world, challenge.nonce);
+    let request = compute.request(&world, &data);
+    let verdict: VerdictResponse = read(client.post("/v1/verdict", &request).await).await;
+    let again: VerdictResponse = read(client.post("/v1/verdict", &request).await).await;
+    assert_eq!(verdict, again);
+
+    let job = world.running(&data);
+    let release = ReleaseRequest { job: AbiHex(job.clone()) };
+    assert_eq!(client.post("/v1/release", &release).await.status(), 425);
+    chain.say(|said| (said.state, said.job) = (Some(JobState::Running), job.clone()));
+    let _: ReleaseResponse = read(client.post("/v1/release", &release).await).await;
+
+    let finished = Finished::of(&job, 2);
+    let blobs = [finished.blob.clone(), finished.bundle.clone()].map(|blob| (root(&blob), blob));
+    let url = serve_blobs(HashMap::from(blobs)).await;
+    let mut delivery = finished.delivery(&job, &compute, 1);
+    let DeliverRequest::Share { blob_url, .. } = &mut delivery else { unreachable!() };
+    *blob_url = url;
+    let held: HeldResponse = read(client.post("/v1/deliver", &delivery).await).await;
+    assert_eq!(held.held.0, finished.held(&job));
+    let path = format!("/v1/blobs/{}", root(&finished.blob));
+    assert_eq!(client.get(&path).await.bytes().await.unwrap(), finished.blob);
+
+    let manifest_path = format!("/v1/manifest/{}", job.jobId);
+    assert_eq!(client.get(&manifest_path).await.status(), 404);
+    let two = vec![finished.held_by(&job, 1), finished.held_by(&job, 2)];
+    let Ask::Deliver(sealed) = finished.sealed(&finished.manifest(&job), &compute.signing, two) else {
+        unreachable!()
+    };
+    assert_eq!(client.post("/v1/deliver", &sealed).await.status(), 204);
+    let published: SignedManifest = read(client.get(&manifest_path).await).await;
+    assert_eq!(published.manifest.0, finished.manifest(&job));
+
+    let result_path = format!("/v1/result/{}", job.jobId);
+    assert_eq!(client.get(&result_path).await.status(), 425);
+    chain.say(|said| {
+        (said.state, said.settled) = (Some(JobState::Completed), Some(root(&finished.blob)));
+    });
+    let result: ResultShareResponse = read(client.get(&result_path).await).await;
+    assert_eq!(result.result_key, job.resultKey);
+
+    let log: Vec<AuditRecord> = read(client.get("/v1/audit?from=1").await).await;
+    let events: Vec<String> = log
+        .iter()
+        .map(|r| {
+            serde_json::from_str::<serde_json::Value>(&r.entry).unwrap()["event"].as_str().unwrap().into()
+        })
+        .collect();
+    assert_eq!(events, ["verdict", "release", "held", "manifest", "result"]);
+    for (record, previous) in log.iter().zip(std::iter::once(B256::ZERO).chain(log.iter().map(|r| r.hash))) {
+        let entry = keccak256(record.entry.as_bytes());
+        let hash = keccak256([&record.sequence.to_be_bytes()[..], &previous[..], &entry[..]].concat());
+        assert_eq!((record.previous, record.hash), (previous, hash));
+    }
+    let info: CustodianInfo = read(client.get("/v1/custodian").await).await;
+    assert_eq!((info.audit_head, info.retention_days), (log.last().unwrap().hash, 90));
+    assert_eq!(store.verify_audit().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_requests_are_problems_and_later_endpoints_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (client, _) = start(dir.path(), &FakeChain::new(&World::new())).await;
+    let problem = |response: reqwest::Response| async {
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        serde_json::from_slice::<Problem>(&response.bytes().await.unwrap()).unwrap()
+    };
+    let malformed = problem(client.post("/v1/verdict", &"nonsense").await).await;
+    assert_eq!((malformed.status, malformed.code.as_str()), (400, "LIC0711"));
+    let later = problem(client.post("/v1/alive", &1).await).await;
+    assert_eq!((later.status, later.code.as_str()), (501, "LIC0717"));
+    assert_eq!(problem(client.get("/v1/nothing").await).await.status, 404);
+    assert_eq!(problem(client.get("/v1/manifest/xyz").await).await.status, 400);
+    assert_eq!(client.post("/v1/release", &"x".repeat(70_000)).await.status(), 413);
+    assert_eq!(client.get("/v1/audit?from=x").await.status(), 400);
+    let escape = format!("/v1/blobs/{}", "..%2Fcustodian.db");
+    assert_eq!(client.get(&escape).await.status(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blobs_are_hashed_bounded_and_never_half_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = crate::blobs::Blobs::open(dir.path()).await.unwrap();
+    let (blob, lie) = (vec![7u8; 1000], B256::repeat_byte(1));
+    let url = serve_blobs(HashMap::from([(root(&blob), blob.clone()), (lie, blob.clone())])).await;
+    let fetch = |root, max_bytes| crate::effect::Fetch {
+        blob_url: url.clone(),
+        root,
+        max_bytes,
+        keep: true,
+        head_bytes: 10,
+    };
+    let wrong = blobs.fetch(&fetch(lie, 2_000), "a").await.unwrap_err();
+    assert!(wrong.contains("hashes to"), "{wrong}");
+    let large = blobs.fetch(&fetch(root(&blob), 999), "b").await.unwrap_err();
+    assert!(large.contains("larger than 999"), "{large}");
+    let missing = blobs.fetch(&fetch(B256::repeat_byte(2), 999), "c").await.unwrap_err();
+    assert!(missing.contains("404"), "{missing}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    assert_eq!(blobs.fetch(&fetch(root(&blob), 1_000), "d").await.unwrap().len(), 10);
+    assert_eq!(std::fs::read(blobs.path(&root(&blob))).unwrap(), blob);
+    let odd = crate::effect::Fetch { blob_url: "file:///etc".into(), ..fetch(B256::ZERO, 1) };
+    assert!(blobs.fetch(&odd, "e").await.is_err());
+}
+
+#[tokio::test]
+async fn a_custodian_does_not_start_over_a_changed_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("custodian.db");
+    let store = Store::open(&path).await.unwrap();
+    store.append_audit(b"the-first-record", 1).await.unwrap();
+    store.append_audit(b"two", 2).await.unwrap();
+    store.close().await;
+    // The page of the table holds the record as plain bytes.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(16).position(|window| window == b"the-first-record").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let store = Store::open(&path).await.unwrap();
+    let chain = FakeChain::new(&World::new());
+    let refused = Custodian::with(config(dir.path()), settings(1), chain, store).await;
+    assert!(matches!(refused, Err(Error::AuditBroken(1))));
+}

@@ -1,0 +1,507 @@
+//! A world for tests: three custodians, an owner's dataset, a job, a compute node, and a chain that
+//! says what the test wants it to say. Records are those of the real store.
+
+mod deliver;
+mod http;
+mod release;
+mod result;
+mod verdict;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+
+use licen_attest::{ReferenceEntry, ReferenceValues, SimulatedTee};
+use licen_core::abi::{Held, Job, Member, MemberSignature, Policy, Provider, ResultManifest};
+use licen_core::canonical::json_to_vec;
+use licen_core::constraints::{Constraints, JobSpec};
+use licen_core::eip712::{Domain, compact};
+use licen_core::id::{dataset_uid, job_commitment, job_hash, policy_hash};
+use licen_core::job::{JobState, started};
+use licen_core::merkle::file_tree;
+use licen_core::policy::{LEVEL_SOFTWARE, LOCAL_CHAIN_ID};
+use licen_core::primitives::{Address, B256, Bytes, keccak256};
+use licen_core::release::{ConfirmedRun, ConfirmedSettlement};
+use licen_core::runtime_data::{self, Challenge, LABEL_SIMULATED, RuntimeData};
+use licen_core::wire::AbiHex;
+use licen_core::wire::custodian::*;
+use licen_seal::delivery::{DeliveryTerms, seal_manifest};
+use licen_seal::envelope::{EnvelopeMember, EnvelopeTerms, MemberPublicKey, Uses, seal_envelope};
+use licen_seal::result::{ResultTerms, ResultWriter};
+use licen_seal::result_share::ResultShares;
+use licen_seal::{DatasetKey, Envelope, RecipientKey, ResultKey, SigningKey};
+use licen_store::Store;
+
+use crate::chain::Reader;
+use crate::effect::{Effect, Read, Reply, RequestId};
+use crate::event::{Answer, Ask, Event, GrantFacts, Reading, RunFacts, SetFacts};
+use crate::judge::Identity;
+use crate::ledger;
+use crate::limits::Rates;
+use crate::machine::{Machine, Settings};
+
+pub(super) const DOMAIN: Domain = Domain { chain_id: LOCAL_CHAIN_ID, contract: Address::repeat_byte(9) };
+pub(super) const NOW: u64 = 1_800_000_000;
+pub(super) const MEASUREMENT: B256 = B256::repeat_byte(0x11);
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+pub(super) fn signing(n: u8) -> SigningKey {
+    SigningKey::import(&mut [n; 32]).unwrap_or_else(|_| panic!("key {n}"))
+}
+
+pub(super) fn recipient(n: u8) -> RecipientKey {
+    RecipientKey::import(&mut [n + 100; 32]).unwrap_or_else(|_| panic!("key {n}"))
+}
+
+pub(super) fn root(bytes: &[u8]) -> B256 {
+    file_tree(bytes).unwrap().root
+}
+
+pub(super) fn identity(n: u8) -> Identity {
+    Identity { domain: DOMAIN, signing: signing(n), recipient: recipient(n) }
+}
+
+pub(super) fn entry() -> ReferenceEntry {
+    ReferenceEntry::new(&ReferenceValues::simulated("test", vec![MEASUREMENT])).unwrap()
+}
+
+/// What owner and researcher made.
+pub(super) struct World {
+    pub(super) set: SetFacts,
+    pub(super) policy: Policy,
+    pub(super) job: Job,
+    pub(super) envelope: Vec<u8>,
+    pub(super) constraints: Vec<u8>,
+    pub(super) job_spec: Vec<u8>,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(&Constraints::default(), |_| {})
+    }
+
+    pub(super) fn with(constraints: &Constraints, change: impl FnOnce(&mut EnvelopeTerms)) -> Self {
+        let members =
+            (1..=3).map(|n| Member { signer: signing(n).address(), hpkeKey: recipient(n).public().0 });
+        let set = SetFacts { t: 2, members: members.collect() };
+        let (owner, salt) = (Address::repeat_byte(0x0a), B256::repeat_byte(0x5a));
+        let uid = dataset_uid(&DOMAIN, owner, salt);
+        let mut terms = EnvelopeTerms {
+            domain: DOMAIN,
+            dataset_uid: uid,
+            uses: Uses::Job,
+            t: 2,
+            required_level: LEVEL_SOFTWARE,
+            custodian_set: B256::repeat_byte(0xc5),
+            set_version: 1,
+        };
+        change(&mut terms);
+        let to = |n| EnvelopeMember {
+            custodian: signing(n).address(),
+            pk: MemberPublicKey::Hpke(recipient(n).public()),
+        };
+        let key = DatasetKey::import(&mut [0xdd; 32]);
+        let envelope = seal_envelope(&key, &terms, &[to(1), to(2), to(3)]).unwrap().encode().unwrap();
+        let constraints = json_to_vec(constraints).unwrap();
+        let mut params = serde_json::Map::new();
+        params.insert("lora_r".into(), 16.into());
+        let spec = JobSpec {
+            base_model_root: B256::repeat_byte(0xb0),
+            training_params: params,
+            eval_fraction: 0.1,
+            seed: 7,
+        };
+        let job_spec = json_to_vec(&spec).unwrap();
+        let policy = Policy {
+            datasetUid: uid,
+            datasetRoot: B256::repeat_byte(0xda),
+            owner,
+            salt,
+            version: 1,
+            envelopeHash: root(&envelope),
+            constraintsHash: root(&constraints),
+            custodianSet: B256::repeat_byte(0xc5),
+            setVersion: 1,
+            appraisalPolicy: B256::repeat_byte(0xa9),
+            requiredLevel: LEVEL_SOFTWARE,
+            ..Policy::default()
+        };
+        let job = Job {
+            jobId: B256::repeat_byte(0x10),
+            policyHash: policy_hash(&policy),
+            requester: signing(0x77).address(),
+            datasetUid: uid,
+            datasetRoot: policy.datasetRoot,
+            envelopeHash: policy.envelopeHash,
+            owner,
+            epochs: 3,
+            jobSpecHash: root(&job_spec),
+            resultKey: recipient(0x78).public().0,
+            custodianSet: policy.custodianSet,
+            setVersion: 1,
+            appraisalPolicy: policy.appraisalPolicy,
+            requiredLevel: LEVEL_SOFTWARE,
+            runWindow: 3_600,
+            startDeadline: NOW + 1_800,
+            ..Job::default()
+        };
+        Self { set, policy, job, envelope, constraints, job_spec }
+    }
+
+    /// The job after `startJob` with this compute.
+    pub(super) fn running(&self, data: &RuntimeData) -> Job {
+        let hash = runtime_data::hash(&data.to_bytes().unwrap());
+        started(&self.job, 1, data.signer, hash, NOW + 3_600)
+    }
+}
+
+/// A compute node, or somebody who pretends to be one.
+pub(super) struct Compute {
+    pub(super) signing: SigningKey,
+    pub(super) recipient: RecipientKey,
+    pub(super) tee: SimulatedTee,
+    /// When it makes its evidence.
+    pub(super) issued_at: u64,
+}
+
+impl Compute {
+    pub(super) fn new(n: u8) -> Self {
+        let tee = SimulatedTee::pretend(MEASUREMENT, "test").unwrap();
+        Self { signing: signing(n), recipient: recipient(n), tee, issued_at: NOW }
+    }
+
+    pub(super) fn data(&self, world: &World, nonce: B256) -> RuntimeData {
+        let job = &world.job;
+        RuntimeData {
+            label: LABEL_SIMULATED.into(),
+            level: LEVEL_SOFTWARE,
+            chain_id: DOMAIN.chain_id,
+            contract: DOMAIN.contract,
+            job_id: job.jobId,
+            job_hash: job_hash(job),
+            attempt: 1,
+            dataset_uid: job.datasetUid,
+            dataset_root: job.datasetRoot,
+            policy_hash: job.policyHash,
+            envelope_hash: job.envelopeHash,
+            job_spec_hash: job.jobSpecHash,
+            provider_id: B256::ZERO,
+            hpke_key: self.recipient.public().0,
+            signer: self.signing.address(),
+            tee_type: "simulated".into(),
+            challenges: vec![Challenge { custodian_id: signing(1).address(), nonce }],
+        }
+    }
+
+    pub(super) fn request(&self, world: &World, data: &RuntimeData) -> VerdictRequest {
+        let bytes = data.to_bytes().unwrap();
+        let evidence =
+            self.tee.evidence_at(&runtime_data::hash(&bytes), data.signer, self.issued_at).unwrap();
+        VerdictRequest {
+            policy: AbiHex(world.policy.clone()),
+            job: AbiHex(world.job.clone()),
+            attempt: data.attempt,
+            evidence,
+            runtime_data: bytes.into(),
+            envelope: world.envelope.clone().into(),
+            constraints: world.constraints.clone().into(),
+            job_spec: world.job_spec.clone().into(),
+        }
+    }
+}
+
+/// What the chain says.
+#[derive(Clone)]
+pub(super) struct Said {
+    pub(super) now: u64,
+    pub(super) state: Option<JobState>,
+    /// The preimage of the commitment.
+    pub(super) job: Job,
+    pub(super) set: SetFacts,
+    pub(super) verifier_set: Option<SetFacts>,
+    pub(super) policy_live: bool,
+    pub(super) entries: Vec<B256>,
+    pub(super) provider: Option<Provider>,
+    pub(super) settled: Option<B256>,
+    pub(super) wallet: bool,
+    pub(super) down: bool,
+}
+
+#[derive(Clone)]
+pub(super) struct FakeChain(pub(super) Arc<Mutex<Said>>);
+
+impl FakeChain {
+    pub(super) fn new(world: &World) -> Self {
+        Self(Arc::new(Mutex::new(Said {
+            now: NOW,
+            state: Some(JobState::Granted),
+            job: world.job.clone(),
+            set: world.set.clone(),
+            verifier_set: None,
+            policy_live: true,
+            entries: vec![entry().root()],
+            provider: None,
+            settled: None,
+            wallet: false,
+            down: false,
+        })))
+    }
+
+    pub(super) fn say(&self, change: impl FnOnce(&mut Said)) {
+        change(&mut self.0.lock().unwrap());
+    }
+
+    fn answer(&self, read: &Read) -> Result<Reading, String> {
+        let said = self.0.lock().unwrap().clone();
+        if said.down {
+            return Err("no answer".into());
+        }
+        Ok(match read {
+            Read::State { job_id } => Reading::State(said.state.filter(|_| *job_id == said.job.jobId)),
+            Read::Grant(query) => {
+                let set = (query.custodian_set.0 == said.job.custodianSet).then(|| said.set.clone());
+                let live = query.entries.iter().filter(|e| said.entries.contains(e)).copied();
+                Reading::Grant(GrantFacts {
+                    now: said.now,
+                    state: said.state.filter(|_| query.job_id == said.job.jobId),
+                    commitment: job_commitment(&said.job),
+                    custodian_set: set,
+                    verifier_set: said.verifier_set,
+                    appraisal_policy_live: said.policy_live,
+                    live_entries: live.collect(),
+                    provider: said.provider,
+                })
+            }
+            Read::Run { job, entry } => {
+                let running = said.state == Some(JobState::Running) && **job == said.job;
+                Reading::Run(running.then(|| {
+                    let run = ConfirmedRun::from_chain(DOMAIN, said.job.clone(), 7, said.now);
+                    let entry_live = entry.is_some_and(|e| said.entries.contains(&e) && said.policy_live);
+                    Box::new(RunFacts { run, custodian_set: said.set, entry_live })
+                }))
+            }
+            Read::Settlement { job, .. } => {
+                let settled = said.settled.filter(|_| **job == said.job);
+                let settled =
+                    settled.map(|hash| ConfirmedSettlement::from_chain(DOMAIN, said.job.clone(), hash));
+                Reading::Settlement(settled.map(Box::new))
+            }
+            Read::Wallet { .. } => Reading::Wallet(said.wallet),
+        })
+    }
+}
+
+impl Reader for FakeChain {
+    async fn read(&self, read: &Read) -> Result<Reading, String> {
+        self.answer(read)
+    }
+}
+
+/// One custodian with its machine, and an interpreter of its effects.
+pub(super) struct Bench {
+    pub(super) machine: Machine,
+    pub(super) store: Store,
+    pub(super) chain: FakeChain,
+    pub(super) blobs: HashMap<B256, Vec<u8>>,
+    pub(super) now_ms: u64,
+    asked: u128,
+}
+
+pub(super) fn settings(n: u8) -> Settings {
+    Settings {
+        identity: identity(n),
+        entries: vec![entry()],
+        rates: Rates { per_peer: 10_000, per_job: 10_000 },
+        max_result_bytes: 1 << 20,
+        release_margin_seconds: 30,
+    }
+}
+
+impl Bench {
+    pub(super) async fn new(world: &World) -> Self {
+        Self::over(1, FakeChain::new(world), Store::in_memory().await.unwrap())
+    }
+
+    pub(super) fn over(n: u8, chain: FakeChain, store: Store) -> Self {
+        let machine = Machine::new(settings(n));
+        Self { machine, store, chain, blobs: HashMap::new(), now_ms: NOW * 1000, asked: 0 }
+    }
+
+    pub(super) async fn ask(&mut self, ask: Ask) -> Reply {
+        self.ask_until(ask, |_| false).await.expect("a reply")
+    }
+
+    /// Stops, as a crash would, right after an effect that `cut` picks was carried out.
+    pub(super) async fn ask_until(&mut self, ask: Ask, cut: impl Fn(&Effect) -> bool) -> Option<Reply> {
+        self.asked += 1;
+        let id = RequestId(self.asked);
+        let fresh = keccak256(self.asked.to_be_bytes());
+        let body_hash = body_hash(&ask);
+        let mut event = Event::Asked { id, peer: PEER, fresh, body_hash, ask: Box::new(ask) };
+        loop {
+            let mut effects = Vec::new();
+            self.machine.step(self.now_ms, event, &mut effects);
+            assert_eq!(effects.len(), 1, "one effect at a time");
+            let (_, effect) = effects.remove(0);
+            let answer = match &effect {
+                Effect::Reply(reply) => return Some(reply.clone()),
+                Effect::Read(read) => self.chain.answer(read).map_or_else(Answer::ReadFailed, Answer::Read),
+                Effect::Load(load) => ledger::load(&self.store, load).await,
+                Effect::Write(write) => ledger::write(&self.store, self.now_ms, write).await,
+                Effect::Fetch(fetch) => match self.blobs.get(&fetch.root) {
+                    Some(blob) if blob.len() as u64 <= fetch.max_bytes => {
+                        let head = blob[..blob.len().min(fetch.head_bytes)].to_vec().into();
+                        Answer::Fetched { head }
+                    }
+                    _ => Answer::FetchFailed("no such blob".into()),
+                },
+            };
+            if cut(&effect) {
+                return None;
+            }
+            event = Event::Answered(id, Box::new(answer));
+        }
+    }
+
+    pub(super) async fn nonce(&mut self, world: &World) -> B256 {
+        let ask = ChallengeRequest {
+            chain_id: DOMAIN.chain_id,
+            contract: DOMAIN.contract,
+            job_id: world.job.jobId,
+            attempt: 1,
+        };
+        let answer: ChallengeResponse = body(&self.ask(Ask::Challenge(ask)).await);
+        answer.nonce
+    }
+
+    /// Challenge and verdict; the chain then says Running.
+    pub(super) async fn run(&mut self, world: &World, compute: &Compute) -> Job {
+        let nonce = self.nonce(world).await;
+        let data = compute.data(world, nonce);
+        let reply = self.ask(Ask::Verdict(compute.request(world, &data))).await;
+        assert!(matches!(reply, Reply::Json(_)), "{reply:?}");
+        let job = world.running(&data);
+        self.chain.say(|said| (said.state, said.job) = (Some(JobState::Running), job.clone()));
+        job
+    }
+
+    /// Reasons of all denials, in order.
+    pub(super) async fn reasons(&self) -> Vec<String> {
+        let records = self.store.records("denial").await.unwrap();
+        let reason = |body: &Bytes| {
+            let value: serde_json::Value = serde_json::from_slice(body).unwrap();
+            value["reason"].as_str().unwrap().to_owned()
+        };
+        records.iter().map(|(_, body)| reason(body)).collect()
+    }
+}
+
+pub(super) fn body_hash(ask: &Ask) -> B256 {
+    match ask {
+        Ask::Verdict(request) => keccak256(serde_json::to_vec(request).unwrap()),
+        _ => B256::ZERO,
+    }
+}
+
+pub(super) fn body<T: serde::de::DeserializeOwned>(reply: &Reply) -> T {
+    let Reply::Json(body) = reply else { panic!("{reply:?}") };
+    serde_json::from_slice(body).unwrap()
+}
+
+pub(super) fn status(reply: &Reply) -> u16 {
+    match reply {
+        Reply::Json(_) => 200,
+        Reply::Done => 204,
+        Reply::Problem(problem) => problem.status,
+    }
+}
+
+/// A finished training: result, shares, and what compute says about it.
+pub(super) struct Finished {
+    pub(super) blob: Vec<u8>,
+    pub(super) bundle: Vec<u8>,
+    pub(super) shares: Vec<SealedShare>,
+    pub(super) commits: Vec<B256>,
+    pub(super) key_commit: B256,
+}
+
+impl Finished {
+    pub(super) fn of(job: &Job, t: u8) -> Self {
+        let key = ResultKey::generate().unwrap_or_else(|_| panic!("randomness"));
+        let terms = ResultTerms { domain: DOMAIN, job_id: job.jobId, attempt: job.attempt };
+        let custodians: Vec<_> = (1..=3).map(|n| (signing(n).address(), recipient(n).public())).collect();
+        let dealt = ResultShares::deal(&key, &terms, t, &custodians).unwrap_or_else(|_| panic!("dealing"));
+        let mut writer =
+            ResultWriter::new(&key, dealt.header(), Vec::new()).unwrap_or_else(|_| panic!("writing"));
+        writer.append("adapter_model.safetensors", 3, &mut &b"abc"[..]).unwrap();
+        let blob = writer.finish().unwrap();
+        let shares = dealt.seal(&root(&blob)).unwrap();
+        let commits = dealt.header().members().iter().map(|m| m.share_commit).collect();
+        let key_commit = dealt.header().key_commit();
+        Self { blob, bundle: b"{}".to_vec(), shares, commits, key_commit }
+    }
+
+    pub(super) fn held(&self, job: &Job) -> Held {
+        Held { jobId: job.jobId, attempt: job.attempt, resultHash: root(&self.blob) }
+    }
+
+    /// The delivery to custodian `n`.
+    pub(super) fn delivery(&self, job: &Job, compute: &Compute, n: u8) -> DeliverRequest {
+        let signature = compute.signing.sign(&DOMAIN.digest(&self.held(job))).unwrap();
+        DeliverRequest::Share {
+            job: AbiHex(job.clone()),
+            result_hash: root(&self.blob),
+            attestation_ref: root(&self.bundle),
+            share: self.shares[usize::from(n) - 1].clone(),
+            share_commit: self.commits[usize::from(n) - 1],
+            key_commit: self.key_commit,
+            blob_url: "http://127.0.0.1:1".into(),
+            signature: Bytes::copy_from_slice(signature.as_bytes()),
+        }
+    }
+
+    pub(super) fn manifest(&self, job: &Job) -> ResultManifest {
+        ResultManifest {
+            jobId: job.jobId,
+            attempt: job.attempt,
+            datasetRoot: job.datasetRoot,
+            resultHash: root(&self.blob),
+            actualEpochs: 2,
+            samples: 10,
+            tokensSeen: 100,
+            tokensTrained: 90,
+            evalBefore: 3_000_000,
+            evalAfter: 2_000_000,
+            attestationRef: root(&self.bundle),
+        }
+    }
+
+    pub(super) fn held_by(&self, job: &Job, n: u8) -> AbiHex<MemberSignature> {
+        let signature = signing(n).sign(&DOMAIN.digest(&self.held(job))).unwrap();
+        AbiHex(compact(u16::from(n) - 1, signature.as_bytes()).unwrap())
+    }
+
+    /// The manifest, signed by `signer`, sealed to custodian 1.
+    pub(super) fn sealed(
+        &self,
+        manifest: &ResultManifest,
+        signer: &SigningKey,
+        held: Vec<AbiHex<MemberSignature>>,
+    ) -> Ask {
+        let signature = signer.sign(&DOMAIN.digest(manifest)).unwrap();
+        let signed = SignedManifest {
+            manifest: AbiHex(manifest.clone()),
+            signature: Bytes::copy_from_slice(signature.as_bytes()),
+            held,
+        };
+        let (job_id, attempt) = (manifest.jobId, manifest.attempt);
+        let terms = DeliveryTerms { job_id, attempt, custodian: signing(1).address() };
+        let plain = json_to_vec(&signed).unwrap();
+        let (enc, ct) = seal_manifest(&plain, &terms, &recipient(1).public()).unwrap();
+        Ask::Deliver(DeliverRequest::Manifest { job_id, attempt, enc, ct })
+    }
+}
+
+pub(super) fn envelope_of(world: &World) -> Envelope {
+    Envelope::decode(&world.envelope).unwrap()
+}
