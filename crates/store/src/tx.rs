@@ -172,6 +172,21 @@ impl Store {
         self.list("WHERE idem_key = $1 ORDER BY number", &[Value::Text(idem_key.into())]).await
     }
 
+    /// The intent that has a nonce, ended or not.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn tx_with_nonce(
+        &self,
+        chain_id: u64,
+        signer: Address,
+        nonce: u64,
+    ) -> Result<Option<TxIntent>, StoreError> {
+        let clause = "WHERE chain_id = $1 AND signer = $2 AND nonce = $3";
+        let binds = [chain_id.to_value(), signer.to_value(), nonce.to_value()];
+        Ok(self.list(clause, &binds).await?.pop())
+    }
+
     /// What a signer still has to finish, in nonce order: a lower nonce holds up every higher one.
     ///
     /// # Errors
@@ -279,5 +294,7 @@ mod tests {
         let done = store.tx_intent("b").await.unwrap().unwrap();
         assert_eq!((done.outcome.as_deref(), done.block_number), (Some("succeeded"), Some(4)));
         assert_eq!(store.open_txs(31337, Address::repeat_byte(1)).await.unwrap().len(), 1);
+        let ended = store.tx_with_nonce(31337, Address::repeat_byte(1), 0).await.unwrap().unwrap();
+        assert_eq!(ended.idem_key, "b");
     }
 }
