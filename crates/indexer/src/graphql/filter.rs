@@ -101,6 +101,9 @@ fn value(kind: Kind, field: &str, text: &str) -> Result<Value, Error> {
     })
 }
 
+/// A comparison with one value.
+type MakeOp = fn(Value) -> Op;
+
 /// One field's comparison, as conditions on its column.
 pub(crate) trait Compare {
     fn conditions(&self, field: &str, column: &str, kind: Kind, out: &mut Vec<Where>) -> Result<(), Error>;
@@ -110,7 +113,7 @@ impl Compare for TextExp {
     fn conditions(&self, field: &str, column: &str, kind: Kind, out: &mut Vec<Where>) -> Result<(), Error> {
         let mut push = |op| out.push(Where::Is(column.into(), op));
         let parse = |text: &String| value(kind, field, text);
-        let singles: [(&Option<String>, fn(Value) -> Op); 6] = [
+        let singles: [(&Option<String>, MakeOp); 6] = [
             (&self.eq, Op::Eq),
             (&self.neq, Op::Neq),
             (&self.gt, Op::Gt),
@@ -136,7 +139,7 @@ impl Compare for TextExp {
 impl Compare for IntExp {
     fn conditions(&self, _: &str, column: &str, _: Kind, out: &mut Vec<Where>) -> Result<(), Error> {
         let mut push = |op| out.push(Where::Is(column.into(), op));
-        let singles: [(Option<u64>, fn(Value) -> Op); 6] = [
+        let singles: [(Option<u64>, MakeOp); 6] = [
             (self.eq, Op::Eq),
             (self.neq, Op::Neq),
             (self.gt, Op::Gt),
