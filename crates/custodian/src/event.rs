@@ -36,6 +36,7 @@ pub enum Event {
 }
 
 /// A request that needs a decision. Whatever only shows public records is served without one.
+#[expect(clippy::large_enum_variant, reason = "it is always boxed")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ask {
     /// `POST /v1/challenge`.
@@ -80,6 +81,7 @@ pub enum Answer {
 }
 
 /// The chain's word, all of it at one block of the confirmation depth.
+#[expect(clippy::large_enum_variant, reason = "it is always boxed")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading {
     /// Of `Read::State`; `None` where there is no such job there (yet).

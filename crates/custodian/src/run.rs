@@ -287,7 +287,7 @@ async fn connect(config: &Config) -> Result<(Chain, StoreIdentity), Error> {
         confirmations: config.confirmations,
         ..RpcOptions::default()
     };
-    let rpcs = Rpcs::connect(&options).await?;
+    let rpcs = Arc::new(Rpcs::connect(&options).await?);
     deployment.verify(&rpcs).await?;
     let chain = Chain::new(rpcs, deployment.contracts);
     let identity = chain.rpcs().identity();

@@ -50,6 +50,7 @@ pub(super) struct Delivery {
     signature: Bytes,
 }
 
+#[expect(clippy::large_enum_variant, reason = "it is always boxed")]
 pub(super) enum Step {
     Loading(Delivery),
     Reading(Delivery),

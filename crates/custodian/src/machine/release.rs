@@ -16,6 +16,7 @@ use crate::judge::{VerdictCase, check_root, encoding, own_share};
 
 const KIND: &str = "share";
 
+#[expect(clippy::large_enum_variant, reason = "it is always boxed")]
 pub(super) enum Step {
     Loading(ReleaseRequest),
     Reading(VerdictCase, Option<Release>),

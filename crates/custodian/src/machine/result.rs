@@ -18,6 +18,7 @@ use crate::denial::{self, Denial};
 use crate::effect::{Effect, Load, Read, Reply, Write};
 use crate::event::{Answer, Reading, Wrote};
 
+#[expect(clippy::large_enum_variant, reason = "it is always boxed")]
 pub(super) enum Step {
     Loading,
     Reading(HeldResult, HeldCase, Option<ResultKeyRecord>),

@@ -26,30 +26,34 @@ fn config(dir: &std::path::Path) -> Config {
     serde_json::from_str(&text).unwrap()
 }
 
-struct Client {
+pub(super) struct Client {
     base: String,
     http: reqwest::Client,
 }
 
 impl Client {
-    async fn post<Q: Serialize>(&self, path: &str, body: &Q) -> reqwest::Response {
+    pub(super) fn new(address: std::net::SocketAddr) -> Self {
+        Self { base: format!("http://{address}"), http: reqwest::Client::new() }
+    }
+
+    pub(super) async fn post<Q: Serialize>(&self, path: &str, body: &Q) -> reqwest::Response {
         let body = serde_json::to_vec(body).unwrap();
         self.http.post(format!("{}{path}", self.base)).body(body).send().await.unwrap()
     }
 
-    async fn get(&self, path: &str) -> reqwest::Response {
+    pub(super) async fn get(&self, path: &str) -> reqwest::Response {
         self.http.get(format!("{}{path}", self.base)).send().await.unwrap()
     }
 }
 
-async fn read<T: DeserializeOwned>(response: reqwest::Response) -> T {
+pub(super) async fn read<T: DeserializeOwned>(response: reqwest::Response) -> T {
     let status = response.status();
     let body = response.bytes().await.unwrap();
     assert!(status.is_success(), "{status} {}", String::from_utf8_lossy(&body));
     serde_json::from_slice(&body).unwrap()
 }
 
-async fn serve_blobs(blobs: HashMap<B256, Vec<u8>>) -> String {
+pub(super) async fn serve_blobs(blobs: HashMap<B256, Vec<u8>>) -> String {
     let blobs = Arc::new(blobs);
     let handler = move |Path(root): Path<B256>| {
         let blob = blobs.get(&root).cloned().ok_or(StatusCode::NOT_FOUND);
@@ -64,9 +68,9 @@ async fn serve_blobs(blobs: HashMap<B256, Vec<u8>>) -> String {
 async fn start(dir: &std::path::Path, chain: &FakeChain) -> (Client, Store) {
     let store = Store::open(&dir.join("custodian.db")).await.unwrap();
     let custodian = Custodian::with(config(dir), settings(1), chain.clone(), store.clone()).await.unwrap();
-    let base = format!("http://{}", custodian.address());
+    let client = Client::new(custodian.address());
     tokio::spawn(custodian.run(pending()));
-    (Client { base, http: reqwest::Client::new() }, store)
+    (client, store)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! A world for tests: three custodians, an owner's dataset, a job, a compute node, and a chain that
 //! says what the test wants it to say. Records are those of the real store.
 
+mod anvil;
 mod deliver;
 mod http;
 mod release;
@@ -65,8 +66,28 @@ pub(super) fn entry() -> ReferenceEntry {
     ReferenceEntry::new(&ReferenceValues::simulated("test", vec![MEASUREMENT])).unwrap()
 }
 
+/// Where a world stands.
+pub(super) struct Site {
+    pub(super) domain: Domain,
+    pub(super) owner: Address,
+    pub(super) custodian_set: B256,
+    pub(super) appraisal_policy: B256,
+    pub(super) t: u8,
+    pub(super) n: u8,
+}
+
+const SITE: Site = Site {
+    domain: DOMAIN,
+    owner: Address::repeat_byte(0x0a),
+    custodian_set: B256::repeat_byte(0xc5),
+    appraisal_policy: B256::repeat_byte(0xa9),
+    t: 2,
+    n: 3,
+};
+
 /// What owner and researcher made.
 pub(super) struct World {
+    pub(super) domain: Domain,
     pub(super) set: SetFacts,
     pub(super) policy: Policy,
     pub(super) job: Job,
@@ -81,18 +102,27 @@ impl World {
     }
 
     pub(super) fn with(constraints: &Constraints, change: impl FnOnce(&mut EnvelopeTerms)) -> Self {
+        Self::on(&SITE, constraints, change)
+    }
+
+    pub(super) fn on(
+        site: &Site,
+        constraints: &Constraints,
+        change: impl FnOnce(&mut EnvelopeTerms),
+    ) -> Self {
+        let domain = site.domain;
         let members =
-            (1..=3).map(|n| Member { signer: signing(n).address(), hpkeKey: recipient(n).public().0 });
-        let set = SetFacts { t: 2, members: members.collect() };
-        let (owner, salt) = (Address::repeat_byte(0x0a), B256::repeat_byte(0x5a));
-        let uid = dataset_uid(&DOMAIN, owner, salt);
+            (1..=site.n).map(|n| Member { signer: signing(n).address(), hpkeKey: recipient(n).public().0 });
+        let set = SetFacts { t: site.t, members: members.collect() };
+        let (owner, salt) = (site.owner, B256::repeat_byte(0x5a));
+        let uid = dataset_uid(&domain, owner, salt);
         let mut terms = EnvelopeTerms {
-            domain: DOMAIN,
+            domain,
             dataset_uid: uid,
             uses: Uses::Job,
-            t: 2,
+            t: site.t,
             required_level: LEVEL_SOFTWARE,
-            custodian_set: B256::repeat_byte(0xc5),
+            custodian_set: site.custodian_set,
             set_version: 1,
         };
         change(&mut terms);
@@ -101,7 +131,8 @@ impl World {
             pk: MemberPublicKey::Hpke(recipient(n).public()),
         };
         let key = DatasetKey::import(&mut [0xdd; 32]);
-        let envelope = seal_envelope(&key, &terms, &[to(1), to(2), to(3)]).unwrap().encode().unwrap();
+        let members: Vec<_> = (1..=site.n).map(to).collect();
+        let envelope = seal_envelope(&key, &terms, &members).unwrap().encode().unwrap();
         let constraints = json_to_vec(constraints).unwrap();
         let mut params = serde_json::Map::new();
         params.insert("lora_r".into(), 16.into());
@@ -120,9 +151,9 @@ impl World {
             version: 1,
             envelopeHash: root(&envelope),
             constraintsHash: root(&constraints),
-            custodianSet: B256::repeat_byte(0xc5),
+            custodianSet: site.custodian_set,
             setVersion: 1,
-            appraisalPolicy: B256::repeat_byte(0xa9),
+            appraisalPolicy: site.appraisal_policy,
             requiredLevel: LEVEL_SOFTWARE,
             ..Policy::default()
         };
@@ -145,7 +176,7 @@ impl World {
             startDeadline: NOW + 1_800,
             ..Job::default()
         };
-        Self { set, policy, job, envelope, constraints, job_spec }
+        Self { domain, set, policy, job, envelope, constraints, job_spec }
     }
 
     /// The job after `startJob` with this compute.
@@ -175,8 +206,8 @@ impl Compute {
         RuntimeData {
             label: LABEL_SIMULATED.into(),
             level: LEVEL_SOFTWARE,
-            chain_id: DOMAIN.chain_id,
-            contract: DOMAIN.contract,
+            chain_id: world.domain.chain_id,
+            contract: world.domain.contract,
             job_id: job.jobId,
             job_hash: job_hash(job),
             attempt: 1,
@@ -418,6 +449,7 @@ pub(super) fn status(reply: &Reply) -> u16 {
 
 /// A finished training: result, shares, and what compute says about it.
 pub(super) struct Finished {
+    domain: Domain,
     pub(super) blob: Vec<u8>,
     pub(super) bundle: Vec<u8>,
     pub(super) shares: Vec<SealedShare>,
@@ -427,9 +459,13 @@ pub(super) struct Finished {
 
 impl Finished {
     pub(super) fn of(job: &Job, t: u8) -> Self {
+        Self::on(DOMAIN, job, t, 3)
+    }
+
+    pub(super) fn on(domain: Domain, job: &Job, t: u8, n: u8) -> Self {
         let key = ResultKey::generate().unwrap_or_else(|_| panic!("randomness"));
-        let terms = ResultTerms { domain: DOMAIN, job_id: job.jobId, attempt: job.attempt };
-        let custodians: Vec<_> = (1..=3).map(|n| (signing(n).address(), recipient(n).public())).collect();
+        let terms = ResultTerms { domain, job_id: job.jobId, attempt: job.attempt };
+        let custodians: Vec<_> = (1..=n).map(|n| (signing(n).address(), recipient(n).public())).collect();
         let dealt = ResultShares::deal(&key, &terms, t, &custodians).unwrap_or_else(|_| panic!("dealing"));
         let mut writer =
             ResultWriter::new(&key, dealt.header(), Vec::new()).unwrap_or_else(|_| panic!("writing"));
@@ -438,7 +474,7 @@ impl Finished {
         let shares = dealt.seal(&root(&blob)).unwrap();
         let commits = dealt.header().members().iter().map(|m| m.share_commit).collect();
         let key_commit = dealt.header().key_commit();
-        Self { blob, bundle: b"{}".to_vec(), shares, commits, key_commit }
+        Self { domain, blob, bundle: b"{}".to_vec(), shares, commits, key_commit }
     }
 
     pub(super) fn held(&self, job: &Job) -> Held {
@@ -447,7 +483,7 @@ impl Finished {
 
     /// The delivery to custodian `n`.
     pub(super) fn delivery(&self, job: &Job, compute: &Compute, n: u8) -> DeliverRequest {
-        let signature = compute.signing.sign(&DOMAIN.digest(&self.held(job))).unwrap();
+        let signature = compute.signing.sign(&self.domain.digest(&self.held(job))).unwrap();
         DeliverRequest::Share {
             job: AbiHex(job.clone()),
             result_hash: root(&self.blob),
@@ -477,7 +513,7 @@ impl Finished {
     }
 
     pub(super) fn held_by(&self, job: &Job, n: u8) -> AbiHex<MemberSignature> {
-        let signature = signing(n).sign(&DOMAIN.digest(&self.held(job))).unwrap();
+        let signature = signing(n).sign(&self.domain.digest(&self.held(job))).unwrap();
         AbiHex(compact(u16::from(n) - 1, signature.as_bytes()).unwrap())
     }
 
@@ -488,7 +524,7 @@ impl Finished {
         signer: &SigningKey,
         held: Vec<AbiHex<MemberSignature>>,
     ) -> Ask {
-        let signature = signer.sign(&DOMAIN.digest(manifest)).unwrap();
+        let signature = signer.sign(&self.domain.digest(manifest)).unwrap();
         let signed = SignedManifest {
             manifest: AbiHex(manifest.clone()),
             signature: Bytes::copy_from_slice(signature.as_bytes()),

@@ -1,0 +1,227 @@
+//! One custodian, started from files, against the real contracts on a real node: they take what it
+//! signs, and it believes what they say.
+
+use std::future::pending;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use licen_chain::anvil::{Anvil, AnvilOptions};
+use licen_chain::deployment::deploy;
+use licen_chain::{Call, Chain, EventKind, FileJournal, RpcOptions, Rpcs, Sender, SenderOptions, WalletKey};
+use licen_core::abi::{Custody, DataPolicy, Request};
+use licen_core::id;
+use licen_core::primitives::U256;
+use licen_core::sol_types::SolCall;
+use licen_seal::release::{combine, open_released};
+use licen_seal::result::ResultHeader;
+use licen_seal::result_share::{combine_result, open_result_release};
+use licen_seal::warrant::{ReleaseDomain, ReleaseTerms};
+
+use super::http::{Client, read, serve_blobs};
+use super::*;
+use crate::config::Config;
+use crate::error::Error;
+use crate::run::Custodian;
+
+async fn wallet(rpcs: &Arc<Rpcs>, dir: &Path) -> Sender<FileJournal> {
+    let key = WalletKey::generate();
+    let wei = U256::from(1_000_000_000_000_000_000u64);
+    rpcs.primary().dev_fund(key.address(), wei * U256::from(100)).await.unwrap();
+    let journal = FileJournal::open(dir, &rpcs.identity(), key.address()).unwrap();
+    let options = SenderOptions {
+        confirmations: 0,
+        poll: Duration::from_millis(20),
+        deadline: Duration::from_secs(60),
+        ..SenderOptions::default()
+    };
+    Sender::new(rpcs.clone(), key, journal, options)
+}
+
+/// Sends a call and gives the events of its transaction.
+async fn send(by: &Sender<FileJournal>, to: Address, value: u64, call: &impl SolCall) -> Vec<EventKind> {
+    let data: Bytes = call.abi_encode().into();
+    let idem_key = keccak256(&data).to_string();
+    let call = Call { idem_key, to: Some(to), value: U256::from(value), data };
+    let done = by.send_and_confirm(&call).await.unwrap();
+    by.events(&done.mined).await.unwrap().into_iter().map(|event| event.kind).collect()
+}
+
+fn config(dir: &Path, url: &str) -> Config {
+    signing(1).save(&dir.join("signing.json")).unwrap_or_else(|e| panic!("{e}"));
+    recipient(1).save(&dir.join("recipient.json")).unwrap_or_else(|e| panic!("{e}"));
+    std::fs::write(dir.join("reference.json"), entry().values().to_bytes().unwrap()).unwrap();
+    let value = serde_json::json!({
+        "listen": "127.0.0.1:0",
+        "stateDir": dir.join("custodian"),
+        "signingKeyFile": dir.join("signing.json"),
+        "recipientKeyFile": dir.join("recipient.json"),
+        "rpcUrls": [url],
+        "confirmations": 0,
+        "deployment": dir.join("deployment.json"),
+        "referenceValues": [dir.join("reference.json")],
+    });
+    serde_json::from_value(value).unwrap()
+}
+
+/// The chain with everything published and one job granted.
+struct Town {
+    anvil: Anvil,
+    dir: tempfile::TempDir,
+    owner: Sender<FileJournal>,
+    data_policy: Address,
+    world: World,
+}
+
+impl Town {
+    async fn build() -> Self {
+        let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
+        let options =
+            RpcOptions { urls: vec![anvil.url().to_owned()], confirmations: 0, ..RpcOptions::default() };
+        let rpcs = Arc::new(Rpcs::connect(&options).await.unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let owner = wallet(&rpcs, dir.path()).await;
+        let deployment = deploy(&owner, "test", anvil.url(), owner.address(), 100).await.unwrap();
+        deployment.write(&dir.path().join("deployment.json")).unwrap();
+        let (data_policy, custody) = (deployment.contracts.data_policy, deployment.contracts.custody);
+        let salt = B256::repeat_byte(1);
+        let site = Site {
+            domain: Chain::new(rpcs.clone(), deployment.contracts).domain(),
+            owner: owner.address(),
+            custodian_set: id::custody_id(owner.address(), salt),
+            appraisal_policy: id::custody_id(owner.address(), salt),
+            t: 1,
+            n: 1,
+        };
+        let mut world = World::on(&site, &Constraints::default(), |_| {});
+        let members = world.set.members.clone();
+        send(&owner, custody, 0, &Custody::createSetCall { salt, t: 1, members }).await;
+        let entries = vec![entry().root()];
+        send(&owner, custody, 0, &Custody::createAppraisalPolicyCall { salt, entries }).await;
+        let policy = Policy {
+            payee: id::account_of(owner.address()),
+            royaltyPerEpoch: 1_000,
+            maxEpochsPerRun: 5,
+            maxRunsPerRequester: 3,
+            startWindow: 1_800,
+            runWindow: 21_600,
+            purposes: vec![id::purpose_id("research")],
+            manifestHash: B256::repeat_byte(6),
+            ..world.policy.clone()
+        };
+        send(&owner, data_policy, 0, &DataPolicy::registerDataset_0Call { policy: policy.clone() }).await;
+        let request = Request {
+            purposeId: id::purpose_id("research"),
+            epochs: 3,
+            jobSpecHash: world.job.jobSpecHash,
+            resultKey: world.job.resultKey,
+            ..Request::default()
+        };
+        let requester = wallet(&rpcs, dir.path()).await;
+        let ask = DataPolicy::requestAccess_0Call { policy: policy.clone(), request };
+        let events = send(&requester, data_policy, 3_000, &ask).await;
+        world.policy = policy;
+        world.job = events
+            .into_iter()
+            .find_map(|event| if let EventKind::JobOpened(opened) = event { Some(opened.job) } else { None })
+            .unwrap();
+        Self { anvil, dir, owner, data_policy, world }
+    }
+
+    /// Starts the job with the custodian's verdict.
+    async fn start(&self, answer: VerdictResponse) -> Job {
+        let job = self.world.job.clone();
+        let signer = answer.verdict.0.signer;
+        let (verdicts, signatures) = (vec![answer.verdict.0], vec![answer.signature.0]);
+        let start = DataPolicy::startJobCall { job: job.clone(), signer, verdicts, signatures };
+        let events = send(&self.owner, self.data_policy, 0, &start).await;
+        let begun = events
+            .into_iter()
+            .find_map(|event| if let EventKind::JobStarted(begun) = event { Some(begun) } else { None })
+            .unwrap();
+        started(&job, begun.attempt, begun.signer, begun.runtimeDataHash, begun.runDeadline)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_from_challenge_to_paid_result_on_the_real_contracts() {
+    let town = Town::build().await;
+    let (world, domain) = (&town.world, town.world.domain);
+    let custodian = Custodian::start(config(town.dir.path(), town.anvil.url())).await.unwrap();
+    let client = Client::new(custodian.address());
+    tokio::spawn(custodian.run(pending()));
+
+    let challenge = ChallengeRequest {
+        chain_id: domain.chain_id,
+        contract: domain.contract,
+        job_id: world.job.jobId,
+        attempt: 1,
+    };
+    let challenge: ChallengeResponse = read(client.post("/v1/challenge", &challenge).await).await;
+    let issued_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let compute = Compute { issued_at, ..Compute::new(0x20) };
+    let data = compute.data(world, challenge.nonce);
+    let verdict = read(client.post("/v1/verdict", &compute.request(world, &data)).await).await;
+    let early = ReleaseRequest { job: AbiHex(world.running(&data)) };
+    assert_eq!(client.post("/v1/release", &early).await.status(), 425, "no share before startJob");
+    let job = town.start(verdict).await;
+
+    let release = ReleaseRequest { job: AbiHex(job.clone()) };
+    let released: ReleaseResponse = read(client.post("/v1/release", &release).await).await;
+    let terms = ReleaseTerms {
+        recipient: compute.recipient.public(),
+        runtime_data_hash: job.runtimeDataHash,
+        domain: ReleaseDomain::Simulated,
+    };
+    let envelope = envelope_of(world);
+    let share = open_released(&released.share, &compute.recipient, &envelope, &terms);
+    let share = share.unwrap_or_else(|e| panic!("{e}"));
+    assert!(combine(&envelope, &[share]).is_ok());
+
+    let finished = Finished::on(domain, &job, 1, 1);
+    let blobs = [finished.blob.clone(), finished.bundle.clone()].map(|blob| (root(&blob), blob));
+    let mut delivery = finished.delivery(&job, &compute, 1);
+    let DeliverRequest::Share { blob_url, .. } = &mut delivery else { unreachable!() };
+    *blob_url = serve_blobs(HashMap::from(blobs)).await;
+    let held: HeldResponse = read(client.post("/v1/deliver", &delivery).await).await;
+    let manifest = finished.manifest(&job);
+    let Ask::Deliver(sealed) = finished.sealed(&manifest, &compute.signing, vec![held.signature]) else {
+        unreachable!()
+    };
+    assert_eq!(client.post("/v1/deliver", &sealed).await.status(), 204);
+    let result_path = format!("/v1/result/{}", job.jobId);
+    assert_eq!(client.get(&result_path).await.status(), 425, "no result key before it is paid");
+
+    let published: SignedManifest = read(client.get(&format!("/v1/manifest/{}", job.jobId)).await).await;
+    let confirm = DataPolicy::confirmTrainingCompleteCall {
+        job: job.clone(),
+        manifest: published.manifest.0,
+        signature: published.signature,
+    };
+    send(&town.owner, town.data_policy, 0, &confirm).await;
+    let result: ResultShareResponse = read(client.get(&result_path).await).await;
+    let header = ResultHeader::read_from(&mut &finished.blob[..]).unwrap();
+    let share = open_result_release(&result.share, &recipient(0x78), &header, &result.result_hash);
+    assert!(combine_result(&header, &[share.unwrap_or_else(|e| panic!("{e}"))]).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_custodian_does_not_start_on_another_chain_or_with_open_key_files() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let town = Town::build().await;
+    let good = config(town.dir.path(), town.anvil.url());
+    let other =
+        Anvil::start(&AnvilOptions { chain_id: Some(16_602), ..AnvilOptions::default() }).await.unwrap();
+    let elsewhere = Config { rpc_urls: vec![other.url().to_owned()], ..good.clone() };
+    assert!(matches!(Custodian::start(elsewhere).await, Err(Error::Chain(_))));
+    let file = &good.signing_key_file;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(Custodian::start(good.clone()).await, Err(Error::Key(_))));
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    // The same chain id with another genesis is another chain, too.
+    let path = &good.deployment;
+    let mut deployment = licen_chain::Deployment::read(path).unwrap();
+    deployment.genesis_hash = B256::repeat_byte(1);
+    deployment.write(path).unwrap();
+    assert!(matches!(Custodian::start(good).await, Err(Error::Chain(_))));
+}
