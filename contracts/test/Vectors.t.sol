@@ -36,7 +36,7 @@ contract VectorsTest is Base {
         p.royaltyPerEpoch = 10_000_000_000_000_000;
         p.maxEpochsPerRun = 5;
         p.maxRunsPerRequester = 3;
-        p.startWindow = 1_800;
+        p.startWindow = 1800;
         p.runWindow = 21_600;
         p.policyExpiry = 1_900_000_000;
         p.purposes = new bytes32[](2);
@@ -59,9 +59,9 @@ contract VectorsTest is Base {
         s.payees[1] = 0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC;
         s.payees[2] = 0x90F79bf6EB2c4f870365E785982E1f101E93b906;
         s.bps = new uint16[](3);
-        s.bps[0] = 6_000;
-        s.bps[1] = 3_000;
-        s.bps[2] = 1_000;
+        s.bps[0] = 6000;
+        s.bps[1] = 3000;
+        s.bps[2] = 1000;
         s.vesting = Vesting({ start: 1_800_000_000, duration: 31_536_000 });
     }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
-import { FixedPointMathLib } from "solady/utils/FixedPointMathLib.sol";
-
 /// The arithmetic of money, apart from storage so that it can be proved alone (test/halmos).
 /// Every division rounds down, and what rounding leaves stays with the party that already has it:
 /// nothing is lost and nothing is made.
@@ -43,8 +41,11 @@ library Money {
         if (timestamp <= start) return 0;
         uint256 elapsed = timestamp - start;
         if (elapsed >= duration) return totalIn;
-        // elapsed < duration, so the quotient fits although the product may not.
-        return FixedPointMathLib.fullMulDiv(totalIn, elapsed, duration);
+        // totalIn x elapsed / duration, without a product that could overflow: with totalIn = q x duration
+        // + r it is q x elapsed + r x elapsed / duration, and r x elapsed < 2^128.
+        unchecked {
+            return totalIn / duration * elapsed + totalIn % duration * elapsed / duration;
+        }
     }
 
     /// The largest whole multiple of 10,000 base units: every weight of it is exact, so a majority

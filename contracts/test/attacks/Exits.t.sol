@@ -3,8 +3,8 @@ pragma solidity ^0.8.37;
 
 import "../utils/Base.sol";
 
-import { BlacklistToken } from "../utils/Tokens.sol";
 import { Receiver } from "../utils/Receivers.sol";
+import { BlacklistToken } from "../utils/Tokens.sol";
 
 /// From every state the requester gets out alone in bounded time, whatever the others do. In each walk
 /// everybody else has stopped, the dataset is paused, its policy has expired, the appraisal policy is

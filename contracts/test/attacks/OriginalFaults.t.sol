@@ -72,9 +72,7 @@ contract OriginalFaultsTest is Base {
     function test_fault_d_noStepNeedsAnAccountOfOurs() public {
         Policy memory p = makePolicy();
         vm.startPrank(stranger);
-        policies.registerDataset(
-            p, uint64(START), sign(ownerKey, Digests.hashRegister(p, uint64(START)))
-        );
+        policies.registerDataset(p, uint64(START), sign(ownerKey, Digests.hashRegister(p, uint64(START))));
         vm.stopPrank();
         Job memory j = open(p, makeRequest(2));
         vm.startPrank(stranger);
@@ -107,7 +105,7 @@ contract OriginalFaultsTest is Base {
         split.payees = new address[](2);
         (split.payees[0], split.payees[1]) = (payee, stranger);
         split.bps = new uint16[](2);
-        (split.bps[0], split.bps[1]) = (7_500, 2_500);
+        (split.bps[0], split.bps[1]) = (7500, 2500);
         Policy memory p = makePolicy();
         p.token = address(token);
         p.payee = policies.splitAccount(split);

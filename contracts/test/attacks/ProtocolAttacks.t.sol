@@ -3,8 +3,8 @@ pragma solidity ^0.8.37;
 
 import "../utils/Base.sol";
 
-import { CallbackToken, PlainToken } from "../utils/Tokens.sol";
 import { Receiver } from "../utils/Receivers.sol";
+import { CallbackToken, PlainToken } from "../utils/Tokens.sol";
 
 /// The attacks that the protocol's clauses are written against, each tried.
 contract ProtocolAttacksTest is Base {
@@ -58,7 +58,7 @@ contract ProtocolAttacksTest is Base {
         vm.warp(j.startDeadline + 1);
         uint256 before = requester.balance;
         // Whatever little gas is given: either nothing happens or the requester has the coin.
-        for (uint256 gas_ = 40_000; gas_ < 140_000; gas_ += 5_000) {
+        for (uint256 gas_ = 40_000; gas_ < 140_000; gas_ += 5000) {
             uint256 snapshot = vm.snapshotState();
             try policies.expireJob{ gas: gas_ }(j) {
                 assertEq(requester.balance - before, escrowOf(j));
@@ -312,11 +312,11 @@ contract ProtocolAttacksTest is Base {
         split.payees = new address[](2);
         (split.payees[0], split.payees[1]) = (payee, stranger);
         split.bps = new uint16[](2);
-        (split.bps[0], split.bps[1]) = (9_999, 1);
+        (split.bps[0], split.bps[1]) = (9999, 1);
         policies = deploy(0);
         Policy memory p = makePolicy();
         p.payee = policies.splitAccount(split);
-        p.royaltyPerEpoch = 5_000;
+        p.royaltyPerEpoch = 5000;
         register(p);
         for (uint256 i = 1; i <= 6; ++i) {
             confirm(start(open(p, makeRequest(1))), 1);

@@ -26,8 +26,8 @@ import {
     Verdict,
     Vesting
 } from "../../src/Types.sol";
-import { Digests } from "./Digests.sol";
 import { CustodyEvents } from "./CustodyEvents.sol";
+import { Digests } from "./Digests.sol";
 import { DataPolicyEvents } from "./Events.sol";
 import { ICustody, IDataPolicy } from "./Interfaces.sol";
 import { PlainToken } from "./Tokens.sol";

@@ -9,9 +9,7 @@ interface CustodyEvents {
     );
     event ProviderSet(bytes32 indexed providerId, Provider provider);
     event ProviderStruck(address indexed reporter, bytes32 indexed providerId, uint256 strikes);
-    event AppraisalPolicyCreated(
-        bytes32 indexed appraisalPolicy, address indexed creator, bytes32[] entries
-    );
+    event AppraisalPolicyCreated(bytes32 indexed appraisalPolicy, address indexed creator, bytes32[] entries);
     event AppraisalEntryAdded(bytes32 indexed appraisalPolicy, bytes32 indexed entry, uint64 liveAt);
     event AppraisalEntryRevoked(bytes32 indexed appraisalPolicy, bytes32 indexed entry);
     event AppraisalPolicyEnded(bytes32 indexed appraisalPolicy);

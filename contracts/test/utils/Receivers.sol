@@ -53,9 +53,8 @@ contract Receiver {
             }
         }
         if (kind == Kind.Reenter) {
-            (bool ok,) = address(policies).call(
-                abi.encodeCall(IDataPolicy.withdraw, (address(this), address(0)))
-            );
+            (bool ok,) =
+                address(policies).call(abi.encodeCall(IDataPolicy.withdraw, (address(this), address(0))));
             reentered = ok;
         }
     }

@@ -21,9 +21,7 @@ contract UpdateProviderTest is Base {
 
     function test_leavesOpenedJobsAsQuoted() public {
         Job memory s = running(address(0), 2, true);
-        custody.updateProvider(
-            providerId, stranger, policies.accountOf(stranger), "US", new bytes32[](0)
-        );
+        custody.updateProvider(providerId, stranger, policies.accountOf(stranger), "US", new bytes32[](0));
         Provider memory provider = custody.providerOf(providerId);
         assertEq(provider.signer, stranger);
         assertEq(provider.creator, address(this));

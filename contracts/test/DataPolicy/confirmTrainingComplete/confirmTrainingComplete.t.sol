@@ -42,9 +42,7 @@ contract ConfirmTrainingCompleteTest is Base {
             if (i == 0) m.jobId = "other";
             if (i == 1) m.attempt = 2;
             if (i == 2) m.datasetRoot = "other";
-            refuse(
-                abi.encodeWithSelector(ManifestMismatch.selector, m.jobId, m.attempt, m.datasetRoot), s, m
-            );
+            refuse(abi.encodeWithSelector(ManifestMismatch.selector, m.jobId, m.attempt, m.datasetRoot), s, m);
         }
     }
 

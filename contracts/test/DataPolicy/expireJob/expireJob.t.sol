@@ -18,9 +18,7 @@ contract ExpireJobTest is Base {
     function test_RevertWhen_theStartDeadlineHasNotPassed() public {
         Job memory j = granted(address(0), 2);
         vm.warp(j.startDeadline);
-        vm.expectRevert(
-            abi.encodeWithSelector(DeadlineNotPassed.selector, j.startDeadline, j.startDeadline)
-        );
+        vm.expectRevert(abi.encodeWithSelector(DeadlineNotPassed.selector, j.startDeadline, j.startDeadline));
         policies.expireJob(j);
     }
 

@@ -41,9 +41,7 @@ contract RestartJobTest is Base {
     function test_RevertWhen_theRunDeadlineHasPassed() public {
         vm.warp(s.runDeadline + 1);
         (Verdict[] memory v, MemberSignature[] memory m) = verdictsOf(restarted(), range(0, 2));
-        vm.expectRevert(
-            abi.encodeWithSelector(DeadlinePassed.selector, s.runDeadline, s.runDeadline + 1)
-        );
+        vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, s.runDeadline, s.runDeadline + 1));
         policies.restartJob(s, compute, v, m);
         vm.warp(s.runDeadline);
         restart();
@@ -139,9 +137,7 @@ contract RestartJobTest is Base {
         restart();
         vm.expectPartialRevert(JobMismatch.selector);
         policies.confirmTrainingComplete(first, m, signature);
-        vm.expectRevert(
-            abi.encodeWithSelector(ManifestMismatch.selector, s.jobId, 1, s.datasetRoot)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ManifestMismatch.selector, s.jobId, 1, s.datasetRoot));
         policies.confirmTrainingComplete(s, m, signature);
         confirm(s, 3);
     }

@@ -10,9 +10,9 @@ contract DistributeTest is Base {
         s.payees[1] = address(0xa2);
         s.payees[2] = address(0xa3);
         s.bps = new uint16[](3);
-        s.bps[0] = 6_000;
-        s.bps[1] = 3_000;
-        s.bps[2] = 1_000;
+        s.bps[0] = 6000;
+        s.bps[1] = 3000;
+        s.bps[2] = 1000;
     }
 
     /// Earns `epochs` x ROYALTY for the split, without a protocol fee.
@@ -58,21 +58,21 @@ contract DistributeTest is Base {
 
     function test_RevertWhen_theWeightsDoNotSum() public {
         Split memory s = three();
-        s.bps[2] = 1_001;
+        s.bps[2] = 1001;
         refuse(abi.encodeWithSelector(SplitSumWrong.selector, 10_001, 10_000), s);
         s.bps[2] = 999;
-        refuse(abi.encodeWithSelector(SplitSumWrong.selector, 9_999, 10_000), s);
+        refuse(abi.encodeWithSelector(SplitSumWrong.selector, 9999, 10_000), s);
     }
 
     function test_RevertWhen_tooLittleCanMove() public {
         Split memory s = three();
         bytes32 account = policies.splitAccount(s);
         refuse(abi.encodeWithSelector(NothingToDistribute.selector, account, address(0), 0), s);
-        earn(s, 9_999, 1);
-        refuse(abi.encodeWithSelector(NothingToDistribute.selector, account, address(0), 9_999), s);
+        earn(s, 9999, 1);
+        refuse(abi.encodeWithSelector(NothingToDistribute.selector, account, address(0), 9999), s);
         earn(s, 1, 2);
         policies.distribute(s, address(0));
-        assertEq(creditOf(address(0xa1), address(0)), 6_000);
+        assertEq(creditOf(address(0xa1), address(0)), 6000);
     }
 
     function test_RevertWhen_nothingHasVested() public {
@@ -99,7 +99,7 @@ contract DistributeTest is Base {
         assertEq(creditOf(address(0xa1), address(0)), 740_736_000);
         assertEq(creditOf(address(0xa2), address(0)), 370_368_000);
         assertEq(creditOf(address(0xa3), address(0)), 123_456_000);
-        assertEq(policies.credit(account, address(0)), 7_891);
+        assertEq(policies.credit(account, address(0)), 7891);
         (uint256 totalIn, uint256 released) = policies.splitBooks(account, address(0));
         assertEq(totalIn, 1_234_567_891);
         assertEq(released, 1_234_560_000);
@@ -107,7 +107,7 @@ contract DistributeTest is Base {
 
     function test_releasesLinearlyWhatEverCameIn() public {
         Split memory s = three();
-        s.vesting = Vesting(uint64(START), 1_000);
+        s.vesting = Vesting(uint64(START), 1000);
         earn(s, 1 ether, 1);
         vm.warp(START + 250);
         policies.distribute(s, address(0));
@@ -117,7 +117,7 @@ contract DistributeTest is Base {
         vm.warp(START + 500);
         policies.distribute(s, address(0));
         assertEq(creditOf(address(0xa1), address(0)), 0.6 ether);
-        vm.warp(START + 5_000);
+        vm.warp(START + 5000);
         policies.distribute(s, address(0));
         assertEq(creditOf(address(0xa1), address(0)), 1.2 ether);
         assertEq(creditOf(address(0xa3), address(0)), 0.2 ether);
@@ -161,7 +161,7 @@ contract DistributeTest is Base {
             (uint256 totalIn, uint256 released) = policies.splitBooks(account, address(0));
             assertEq(released, moved);
             assertEq(totalIn, policies.credit(account, address(0)) + moved);
-            assertEq(creditOf(address(0xa1), address(0)), moved / 10_000 * 6_000);
+            assertEq(creditOf(address(0xa1), address(0)), moved / 10_000 * 6000);
         }
     }
 }
