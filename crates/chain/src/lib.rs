@@ -19,6 +19,7 @@ pub mod deployment;
 pub mod error;
 pub mod event;
 pub mod fetch;
+mod history;
 mod json;
 pub mod revert;
 pub mod rpc;

@@ -1,0 +1,467 @@
+//! The arguments, and nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// License training data without giving it away.
+#[derive(Debug, Parser)]
+#[command(name = "licen", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  licen demo                                   a whole world on this machine, one job end to end
+  licen publish reviews.jsonl --name Reviews --royalty 0.01 --purpose medical-research
+  licen request 0x9c1e --epochs 3 --base tiny  pay escrow and ask for a LoRA adapter
+  licen audit 0x51ab                           re-verify a job from public data
+  licen explain LIC0207                        what an error code means")]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags every command takes.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// One JSON object per line on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress on stderr
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Answer yes to every question
+    #[arg(long, short, global = true)]
+    pub yes: bool,
+    /// Key file that signs transactions
+    #[arg(long, global = true, value_name = "FILE")]
+    pub wallet: Option<PathBuf>,
+    /// Base URL of the node
+    #[arg(long, global = true, value_name = "URL")]
+    pub node: Option<String>,
+    /// RPC URLs of the chain, separated by commas
+    #[arg(long, global = true, value_name = "URLS")]
+    pub rpc: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a private world and one job in it, end to end
+    Demo(DemoArgs),
+    /// Deploy the contracts and write deployment.json
+    Deploy(DeployArgs),
+    /// Make key files
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Register custodians and what they demand of compute
+    #[command(subcommand)]
+    Custodian(CustodianCommand),
+    /// Encrypt a JSONL file and offer it under a policy
+    Publish(PublishArgs),
+    /// List datasets
+    Search(SearchArgs),
+    /// Show one dataset and its policy
+    Show(DatasetArg),
+    /// Show the rows an owner lets everybody see, each checked against the dataset
+    Preview(DatasetArg),
+    /// Pay escrow and ask for a training job
+    Request(RequestArgs),
+    /// List jobs, or stop one after its current epoch
+    Jobs(JobsArgs),
+    /// Get escrow back: cancel a Granted job, expire an overdue one
+    Cancel(JobArg),
+    /// Fetch and decrypt the adapter of a Completed job
+    Fetch(FetchArgs),
+    /// Change, pause or resume the policy of a dataset
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Base models of the node
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// What an account earned and can withdraw
+    Earnings(AccountArgs),
+    /// Withdraw what an account earned
+    Withdraw(AccountArgs),
+    /// Re-verify every step of a job from the chain and storage alone
+    Audit(JobArg),
+    /// Blobs and their 0G file roots
+    #[command(subcommand)]
+    Storage(StorageCommand),
+    /// Run a role
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Print every setting with its origin
+    Config,
+    /// Print what an error code means
+    Explain {
+        /// For example LIC0207
+        code: String,
+    },
+    /// Print a completion script
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How the demo is made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailMode {
+    /// Two of three custodians are down: no verdicts, the job expires, everything is refunded
+    Custodian,
+    /// The dataset's ciphertext vanishes from storage: compute reports it, everything is refunded
+    Storage,
+    /// Training breaks: compute reports it, everything is refunded
+    Compute,
+    /// The orchestrator never settles: a stranger does, and the owner is paid all the same
+    WithheldConfirm,
+    /// Compute dies while training: the run deadline passes, everything is refunded
+    Timeout,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  licen demo                     stays up until Ctrl-C
+  licen demo --once --json       for scripts; the last object has \"step\":\"result\"
+  licen demo --data mine.jsonl   with your own rows
+  licen demo --fail custodian    a refused release, and where the money went")]
+pub struct DemoArgs {
+    /// End after the run
+    #[arg(long)]
+    pub once: bool,
+    /// Your own JSONL file instead of the sample
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Epochs to ask for
+    #[arg(long, default_value_t = 3)]
+    pub epochs: u32,
+    /// Show a failure and where the money went
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub fail: Option<FailMode>,
+    /// Keep the world's directory after the end
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  licen deploy --network anvil --wallet deployer.key --out deployment.json")]
+pub struct DeployArgs {
+    /// Only anvil (chain id 31337) so far
+    #[arg(long, default_value = "anvil", value_parser = ["anvil"])]
+    pub network: String,
+    /// Who gets the protocol fee; the wallet where left out
+    #[arg(long, value_name = "ADDRESS")]
+    pub fee_recipient: Option<String>,
+    /// Protocol fee in basis points of the royalty
+    #[arg(long, default_value_t = 0)]
+    pub fee_bps: u16,
+    /// Where to write
+    #[arg(long, default_value = "deployment.json", value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key file (mode 0600) and print its public part
+    New(KeyNewArgs),
+}
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeyKind {
+    /// Signs transactions
+    Wallet,
+    /// A custodian's two keys: FILE.signing and FILE.recipient
+    Custodian,
+    /// Receives results
+    Result,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  licen key new wallet --out owner.key
+  licen key new custodian --out custodian1
+  licen key new result --out result.key")]
+pub struct KeyNewArgs {
+    /// What the key is for
+    #[arg(value_enum)]
+    pub kind: KeyKind,
+    /// Where to write; never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CustodianCommand {
+    /// Register a set of custodians and print its id
+    Register(RegisterArgs),
+    /// Create an appraisal policy from reference values and print its id
+    Appraisal(AppraisalArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  licen custodian register --threshold 2 --member 0xA1..:0x3f.. --member 0xB2..:0x9c.. --member 0xC3..:0x77..")]
+pub struct RegisterArgs {
+    /// Signing address and X25519 key of a member, as `key new custodian` prints them
+    #[arg(long = "member", value_name = "ADDRESS:KEY", required = true)]
+    pub members: Vec<String>,
+    /// Shares needed to open a key
+    #[arg(long)]
+    pub threshold: u8,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  licen custodian appraisal --measure target/debug/licen-compute --out reference.json")]
+pub struct AppraisalArgs {
+    /// The licen-compute binary that a simulated TEE measures
+    #[arg(long, value_name = "FILE")]
+    pub measure: PathBuf,
+    /// Where to write the reference values for custodians
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  licen publish reviews.jsonl --name Reviews --royalty 0.01 --purpose medical-research
+  licen publish a.jsonl --name A --royalty 0.002 --max-epochs 5 --max-rank 16 --preview 3")]
+pub struct PublishArgs {
+    /// JSON Lines, one object per line
+    pub file: PathBuf,
+    /// Title
+    #[arg(long)]
+    pub name: String,
+    /// What it is
+    #[arg(long, default_value = "")]
+    pub description: String,
+    /// Price of one epoch in whole coins
+    #[arg(long, value_name = "AMOUNT")]
+    pub royalty: String,
+    /// Most epochs of one run
+    #[arg(long, default_value_t = 5)]
+    pub max_epochs: u32,
+    /// Most runs of one requester
+    #[arg(long, default_value_t = 3)]
+    pub max_runs: u32,
+    /// A purpose you allow; may be repeated
+    #[arg(long = "purpose", required = true)]
+    pub purposes: Vec<String>,
+    /// Who is paid; the wallet where left out
+    #[arg(long, value_name = "ADDRESS")]
+    pub payee: Option<String>,
+    /// Seconds a granted job may wait to start
+    #[arg(long, default_value_t = licen_core::policy::DEFAULT_START_WINDOW)]
+    pub start_window: u32,
+    /// Seconds a started job may run
+    #[arg(long, default_value_t = licen_core::policy::DEFAULT_RUN_WINDOW)]
+    pub run_window: u32,
+    /// Unix seconds at which the policy ends; 0 never
+    #[arg(long, default_value_t = 0)]
+    pub expires: u64,
+    /// Root of a base model you allow; may be repeated; any where left out
+    #[arg(long = "base-model", value_name = "ROOT")]
+    pub base_models: Vec<String>,
+    /// Largest LoRA rank
+    #[arg(long)]
+    pub max_rank: Option<u32>,
+    /// Most optimizer steps
+    #[arg(long)]
+    pub max_steps: Option<u64>,
+    /// Rows to show to everybody, from the first
+    #[arg(long, default_value_t = 0)]
+    pub preview: u64,
+    /// Custodian set, as `custodian register` prints it; else the configured one
+    #[arg(long, value_name = "ID")]
+    pub custodian_set: Option<String>,
+    /// Appraisal policy, as `custodian appraisal` prints it; else the configured one
+    #[arg(long, value_name = "ID")]
+    pub appraisal_policy: Option<String>,
+    /// Attestation level you demand
+    #[arg(long, default_value = "hardware", value_parser = ["hardware", "software"])]
+    pub level: String,
+    /// Recovery file to write: the dataset key under a passphrase
+    #[arg(long, value_name = "FILE")]
+    pub recovery: Option<PathBuf>,
+    /// File with the passphrase of the recovery file
+    #[arg(long, value_name = "FILE", requires = "recovery")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// Words in the title or description, or the start of a root
+    pub words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DatasetArg {
+    /// Root or uid of the dataset, or its first digits
+    pub dataset: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  licen request 0x9c1e --epochs 3 --base tiny --purpose medical-research
+  licen request 0x9c1e --epochs 1 --base tiny --config train.json --follow")]
+pub struct RequestArgs {
+    /// Root or uid of the dataset, or its first digits
+    pub dataset: String,
+    /// Epochs to pay for
+    #[arg(long)]
+    pub epochs: u32,
+    /// Base model, as `model list` names it
+    #[arg(long, default_value = "tiny")]
+    pub base: String,
+    /// What you use it for; the first allowed purpose where left out
+    #[arg(long)]
+    pub purpose: Option<String>,
+    /// Training settings: one JSON object of 0G's names
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Part of the rows held out to measure the loss
+    #[arg(long, default_value_t = 0.1)]
+    pub eval_fraction: f64,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Key file that receives the result; made in the state directory where left out
+    #[arg(long, value_name = "FILE")]
+    pub result_key: Option<PathBuf>,
+    /// Wait until the job ends, showing progress
+    #[arg(long)]
+    pub follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct JobsArgs {
+    #[command(subcommand)]
+    pub command: Option<JobsCommand>,
+    /// Every requester's jobs, not only the wallet's
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    /// End training after the current epoch and settle what ran
+    Stop(JobArg),
+    /// Settle a finished job with the manifest its custodians publish: anybody may
+    Settle(JobArg),
+}
+
+#[derive(Debug, Args)]
+pub struct JobArg {
+    /// Job id, or its first digits
+    pub job: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  licen fetch 0x51ab --out adapter
+  licen fetch 0x51ab --out adapter --new-result-key   after the result key is lost")]
+pub struct FetchArgs {
+    /// Job id, or its first digits
+    pub job: String,
+    /// Directory to make
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Key file that receives the result; the one in the state directory where left out
+    #[arg(long, value_name = "FILE")]
+    pub result_key: Option<PathBuf>,
+    /// Replace a lost result key, signed by the wallet
+    #[arg(long)]
+    pub new_result_key: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Change price, caps or expiry; running jobs keep what they pinned
+    Update(PolicyUpdateArgs),
+    /// Refuse new requests
+    Pause(DatasetArg),
+    /// Take new requests again
+    Resume(DatasetArg),
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyUpdateArgs {
+    /// Root or uid of the dataset, or its first digits
+    pub dataset: String,
+    /// New price of one epoch in whole coins
+    #[arg(long, value_name = "AMOUNT")]
+    pub royalty: Option<String>,
+    /// New cap of epochs per run
+    #[arg(long)]
+    pub max_epochs: Option<u32>,
+    /// New cap of runs per requester
+    #[arg(long)]
+    pub max_runs: Option<u32>,
+    /// New end, Unix seconds; 0 never
+    #[arg(long)]
+    pub expires: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Register a Hugging Face directory with the node
+    Add {
+        /// Directory with config.json, safetensors and tokenizer.json
+        dir: PathBuf,
+        /// Name for `request --base`; the directory's name where left out
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List base models
+    List,
+}
+
+#[derive(Debug, Args)]
+pub struct AccountArgs {
+    /// Account; the wallet's where left out
+    #[arg(long, value_name = "ADDRESS")]
+    pub account: Option<String>,
+    /// ERC-20 token; the native coin where left out
+    #[arg(long, value_name = "ADDRESS")]
+    pub token: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StorageCommand {
+    /// Print the 0G file root of a file
+    #[command(after_help = "Example:\n  licen storage root reviews.jsonl")]
+    Root {
+        /// The file
+        file: PathBuf,
+    },
+    /// Upload a file to the node and print its root
+    Put {
+        /// The file
+        file: PathBuf,
+    },
+    /// Download a blob, verified
+    Get {
+        /// Its root
+        root: String,
+        /// Where to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunCommand {
+    /// Indexer, orchestrator, blobs and GraphQL over one database
+    Node {
+        /// TOML file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// One custodian
+    Custodian {
+        /// TOML file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}

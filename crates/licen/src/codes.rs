@@ -1,0 +1,59 @@
+//! The index of error codes, for `licen explain`. A code never changes its meaning.
+
+/// One entry.
+pub struct Code {
+    /// The number in `LICnnnn`.
+    pub number: u16,
+    /// One line.
+    pub title: &'static str,
+    /// What it means and what to do.
+    pub text: &'static str,
+}
+
+macro_rules! codes {
+    ($($name:ident = $number:literal, $title:literal, $text:literal;)*) => {
+        $(#[doc = $title] pub const $name: u16 = $number;)*
+        /// Every code, ascending.
+        pub const ALL: &[Code] = &[$(Code { number: $number, title: $title, text: $text }),*];
+    };
+}
+
+codes! {
+    USAGE = 101, "the command was not understood", "The arguments do not fit together. `licen COMMAND --help` shows them with examples.";
+    CONFIG = 102, "a configuration file or variable is wrong", "`licen config` prints every value and where it came from. Unknown names are refused so that a typing error cannot pass silently.";
+    FILE = 103, "a file could not be read or written", "Check that the path exists, is readable, and that the disk is not full. Nothing half-written is left behind: files are written beside their place and renamed.";
+    KEY_FILE = 104, "a key file was refused", "Key files must be readable by their owner only (mode 0600) and hold the kind of key the command needs. `licen key new` makes one.";
+    PROCESS = 105, "a program LICEN needs could not be started", "The demo starts anvil and licen-compute. Set LICEN_ANVIL or LICEN_COMPUTE_BIN, or run `cargo xtask demo`, which installs and builds both.";
+    NOT_CONFIRMED = 106, "the act was not confirmed", "Irreversible acts show their amount and ask. In a script, pass --yes.";
+    EMPTY_FILE = 201, "the file is empty", "An empty file has no 0G root and nothing to train on.";
+    BAD_ROWS = 202, "the dataset is not JSON Lines", "Every line must be one JSON object in UTF-8. The message names the line and the byte column; blank lines are skipped. Nothing was published.";
+    POLICY_INVALID = 203, "the policy cannot be registered", "A field of the policy is outside the bounds the contract checks; the message names it.";
+    POLICY_REFUSES = 207, "the policy refuses the request", "The owner's policy does not allow this request; the message names the rule. Nothing was paid.";
+    CONSTRAINTS_REFUSE = 208, "the owner's constraints refuse the job", "The base model or a training setting is outside what the owner allows. Custodians would give no verdict, so nothing was paid.";
+    NO_SUCH_DATASET = 209, "no such dataset", "No indexed dataset has this root, or the prefix fits several.";
+    NO_SUCH_JOB = 210, "no such job", "No indexed job has this id, or the prefix fits several.";
+    JOB_STATE = 211, "the job is not in a state that allows this", "The message says where the job stands and which command fits.";
+    NO_MODEL = 212, "no such base model", "`licen model list` shows the base models this node offers; `licen model add DIR` adds one.";
+    CHAIN = 301, "the chain did not answer as expected", "The RPC is down, slow, or answered an error. Nothing was lost: transactions are stored before they are sent and are resumed.";
+    WRONG_CHAIN = 302, "this is another chain", "Chain id or genesis differs from the deployment's. LICEN refuses rather than to act on the wrong chain.";
+    TRANSACTION = 303, "the contract refused the transaction", "The message is the contract's own reason, decoded.";
+    FUNDS = 304, "the wallet cannot pay", "The wallet's balance is below the escrow and the gas.";
+    SEAL = 401, "encryption or decryption failed", "A key, a share or a ciphertext does not belong here. Nothing was decrypted.";
+    STORAGE = 601, "storage did not answer as expected", "The node or its storage is down, or sent bytes that do not hash to the root asked for; those are never used.";
+    CUSTODIANS = 701, "too few custodians answered", "The result key needs t custodians. They keep shares for the time they publish; try again, or ask them.";
+    NODE = 901, "the node did not answer as expected", "Check `node` in `licen config` and that `licen run node` is up.";
+    NODE_NOT_READY = 902, "the node's index is not ready", "The index is behind the chain or saw another chain. Wait, or look at the node's log.";
+    AUDIT_FAILED = 903, "the audit found something that does not hold", "The first line marked FAILED names the broken link.";
+    DEMO = 904, "the demo did not end as promised", "The lines above say which step failed; logs are in the directory named there.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_ascend_and_explain_themselves() {
+        assert!(ALL.windows(2).all(|w| w[0].number < w[1].number));
+        assert!(ALL.iter().all(|c| !c.title.is_empty() && c.text.ends_with('.')));
+    }
+}

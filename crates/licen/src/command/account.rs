@@ -1,0 +1,69 @@
+//! `licen earnings` and `licen withdraw`.
+
+use licen_core::abi::DataPolicy;
+use licen_core::money::format_units;
+use licen_core::primitives::{Address, U256};
+use serde_json::json;
+
+use crate::cli::AccountArgs;
+use crate::codes;
+use crate::error::{CliError, Outcome};
+use crate::session::Session;
+
+/// What an account can withdraw, and what its datasets earned.
+///
+/// # Errors
+/// The node or chain does not answer.
+pub async fn earnings(session: &Session, args: &AccountArgs) -> Outcome {
+    let (account, token) = parse(session, args)?;
+    let credit = session.chain().await?.credit(account, token).await?;
+    let mut earned = U256::ZERO;
+    for job in session.node()?.jobs(None, 1000).await? {
+        if job.job.owner == account && job.job.token == token {
+            let royalty = job.text("royaltySettled");
+            earned += U256::from_str_radix(&royalty, 10).unwrap_or_default();
+        }
+    }
+    session.ui.record(&json!({
+        "account": account, "token": token, "credit": credit.to_string(), "royalties": earned.to_string()
+    }));
+    session.ui.data(&format!(
+        "{} to withdraw, {} in royalties so far",
+        format_units(credit, 18),
+        format_units(earned, 18)
+    ));
+    Ok(())
+}
+
+/// Withdraws everything credited; anybody may send this, only the account is paid.
+///
+/// # Errors
+/// Nothing to withdraw.
+pub async fn withdraw(session: &Session, args: &AccountArgs) -> Outcome {
+    let (account, token) = parse(session, args)?;
+    let chain = session.chain().await?;
+    let credit = chain.credit(account, token).await?;
+    if credit.is_zero() {
+        return Err(CliError::refused(codes::FUNDS, format!("{account} has nothing to withdraw"))
+            .hint("licen earnings"));
+    }
+    let call = DataPolicy::withdrawCall { account, token };
+    let label = format!("withdraw:{account}:{token}:{credit}:{}", chain.now().await?);
+    session.send(&label, chain.domain().contract, &call, U256::ZERO).await?;
+    session.ui.record(&json!({"account": account, "token": token, "amount": credit.to_string()}));
+    session.ui.data(&format!("{} withdrawn to {account}", format_units(credit, 18)));
+    Ok(())
+}
+
+fn parse(session: &Session, args: &AccountArgs) -> Outcome<(Address, Address)> {
+    let address = |text: &str| {
+        text.parse::<Address>()
+            .map_err(|_| CliError::environment(codes::USAGE, format!("{text:?} is not an address")))
+    };
+    let account = match &args.account {
+        Some(text) => address(text)?,
+        None => session.wallet()?.address(),
+    };
+    let token = args.token.as_deref().map_or(Ok(Address::ZERO), address)?;
+    Ok((account, token))
+}

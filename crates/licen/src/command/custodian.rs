@@ -1,0 +1,100 @@
+//! `licen custodian register | appraisal`.
+
+use licen_attest::ReferenceValues;
+use licen_core::abi::{Custody, Member};
+use licen_core::id::custody_id;
+use licen_core::primitives::{B256, U256, keccak256};
+use licen_core::sol_types::SolValue;
+use serde_json::json;
+
+use crate::cli::{AppraisalArgs, RegisterArgs};
+use crate::codes;
+use crate::command::publish::json_root;
+use crate::error::{CliError, Outcome};
+use crate::session::{Session, parse_b256};
+
+/// `custodian register`: creates a set and prints its id.
+///
+/// # Errors
+/// See [`create_set`].
+pub async fn register(session: &Session, args: &RegisterArgs) -> Outcome {
+    let set = create_set(session, args).await?;
+    session
+        .ui
+        .record(&json!({"custodianSet": set, "threshold": args.threshold, "members": args.members.len()}));
+    session.ui.data(&set.to_string());
+    Ok(())
+}
+
+/// `custodian appraisal`: creates an appraisal policy and prints its id.
+///
+/// # Errors
+/// See [`create_appraisal`].
+pub async fn appraisal(session: &Session, args: &AppraisalArgs) -> Outcome {
+    let (id, entry) = create_appraisal(session, args).await?;
+    session.ui.warn("these reference values are for a simulated TEE: level SOFTWARE, not confidential");
+    if session.put_file(entry, &args.out).await.is_err() {
+        session
+            .ui
+            .warn("no node took the reference values: licen storage put them before an audit needs them");
+    }
+    session.ui.record(&json!({"appraisalPolicy": id, "entry": entry, "file": args.out}));
+    session.ui.data(&id.to_string());
+    Ok(())
+}
+
+/// Creates a custodian set.
+///
+/// # Errors
+/// A member that is not ADDRESS:KEY, a threshold outside 1..=members.
+pub async fn create_set(session: &Session, args: &RegisterArgs) -> Outcome<B256> {
+    let members: Vec<Member> = args.members.iter().map(|m| member(m)).collect::<Outcome<_>>()?;
+    if args.threshold == 0 || usize::from(args.threshold) > members.len() {
+        let message = format!("a threshold of {} with {} members", args.threshold, members.len());
+        return Err(
+            CliError::environment(codes::USAGE, message).hint("--threshold 1 to the number of members")
+        );
+    }
+    let salt = keccak256((members.clone(), U256::from(args.threshold)).abi_encode());
+    let wallet = session.wallet()?.address();
+    let set = custody_id(wallet, salt);
+    let chain = session.chain().await?;
+    let call = Custody::createSetCall { salt, t: args.threshold, members };
+    session.send(&format!("set:{set}"), chain.custody(), &call, U256::ZERO).await?;
+    Ok(set)
+}
+
+/// Measures a binary, writes reference values, and creates an appraisal policy that demands them;
+/// gives the policy's id and the reference values' root.
+///
+/// # Errors
+/// The binary cannot be read.
+pub async fn create_appraisal(session: &Session, args: &AppraisalArgs) -> Outcome<(B256, B256)> {
+    let shown = args.measure.display();
+    let measurement = licen_attest::measure(&args.measure)
+        .map_err(|e| CliError::environment(codes::FILE, format!("cannot measure {shown}")).because(&e))?;
+    let values = ReferenceValues::simulated("licen-compute", vec![measurement]);
+    let (entry, bytes) = json_root(&values)?;
+    std::fs::write(&args.out, bytes).map_err(|e| {
+        CliError::environment(codes::FILE, format!("cannot write {}", args.out.display())).because(&e)
+    })?;
+    let wallet = session.wallet()?.address();
+    let id = custody_id(wallet, entry);
+    let chain = session.chain().await?;
+    let call = Custody::createAppraisalPolicyCall { salt: entry, entries: vec![entry] };
+    session.send(&format!("appraisal:{id}"), chain.custody(), &call, U256::ZERO).await?;
+    Ok((id, entry))
+}
+
+/// Reads ADDRESS:KEY.
+///
+/// # Errors
+/// It is something else.
+pub fn member(text: &str) -> Outcome<Member> {
+    let bad = || {
+        CliError::environment(codes::USAGE, format!("--member {text:?} is not ADDRESS:KEY"))
+            .hint("licen key new custodian prints it")
+    };
+    let (address, key) = text.split_once(':').ok_or_else(bad)?;
+    Ok(Member { signer: address.parse().map_err(|_| bad())?, hpkeKey: parse_b256(key).map_err(|_| bad())? })
+}

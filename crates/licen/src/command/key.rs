@@ -1,0 +1,70 @@
+//! `licen key new`.
+
+use std::path::{Path, PathBuf};
+
+use licen_chain::WalletKey;
+use licen_seal::{RecipientKey, SigningKey};
+use serde_json::json;
+
+use crate::cli::{KeyKind, KeyNewArgs};
+use crate::codes;
+use crate::error::{CliError, Outcome};
+use crate::output::Ui;
+
+/// Makes one key file, or a custodian's two, and prints the public part.
+///
+/// # Errors
+/// The file exists or cannot be written.
+pub fn new(ui: &Ui, args: &KeyNewArgs) -> Outcome {
+    let public = make(&args.out, args.kind)?;
+    ui.record(
+        &json!({"kind": format!("{:?}", args.kind).to_lowercase(), "public": public, "file": args.out}),
+    );
+    ui.data(&public);
+    Ok(())
+}
+
+/// Makes the files; gives the public part: an address, a key, or a custodian's ADDRESS:KEY.
+///
+/// # Errors
+/// The file exists or cannot be written.
+pub fn make(out: &Path, kind: KeyKind) -> Outcome<String> {
+    match kind {
+        KeyKind::Wallet => {
+            let key = WalletKey::generate();
+            key.save(out).map_err(|e| key_error(out, &e))?;
+            Ok(key.address().to_string())
+        }
+        KeyKind::Result => {
+            let key = RecipientKey::generate().map_err(|e| key_error(out, &e))?;
+            key.save(out).map_err(|e| key_error(out, &e))?;
+            Ok(key.public().0.to_string())
+        }
+        KeyKind::Custodian => {
+            let (signing_file, recipient_file) = custodian_files(out);
+            let signing = SigningKey::generate().map_err(|e| key_error(out, &e))?;
+            let recipient = RecipientKey::generate().map_err(|e| key_error(out, &e))?;
+            signing.save(&signing_file).map_err(|e| key_error(&signing_file, &e))?;
+            recipient.save(&recipient_file).map_err(|e| key_error(&recipient_file, &e))?;
+            Ok(format!("{}:{}", signing.address(), recipient.public().0))
+        }
+    }
+}
+
+/// A custodian's key files: FILE.signing and FILE.recipient.
+#[must_use]
+pub fn custodian_files(base: &Path) -> (PathBuf, PathBuf) {
+    let with = |suffix: &str| {
+        let mut name = base.as_os_str().to_os_string();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    (with(".signing"), with(".recipient"))
+}
+
+/// A key file that cannot be used, with what to do.
+pub fn key_error(path: &Path, cause: &dyn std::error::Error) -> CliError {
+    CliError::environment(codes::KEY_FILE, format!("key file {}", path.display()))
+        .because(cause)
+        .hint("licen key new wallet --out FILE makes one; chmod 600 FILE where others can read it")
+}

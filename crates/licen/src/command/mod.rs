@@ -1,0 +1,18 @@
+//! One file per verb.
+
+pub mod account;
+pub mod audit;
+pub mod cancel;
+pub mod custodian;
+pub mod deploy;
+pub mod fetch;
+pub mod info;
+pub mod jobs;
+pub mod key;
+pub mod model;
+pub mod policy;
+pub mod publish;
+pub mod request;
+pub mod role;
+pub mod search;
+pub mod storage;

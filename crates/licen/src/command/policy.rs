@@ -1,0 +1,77 @@
+//! `licen policy update | pause | resume`.
+
+use licen_core::abi::{DataPolicy, Policy};
+use licen_core::money::parse_units;
+use licen_core::policy::validate;
+use licen_core::primitives::U256;
+use serde_json::json;
+
+use crate::cli::{DatasetArg, PolicyCommand, PolicyUpdateArgs};
+use crate::codes;
+use crate::error::{CliError, Outcome};
+use crate::session::Session;
+
+/// Runs one of the three.
+///
+/// # Errors
+/// Not the owner, no such dataset, or a policy the contract would refuse.
+pub async fn run(session: &Session, command: &PolicyCommand) -> Outcome {
+    match command {
+        PolicyCommand::Update(args) => update(session, args).await,
+        PolicyCommand::Pause(args) => pause(session, args, true).await,
+        PolicyCommand::Resume(args) => pause(session, args, false).await,
+    }
+}
+
+async fn update(session: &Session, args: &PolicyUpdateArgs) -> Outcome {
+    let chain = session.chain().await?;
+    let old = owned(session, &args.dataset).await?;
+    let mut next = Policy { version: old.version + 1, ..old.clone() };
+    if let Some(text) = &args.royalty {
+        let royalty = parse_units(text, 18).and_then(|r| u128::try_from(r).ok());
+        next.royaltyPerEpoch = royalty.ok_or_else(|| {
+            CliError::environment(codes::USAGE, format!("--royalty {text:?} is not an amount in whole coins"))
+        })?;
+    }
+    next.maxEpochsPerRun = args.max_epochs.unwrap_or(next.maxEpochsPerRun);
+    next.maxRunsPerRequester = args.max_runs.unwrap_or(next.maxRunsPerRequester);
+    next.policyExpiry = args.expires.unwrap_or(next.policyExpiry);
+    validate(&next, chain.domain().chain_id, chain.now().await?)
+        .map_err(|e| CliError::refused(codes::POLICY_INVALID, e.to_string()))?;
+    let label = format!("policy:{}:{}", next.datasetUid, next.version);
+    let call = DataPolicy::updatePolicyCall { old, next: next.clone() };
+    session.send(&label, chain.domain().contract, &call, U256::ZERO).await?;
+    session
+        .ui
+        .progress(&format!("Version {} holds for new requests; running jobs keep theirs", next.version));
+    session.ui.record(&json!({"datasetUid": next.datasetUid, "version": next.version}));
+    Ok(())
+}
+
+async fn pause(session: &Session, args: &DatasetArg, pause: bool) -> Outcome {
+    let chain = session.chain().await?;
+    let policy = owned(session, &args.dataset).await?;
+    let (uid, contract) = (policy.datasetUid, chain.domain().contract);
+    let label = format!("pause:{uid}:{pause}:{}", chain.now().await?);
+    if pause {
+        session.send(&label, contract, &DataPolicy::pausePolicyCall { policy }, U256::ZERO).await?;
+    } else {
+        session.send(&label, contract, &DataPolicy::resumePolicyCall { policy }, U256::ZERO).await?;
+    }
+    let word = if pause { "Paused: new requests are refused, running jobs go on" } else { "Resumed" };
+    session.ui.progress(word);
+    session.ui.record(&json!({"datasetUid": uid, "paused": pause}));
+    Ok(())
+}
+
+async fn owned(session: &Session, prefix: &str) -> Outcome<Policy> {
+    let policy = session.node()?.dataset(prefix).await?.policy;
+    let wallet = session.wallet()?.address();
+    if policy.owner != wallet {
+        let message = format!("the dataset belongs to {}, the wallet is {wallet}", policy.owner);
+        return Err(
+            CliError::refused(codes::POLICY_INVALID, message).hint("--wallet FILE with the owner's key")
+        );
+    }
+    Ok(policy)
+}

@@ -1,0 +1,308 @@
+//! `licen publish`: check, commit, encrypt, seal, upload, register. Nothing is registered before
+//! everything the registration names is stored; the ciphertext waits in the state directory until
+//! then, so that a second try goes on where the first stopped.
+
+use std::path::PathBuf;
+
+use licen_core::abi::{DataPolicy, Policy};
+use licen_core::canonical::json_to_vec;
+use licen_core::constraints::{Constraints, TrainingLimits};
+use licen_core::id::{account_of, dataset_uid, purpose_id};
+use licen_core::merkle::file_tree;
+use licen_core::money::parse_units;
+use licen_core::policy::{self, LEVEL_HARDWARE, LEVEL_SOFTWARE};
+use licen_core::policy_manifest::{Description, Facts, PolicyManifest, TokenCount};
+use licen_core::primitives::{Address, B256, keccak256};
+use licen_seal::DatasetKey;
+use licen_seal::RecipientPublicKey;
+use licen_seal::envelope::{EnvelopeMember, EnvelopeTerms, MemberPublicKey, Uses, seal_envelope};
+use licen_seal::recovery::{RecoveryCost, save_recovery};
+use serde_json::json;
+
+use crate::cli::PublishArgs;
+use crate::codes;
+use crate::command::search::{short, warnings};
+use crate::error::{CliError, Outcome};
+use crate::owner::encrypt::{Encrypted, encrypt};
+use crate::session::{Session, parse_b256};
+
+/// What publishing ends with.
+#[derive(Debug)]
+pub struct Published {
+    /// The policy as registered.
+    pub policy: Policy,
+    /// Rows.
+    pub rows: u64,
+    /// Plaintext bytes.
+    pub bytes: u64,
+}
+
+/// Publishes one file.
+///
+/// # Errors
+/// Anything refused before registration leaves nothing registered.
+pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published> {
+    let ui = &session.ui;
+    let chain = session.chain().await?;
+    let wallet = session.wallet()?;
+    let domain = chain.domain();
+    let salt = licen_salt(&args.file)?;
+    let uid = dataset_uid(&domain, wallet.address(), salt);
+    let (terms, members) = custody(session, args, uid).await?;
+
+    let key =
+        DatasetKey::generate().map_err(|e| CliError::of(codes::SEAL, "cannot make a dataset key", &e))?;
+    let out = session
+        .config
+        .state_dir()?
+        .join(format!("publish-{}.bin", short(&uid.to_string()).replace('…', "-")));
+    let mut shown = 0;
+    let encrypted = encrypt(&args.file, &out, &key, &domain, &uid, args.preview, &mut |bytes| {
+        if bytes >= shown + (1 << 30) {
+            shown = bytes;
+            ui.progress(&format!("encrypted {} GiB", bytes >> 30));
+        }
+    })?;
+    let guard = Leftover(Some(out));
+    ui.progress(&format!(
+        "Checked {} rows and encrypted {} bytes",
+        encrypted.row_count, encrypted.byte_count
+    ));
+
+    let envelope = seal_envelope(&key, &terms, &members).and_then(|e| e.encode());
+    let envelope =
+        envelope.map_err(|e| CliError::of(codes::SEAL, "cannot seal the key to the custodians", &e))?;
+    ui.progress(&format!("Sealed the key to {} custodians, {} needed", members.len(), terms.t));
+    if let Some(path) = &args.recovery {
+        save_recovery_file(args, path, &key, &domain, &uid)?;
+    }
+    drop(key);
+
+    let policy = draft(args, wallet.address(), uid, salt, &terms, &encrypted)?;
+    let policy = store(session, args, policy, &encrypted, envelope).await?;
+    let now = chain.now().await?;
+    policy::validate(&policy, domain.chain_id, now)
+        .map_err(|e| CliError::refused(codes::POLICY_INVALID, e.to_string()))?;
+    for warning in warnings(policy.requiredLevel, terms.t) {
+        ui.warn(&warning);
+    }
+    let call = DataPolicy::registerDataset_0Call { policy: policy.clone() };
+    session.send(&format!("register:{uid}"), domain.contract, &call, Default::default()).await?;
+    drop(guard);
+    ui.progress(&format!(
+        "Registered: {} per epoch, at most {} per run, purposes {}",
+        args.royalty,
+        args.max_epochs,
+        args.purposes.join(", ")
+    ));
+    Ok(Published { policy, rows: encrypted.row_count, bytes: encrypted.byte_count })
+}
+
+/// Prints what [`publish`] did.
+pub fn report(session: &Session, done: &Published) {
+    let policy = &done.policy;
+    session.ui.record(&json!({
+        "datasetRoot": policy.datasetRoot, "datasetUid": policy.datasetUid, "policyHash": licen_core::id::policy_hash(policy),
+        "manifestHash": policy.manifestHash, "envelopeHash": policy.envelopeHash, "rows": done.rows, "bytes": done.bytes
+    }));
+    session.ui.data(&policy.datasetRoot.to_string());
+}
+
+/// Removes the ciphertext when publishing is over: the node has it, or it was never registered and
+/// its key is gone.
+struct Leftover(Option<PathBuf>);
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// A fresh salt: it names the dataset together with the owner, and need not be secret.
+fn licen_salt(file: &std::path::Path) -> Outcome<B256> {
+    use std::io::Read;
+    let mut random = [0u8; 32];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut random))
+        .map_err(|e| CliError::environment(codes::FILE, "no randomness").because(&e))?;
+    Ok(keccak256([file.as_os_str().as_encoded_bytes(), &random[..]].concat()))
+}
+
+async fn custody(
+    session: &Session,
+    args: &PublishArgs,
+    uid: B256,
+) -> Outcome<(EnvelopeTerms, Vec<EnvelopeMember>)> {
+    let set = match &args.custodian_set {
+        Some(set) => set.clone(),
+        None => session.config.get("custodian_set").to_string(),
+    };
+    if set.is_empty() {
+        return Err(CliError::environment(codes::CONFIG, "no custodian set to seal the key to")
+            .hint("licen custodian register, then --custodian-set ID"));
+    }
+    let set = parse_b256(&set)?;
+    let chain = session.chain().await?;
+    let (t, members) = chain.custodians(set, 1).await?;
+    let terms = EnvelopeTerms {
+        domain: chain.domain(),
+        dataset_uid: uid,
+        uses: Uses::Job,
+        t,
+        required_level: if args.level == "software" { LEVEL_SOFTWARE } else { LEVEL_HARDWARE },
+        custodian_set: set,
+        set_version: 1,
+    };
+    let members = members
+        .iter()
+        .map(|m| EnvelopeMember {
+            custodian: m.signer,
+            pk: MemberPublicKey::Hpke(RecipientPublicKey(m.hpkeKey)),
+        })
+        .collect();
+    Ok((terms, members))
+}
+
+fn draft(
+    args: &PublishArgs,
+    owner: Address,
+    uid: B256,
+    salt: B256,
+    terms: &EnvelopeTerms,
+    encrypted: &Encrypted,
+) -> Outcome<Policy> {
+    let royalty = parse_units(&args.royalty, 18).and_then(|r| u128::try_from(r).ok()).ok_or_else(|| {
+        CliError::environment(
+            codes::USAGE,
+            format!("--royalty {:?} is not an amount in whole coins", args.royalty),
+        )
+        .hint("for example --royalty 0.01")
+    })?;
+    let payee = match &args.payee {
+        Some(text) => text.parse().map_err(|_| {
+            CliError::environment(codes::USAGE, format!("--payee {text:?} is not an address"))
+        })?,
+        None => owner,
+    };
+    Ok(Policy {
+        datasetUid: uid,
+        datasetRoot: encrypted.dataset_root,
+        owner,
+        salt,
+        version: 1,
+        payee: account_of(payee),
+        royaltyPerEpoch: royalty,
+        maxEpochsPerRun: args.max_epochs,
+        maxRunsPerRequester: args.max_runs,
+        startWindow: args.start_window,
+        runWindow: args.run_window,
+        policyExpiry: args.expires,
+        purposes: args.purposes.iter().map(|p| purpose_id(p)).collect(),
+        custodianSet: terms.custodian_set,
+        setVersion: terms.set_version,
+        requiredLevel: terms.required_level,
+        ..Policy::default()
+    })
+}
+
+/// Uploads everything the policy names by root, and fills the roots in.
+async fn store(
+    session: &Session,
+    args: &PublishArgs,
+    mut policy: Policy,
+    encrypted: &Encrypted,
+    envelope: Vec<u8>,
+) -> Outcome<Policy> {
+    let appraisal = match &args.appraisal_policy {
+        Some(id) => id.clone(),
+        None => session.config.get("appraisal_policy").to_string(),
+    };
+    if appraisal.is_empty() {
+        return Err(CliError::environment(codes::CONFIG, "no appraisal policy to demand of compute")
+            .hint("licen custodian appraisal, then --appraisal-policy ID"));
+    }
+    policy.appraisalPolicy = parse_b256(&appraisal)?;
+    let constraints = Constraints {
+        base_models: args.base_models.iter().map(|m| parse_b256(m)).collect::<Outcome<_>>()?,
+        training_limits: TrainingLimits {
+            max_rank: args.max_rank,
+            max_steps: args.max_steps,
+            ..TrainingLimits::default()
+        },
+        ..Constraints::default()
+    };
+    policy.constraintsHash = session.put_json(&constraints).await?;
+    policy.envelopeHash = session.put_blob(envelope).await?;
+    let terms = terms_text(args);
+    policy.termsHash = session.put_blob(terms.clone().into_bytes()).await?;
+    let facts = Facts {
+        rows_root: encrypted.rows_root,
+        row_count: encrypted.row_count,
+        byte_count: encrypted.byte_count,
+        token_counts: token_counts(args),
+        preview: encrypted.preview.clone(),
+        human_text_hash: keccak256(terms),
+    };
+    let about = Description {
+        name: args.name.clone(),
+        description: args.description.clone(),
+        ..Description::default()
+    };
+    let manifest =
+        PolicyManifest::build(&about, facts, &policy, &args.purposes)
+            .and_then(|m| m.to_bytes())
+            .map_err(|e| CliError::environment(codes::USAGE, "cannot write the manifest").because(&e))?;
+    policy.manifestHash = session.put_blob(manifest).await?;
+    session.put_file(encrypted.dataset_root, &encrypted.path).await?;
+    session.ui.progress(&format!("Stored, datasetRoot {}", short(&encrypted.dataset_root.to_string())));
+    Ok(policy)
+}
+
+/// Token counts need a tokenizer, which only compute has: none are published here yet.
+fn token_counts(_: &PublishArgs) -> Vec<TokenCount> {
+    Vec::new()
+}
+
+/// The terms a requester agrees to, in words; the text's root is `termsHash`.
+fn terms_text(args: &PublishArgs) -> String {
+    format!(
+        "Training of a LoRA adapter inside attested compute, for the purposes {}, at {} per epoch, at most {} \
+         epochs per run and {} runs per requester. The adapter is the requester's; the data stays the owner's.",
+        args.purposes.join(", "),
+        args.royalty,
+        args.max_epochs,
+        args.max_runs
+    )
+}
+
+fn save_recovery_file(
+    args: &PublishArgs,
+    path: &std::path::Path,
+    key: &DatasetKey,
+    domain: &licen_core::eip712::Domain,
+    uid: &B256,
+) -> Outcome {
+    let Some(file) = &args.passphrase_file else {
+        return Err(CliError::environment(codes::USAGE, "--recovery needs --passphrase-file"));
+    };
+    let text = std::fs::read(file).map_err(|e| {
+        CliError::environment(codes::FILE, format!("cannot read {}", file.display())).because(&e)
+    })?;
+    let passphrase = text.trim_ascii_end();
+    save_recovery(path, key, domain, uid, passphrase, RecoveryCost::default())
+        .map_err(|e| CliError::of(codes::SEAL, format!("cannot write {}", path.display()), &e))
+}
+
+/// The root that canonical JSON of `value` will have.
+///
+/// # Errors
+/// A value without a canonical form.
+pub fn json_root<T: serde::Serialize>(value: &T) -> Outcome<(B256, Vec<u8>)> {
+    let bytes = json_to_vec(value)
+        .map_err(|e| CliError::environment(codes::USAGE, "a document has no canonical form").because(&e))?;
+    let tree = file_tree(&bytes)
+        .map_err(|e| CliError::environment(codes::USAGE, "an empty document has no root").because(&e))?;
+    Ok((tree.root, bytes))
+}

@@ -1,0 +1,175 @@
+//! `licen run node` and `licen run custodian`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use licen_chain::{Chain, Deployment, RpcOptions, Rpcs};
+use licen_core::wire::node::DeploymentInfo;
+use licen_indexer::Freshness;
+use licen_storage::Blobs;
+use licen_store::Store;
+use tokio::sync::{broadcast, watch};
+
+use crate::codes;
+use crate::error::{CliError, Outcome};
+use crate::node::forward::Compute;
+use crate::node::models::Models;
+use crate::node::serve::{NodeConfig, Shared, read_toml, router};
+use crate::session::chain_error;
+
+/// Progress messages kept for slow listeners.
+const PROGRESS: usize = 256;
+
+/// Runs a node until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// The configuration, the chain, the database or the address cannot be used.
+pub async fn node(path: &Path) -> Outcome {
+    logs();
+    let config: NodeConfig = read_toml(path)?;
+    let broken = |what: &str, e: &dyn std::error::Error| {
+        CliError::environment(codes::NODE, what.to_string()).because(e)
+    };
+    let deployment =
+        Deployment::read(&config.deployment).map_err(|e| broken("the deployment is not usable", &e))?;
+    let chain = connect(&config, &deployment).await?;
+    std::fs::create_dir_all(&config.state).map_err(|e| broken("cannot make the state directory", &e))?;
+    let store = Store::open(&config.state.join("node.sqlite"))
+        .await
+        .map_err(|e| broken("the database is not usable", &e))?;
+    let blobs = Blobs::open(config.state.join("blobs"), licen_storage::blobs::Options::default())
+        .map_err(|e| broken("the blob directory is not usable", &e))?;
+    let identity = chain.rpcs().identity();
+    let freshness = Freshness::new(identity.chain_id, identity.genesis_hash);
+    let shared = Arc::new(Shared {
+        deployment: info(&deployment),
+        models: Models::open(config.state.join("models.json"))?,
+        compute: Compute::new(&config.compute).map_err(|e| broken("no HTTP client", &e))?,
+    });
+    let app = router(shared)
+        .merge(licen_indexer::router(
+            licen_indexer::graphql::schema(store.clone(), freshness.clone()),
+            freshness.clone(),
+        ))
+        .merge(licen_storage::http::router(blobs, licen_storage::http::Options::default()));
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .map_err(|e| broken(&format!("cannot listen on {}", config.listen), &e))?;
+    tracing::info!(listen = %config.listen, "node");
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        ended().await;
+        let _ = stop.send(true);
+    });
+    let serving = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(wait(stopped.clone()));
+    let index_config = licen_indexer::Config {
+        start_block: deployment.start_block,
+        poll_ms: config.poll_ms,
+        ..licen_indexer::Config::default()
+    };
+    let indexing = licen_indexer::run(index_config, store.clone(), &chain, freshness, wait(stopped.clone()));
+    let driving = orchestrate(&config, &deployment, store, Arc::clone(&chain), wait(stopped));
+    let (served, indexed, driven) = tokio::join!(serving, indexing, driving);
+    served.map_err(|e| broken("the server ended", &e))?;
+    indexed.map_err(|e| broken("the index stopped", &e))?;
+    driven
+}
+
+async fn orchestrate(
+    config: &NodeConfig,
+    deployment: &Deployment,
+    store: Store,
+    chain: Arc<Chain>,
+    shutdown: impl Future<Output = ()>,
+) -> Outcome {
+    if !config.orchestrate {
+        shutdown.await;
+        return Ok(());
+    }
+    let settings = serde_json::json!({
+        "compute": [{"url": config.compute}], "custodians": deployment.custodians,
+        "blobUrl": format!("http://{}", config.listen), "wallet": config.wallet,
+        "confirmations": config.confirmations, "pollMs": config.poll_ms,
+    });
+    let orchestrator: licen_orchestrator::Config = serde_json::from_value(settings)
+        .map_err(|e| CliError::environment(codes::CONFIG, "the orchestrator's settings").because(&e))?;
+    let (progress, _) = broadcast::channel(PROGRESS);
+    licen_orchestrator::run(orchestrator, store, chain, progress, shutdown)
+        .await
+        .map_err(|e| CliError::environment(codes::NODE, "the orchestrator stopped").because(&e))
+}
+
+async fn connect(config: &NodeConfig, deployment: &Deployment) -> Outcome<Arc<Chain>> {
+    let options = RpcOptions {
+        urls: config.rpc.clone(),
+        expected: Some(deployment.identity()),
+        deadline: Duration::from_secs(10),
+        confirmations: config.confirmations,
+        ..RpcOptions::default()
+    };
+    let rpcs = Arc::new(Rpcs::connect(&options).await.map_err(chain_error)?);
+    deployment
+        .verify(&rpcs)
+        .await
+        .map_err(|e| CliError::of(codes::WRONG_CHAIN, "the deployment does not fit the chain", &e))?;
+    Ok(Arc::new(Chain::new(rpcs, deployment.contracts)))
+}
+
+fn info(deployment: &Deployment) -> DeploymentInfo {
+    DeploymentInfo {
+        chain_id: deployment.chain_id,
+        genesis_hash: deployment.genesis_hash,
+        rpc_url: deployment.rpc_url.clone(),
+        contracts: licen_core::wire::node::Contracts {
+            data_policy: deployment.contracts.data_policy,
+            custody: deployment.contracts.custody,
+        },
+        custodians: deployment.custodians.clone(),
+    }
+}
+
+/// Runs a custodian until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// The configuration, a key, the chain or the address cannot be used.
+pub async fn custodian(path: &Path) -> Outcome {
+    logs();
+    let config: licen_custodian::Config = read_toml(path)?;
+    licen_custodian::serve(config, ended())
+        .await
+        .map_err(|e| CliError::of(codes::CUSTODIANS, "the custodian stopped", &e))
+}
+
+/// Logs go to stderr; RUST_LOG chooses what, `info` where it is not set.
+fn logs() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn,hyper=warn"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+}
+
+async fn wait(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// SIGTERM or Ctrl-C.
+async fn ended() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

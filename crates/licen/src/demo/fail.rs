@@ -1,0 +1,93 @@
+//! The demo's failure modes: each breaks one thing for real and shows where the money goes.
+
+use std::path::{Path, PathBuf};
+
+use licen_core::primitives::B256;
+
+use super::world::{World, compute_program};
+use crate::cli::FailMode;
+use crate::codes;
+use crate::error::{CliError, Outcome};
+
+/// What is broken, in one line.
+#[must_use]
+pub fn title(mode: FailMode) -> &'static str {
+    match mode {
+        FailMode::Custodian => {
+            "custodians approve another program than the one compute runs: they refuse the key"
+        }
+        FailMode::Storage => "the dataset's ciphertext vanishes from storage",
+        FailMode::Compute => "training breaks in its first epoch",
+        FailMode::WithheldConfirm => "the orchestrator goes away before it settles",
+        FailMode::Timeout => "compute dies while training",
+    }
+}
+
+/// The state a job ends in, which the demo promises.
+#[must_use]
+pub fn promised(mode: Option<FailMode>) -> &'static str {
+    match mode {
+        None | Some(FailMode::WithheldConfirm) => "Completed",
+        Some(FailMode::Custodian | FailMode::Timeout) => "Expired",
+        Some(FailMode::Storage | FailMode::Compute) => "Failed",
+    }
+}
+
+/// Seconds to start and to run: short where the demo has to wait for them to pass.
+#[must_use]
+pub fn windows(mode: Option<FailMode>) -> (u32, u32) {
+    match mode {
+        Some(FailMode::Custodian) => (12, 600),
+        Some(FailMode::Timeout) => (600, 25),
+        _ => (1_800, 21_600),
+    }
+}
+
+/// The program whose measurement custodians approve.
+///
+/// # Errors
+/// It is missing.
+pub fn measured(mode: Option<FailMode>) -> Outcome<PathBuf> {
+    if mode == Some(FailMode::Custodian) {
+        // Any other program will do: what matters is that it is not the one that asks.
+        return std::env::current_exe()
+            .map_err(|e| CliError::environment(codes::PROCESS, "cannot find this program").because(&e));
+    }
+    compute_program()
+}
+
+/// compute's configuration file.
+#[must_use]
+pub fn compute_toml(dir: &Path, port: u16, mode: Option<FailMode>) -> String {
+    let work = dir.join("compute");
+    let fault = if mode == Some(FailMode::Compute) { "simulatedFault = \"compute\"\n" } else { "" };
+    format!(
+        "listen = \"127.0.0.1:{port}\"\nworkDir = {:?}\nthreads = 2\ntee = \"simulated\"\n{fault}",
+        work.display().to_string()
+    )
+}
+
+/// Removes every stored file of one blob from the node's directory.
+///
+/// # Errors
+/// There was none: then nothing would be shown.
+pub fn vanish(world: &World, root: B256) -> Outcome {
+    let name = root.to_string();
+    let digits = name.trim_start_matches("0x").to_string();
+    let mut removed = 0;
+    let mut dirs = vec![world.dir().join("node")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().filter_map(Result::ok) {
+            let path = entry.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.display().to_string().contains(&digits) && std::fs::remove_file(&path).is_ok() {
+                removed += 1;
+            }
+        }
+    }
+    if removed == 0 {
+        return Err(CliError::environment(codes::DEMO, format!("no stored file of {name} was found")));
+    }
+    Ok(())
+}

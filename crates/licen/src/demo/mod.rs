@@ -1,0 +1,67 @@
+//! `licen demo`: a private world on this machine and one job in it, every step by the commands a
+//! person would type. Nothing is staged: the same binaries, the same checks, a real training run.
+//! What is simulated (the TEE) says so in its own line.
+
+pub mod child;
+pub mod fail;
+pub mod sample;
+pub mod story;
+pub mod world;
+
+use serde_json::{Value, json};
+
+use crate::cli::DemoArgs;
+use crate::error::Outcome;
+use crate::output::Ui;
+use world::World;
+
+/// Where the demo tells what happens: lines for people, NDJSON with `step` for programs.
+#[derive(Debug, Clone, Copy)]
+pub struct Stage {
+    /// The terminal.
+    pub ui: Ui,
+}
+
+impl Stage {
+    /// One step: a line on stdout for people, an object for programs.
+    pub fn tell(&self, step: &str, line: &str, mut facts: Value) {
+        if let Some(map) = facts.as_object_mut() {
+            let mut object = serde_json::Map::new();
+            object.insert("step".into(), json!(step));
+            object.append(map);
+            self.ui.record(&Value::Object(object));
+        }
+        self.ui.data(&format!("  {line}"));
+    }
+
+    /// A heading; nothing for programs.
+    pub fn heading(&self, line: &str) {
+        self.ui.data(&format!("\n{line}"));
+    }
+}
+
+/// Runs the demo to its end.
+///
+/// # Errors
+/// A step did not do what it promises.
+pub async fn demo(ui: Ui, args: &DemoArgs) -> Outcome {
+    let stage = Stage { ui };
+    let mut world = World::start(&stage, args).await?;
+    let told = story::tell(&stage, &mut world, args).await;
+    if told.is_err() {
+        world.keep();
+        eprintln!("logs: {}", world.logs().display());
+        return told;
+    }
+    if args.keep {
+        world.keep();
+        eprintln!("kept: {}", world.dir().display());
+    }
+    if args.once {
+        return Ok(());
+    }
+    stage.ui.data(&format!("\nexport LICEN_CONFIG={}", world.config_file().display()));
+    stage.ui.data("Press Ctrl-C to stop.");
+    let _ = tokio::signal::ctrl_c().await;
+    Ok(())
+}

@@ -1,0 +1,448 @@
+//! A private world: chain, contracts, node, custodians, compute, and three people with keys.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use licen_core::primitives::{Address, B256};
+use licen_core::wire::compute::CustodianUrl;
+use serde_json::json;
+
+use super::child::{self, Running, free_port};
+use super::{Stage, fail, sample};
+use crate::cli::{AppraisalArgs, DemoArgs, DeployArgs, FailMode, KeyKind, RegisterArgs};
+use crate::codes;
+use crate::command::search::short;
+use crate::command::{custodian, deploy, key, model};
+use crate::config::Config;
+use crate::error::{CliError, Outcome};
+use crate::output::Ui;
+use crate::session::Session;
+
+const CUSTODIANS: u16 = 3;
+const THRESHOLD: u8 = 2;
+const READY_WITHIN: Duration = Duration::from_secs(40);
+const POLL: Duration = Duration::from_millis(100);
+
+/// People with wallets.
+pub const DEPLOYER: &str = "deployer";
+/// Runs the node and pays its gas.
+pub const OPERATOR: &str = "operator";
+/// Owns the dataset.
+pub const OWNER: &str = "owner";
+/// Asks for the job.
+pub const RESEARCHER: &str = "researcher";
+
+/// The running world. Dropping it ends its processes, last started first, and removes its directory.
+#[derive(Debug)]
+pub struct World {
+    dir: tempfile::TempDir,
+    /// Base URL of the chain's RPC.
+    pub rpc: String,
+    node_port: u16,
+    members: Vec<String>,
+    /// Started programs by name, in order.
+    pub children: Vec<(String, Running)>,
+    /// The custodian set.
+    pub custodian_set: B256,
+    /// The appraisal policy.
+    pub appraisal_policy: B256,
+    reference_entry: B256,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        while let Some((_, mut running)) = self.children.pop() {
+            running.stop();
+        }
+    }
+}
+
+impl World {
+    /// Builds the world and waits until every role answers.
+    ///
+    /// # Errors
+    /// A program is missing or does not come up.
+    pub async fn start(stage: &Stage, args: &DemoArgs) -> Outcome<Self> {
+        let dir = tempfile::Builder::new().prefix("licen-demo-").tempdir().map_err(|e| {
+            CliError::environment(codes::FILE, "cannot make a temporary directory").because(&e)
+        })?;
+        make_dir(&dir.path().join("logs"))?;
+        stage.ui.data(&format!(
+            "Starting a private LICEN world in {} ({})",
+            dir.path().display(),
+            if args.keep { "kept" } else { "deleted on exit" }
+        ));
+        let chain_port = free_port(8545)?;
+        let mut world = Self {
+            dir,
+            rpc: format!("http://127.0.0.1:{chain_port}"),
+            node_port: free_port(8080)?,
+            members: Vec::new(),
+            children: Vec::new(),
+            custodian_set: B256::ZERO,
+            appraisal_policy: B256::ZERO,
+            reference_entry: B256::ZERO,
+        };
+        world.chain(stage, chain_port).await?;
+        let custodians = world.keys().await?;
+        world.deploy(stage, &custodians).await?;
+        world.custody(stage, &custodians, args.fail).await?;
+        let compute_port = free_port(7201)?;
+        world.compute(stage, compute_port, args.fail)?;
+        world.node(stage, compute_port)?;
+        world.write_config()?;
+        world.ready(stage).await?;
+        let session = world.session(OPERATOR, stage.ui)?;
+        model::add(&session, &sample::write_model(world.dir())?, "tiny").await?;
+        session.put_file(world.reference_entry, &world.dir().join("reference.json")).await?;
+        Ok(world)
+    }
+
+    /// The world's directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where every program's output goes.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.dir().join("logs")
+    }
+
+    /// Leaves the directory behind at the end.
+    pub fn keep(&mut self) {
+        self.dir.disable_cleanup(true);
+    }
+
+    /// The researcher's licen.toml.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.dir().join("licen.toml")
+    }
+
+    /// The node's base URL.
+    #[must_use]
+    pub fn node_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.node_port)
+    }
+
+    /// A session of one person, as the command line would make it.
+    ///
+    /// # Errors
+    /// None in practice; the configuration is ours.
+    pub fn session(&self, who: &str, ui: Ui) -> Outcome<Session> {
+        let path = |name: &str| Some(self.dir().join(name).display().to_string());
+        let flags = [
+            ("node", Some(self.node_url())),
+            ("rpc", Some(self.rpc.clone())),
+            ("confirmations", Some("2".to_string())),
+            ("deployment", path("deployment.json")),
+            ("wallet", path(&format!("{who}.key"))),
+            ("state", path(&format!("state-{who}"))),
+            ("custodian_set", Some(self.custodian_set.to_string())),
+            ("appraisal_policy", Some(self.appraisal_policy.to_string())),
+        ];
+        Ok(Session::new(Ui { yes: true, quiet: true, ..ui }, Config::load(&flags)?))
+    }
+
+    /// Ends one program, and only that.
+    pub fn stop(&mut self, name: &str) {
+        if let Some(at) = self.children.iter().position(|(n, _)| n == name) {
+            let (_, mut running) = self.children.remove(at);
+            running.stop();
+        }
+    }
+
+    fn spawn(&mut self, name: &str, command: &mut Command) -> Outcome {
+        let running = child::start(name, &self.logs(), command)?;
+        self.children.push((name.to_string(), running));
+        Ok(())
+    }
+
+    async fn chain(&mut self, stage: &Stage, port: u16) -> Outcome {
+        let anvil = find_anvil()?;
+        let mut command = Command::new(&anvil);
+        let port_text = port.to_string();
+        command.args([
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port_text,
+            "--chain-id",
+            "31337",
+            "--hardfork",
+            "cancun",
+        ]);
+        command.args(["--block-time", "1", "--silent"]);
+        self.spawn("anvil", &mut command)?;
+        let deadline = Instant::now() + READY_WITHIN;
+        while rpc(&self.rpc, "eth_chainId", json!([])).await.is_err() {
+            self.check("anvil", deadline)?;
+            tokio::time::sleep(POLL).await;
+        }
+        stage.tell(
+            "chain",
+            &format!("chain        anvil, chain id 31337             {}", self.rpc),
+            json!({"chainId": 31337, "rpc": self.rpc}),
+        );
+        Ok(())
+    }
+
+    /// Makes every key and gives the wallets coins.
+    async fn keys(&mut self) -> Outcome<Vec<CustodianUrl>> {
+        for who in [DEPLOYER, OPERATOR, OWNER, RESEARCHER] {
+            let out = self.dir().join(format!("{who}.key"));
+            let address = key::make(&out, KeyKind::Wallet)?;
+            // 100 coins of a chain that exists for minutes.
+            rpc(&self.rpc, "anvil_setBalance", json!([address, "0x56bc75e2d63100000"])).await?;
+        }
+        let mut custodians = Vec::new();
+        for i in 1..=CUSTODIANS {
+            let base = self.dir().join(format!("custodian{i}"));
+            let member = key::make(&base, KeyKind::Custodian)?;
+            let id: Address = custodian::member(&member)?.signer;
+            self.members.push(member);
+            custodians.push(CustodianUrl { id, url: format!("http://127.0.0.1:{}", free_port(7100 + i)?) });
+        }
+        Ok(custodians)
+    }
+
+    async fn deploy(&self, stage: &Stage, custodians: &[CustodianUrl]) -> Outcome {
+        let session = self.session(DEPLOYER, stage.ui)?;
+        let args = DeployArgs {
+            network: "anvil".into(),
+            fee_recipient: None,
+            fee_bps: 250,
+            out: self.dir().join("deployment.json"),
+        };
+        let contract = deploy::deploy(&session, &args, custodians).await?;
+        stage.tell(
+            "contracts",
+            &format!(
+                "contracts    2 deployed                        DataPolicy {}",
+                short(&contract.to_string())
+            ),
+            json!({"dataPolicy": contract}),
+        );
+        Ok(())
+    }
+
+    async fn custody(
+        &mut self,
+        stage: &Stage,
+        custodians: &[CustodianUrl],
+        mode: Option<FailMode>,
+    ) -> Outcome {
+        let session = self.session(DEPLOYER, stage.ui)?;
+        let args = RegisterArgs { members: self.members.clone(), threshold: THRESHOLD };
+        self.custodian_set = custodian::create_set(&session, &args).await?;
+        let args = AppraisalArgs { measure: fail::measured(mode)?, out: self.dir().join("reference.json") };
+        (self.appraisal_policy, self.reference_entry) = custodian::create_appraisal(&session, &args).await?;
+        for (i, custodian) in (1..).zip(custodians) {
+            let config = self.dir().join(format!("custodian{i}.toml"));
+            self.write(&config, &self.custodian_toml(i, custodian))?;
+            let mut command = Command::new(this_program()?);
+            command.args(["run", "custodian", "--config"]).arg(&config);
+            self.spawn(&format!("custodian{i}"), &mut command)?;
+        }
+        let ports: Vec<String> =
+            custodians.iter().map(|c| c.url.rsplit(':').next().unwrap_or_default().to_string()).collect();
+        stage.tell(
+            "custodians",
+            &format!(
+                "custodians   {CUSTODIANS}, any {THRESHOLD} release a key          :{}",
+                ports.join(" :")
+            ),
+            json!({"custodianSet": self.custodian_set, "threshold": THRESHOLD, "custodians": custodians}),
+        );
+        Ok(())
+    }
+
+    fn compute(&mut self, stage: &Stage, port: u16, mode: Option<FailMode>) -> Outcome {
+        let config = self.dir().join("compute.toml");
+        self.write(&config, &fail::compute_toml(self.dir(), port, mode))?;
+        let mut command = Command::new(compute_program()?);
+        command.args(["serve", "--config"]).arg(&config);
+        self.spawn("compute", &mut command)?;
+        stage.tell(
+            "compute",
+            &format!("compute      SIMULATED TEE, not confidential   :{port}"),
+            json!({"teeType": "simulated", "url": format!("http://127.0.0.1:{port}")}),
+        );
+        Ok(())
+    }
+
+    fn node(&mut self, stage: &Stage, compute_port: u16) -> Outcome {
+        let config = self.dir().join("node.toml");
+        let path = |name: &str| self.dir().join(name).display().to_string();
+        let text = format!(
+            "listen = \"127.0.0.1:{}\"\nstate = {:?}\ndeployment = {:?}\nrpc = [{:?}]\n\
+             compute = \"http://127.0.0.1:{compute_port}\"\nwallet = {:?}\nconfirmations = 2\npollMs = 300\n",
+            self.node_port,
+            path("node"),
+            path("deployment.json"),
+            self.rpc,
+            path(&format!("{OPERATOR}.key")),
+        );
+        self.write(&config, &text)?;
+        self.start_node()?;
+        stage.tell(
+            "node",
+            &format!("node         storage, GraphQL, orchestrator    {}/graphql", self.node_url()),
+            json!({"url": self.node_url()}),
+        );
+        Ok(())
+    }
+
+    /// Starts the node from its file.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_node(&mut self) -> Outcome {
+        let mut command = Command::new(this_program()?);
+        command.args(["run", "node", "--config"]).arg(self.dir().join("node.toml"));
+        self.spawn("node", &mut command)
+    }
+
+    /// Starts the node again without its orchestrator.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn stop_orchestrator(&mut self) -> Outcome {
+        let config = self.dir().join("node.toml");
+        let text = std::fs::read_to_string(&config).unwrap_or_default();
+        self.write(&config, &format!("{text}orchestrate = false\n"))?;
+        self.stop("node");
+        self.start_node()
+    }
+
+    fn custodian_toml(&self, i: u16, custodian: &CustodianUrl) -> String {
+        let listen = custodian.url.trim_start_matches("http://");
+        let path = |name: &str| self.dir().join(name).display().to_string();
+        format!(
+            "listen = {listen:?}\nstateDir = {:?}\nsigningKeyFile = {:?}\nrecipientKeyFile = {:?}\n\
+             rpcUrls = [{:?}]\nconfirmations = 2\ndeployment = {:?}\nreferenceValues = [{:?}]\n\
+             requestsPerPeerPerMinute = 6000\nrequestsPerJobPerMinute = 6000\nreleaseMarginSeconds = 1\n",
+            path(&format!("custodian{i}-state")),
+            path(&format!("custodian{i}.signing")),
+            path(&format!("custodian{i}.recipient")),
+            self.rpc,
+            path("deployment.json"),
+            path("reference.json"),
+        )
+    }
+
+    fn write_config(&self) -> Outcome {
+        let text = format!(
+            "# The researcher of this world; other wallets lie beside this file.\nnode = {:?}\nrpc = [{:?}]\n\
+             confirmations = 2\ndeployment = \"deployment.json\"\nwallet = \"{RESEARCHER}.key\"\n\
+             state = \"state-{RESEARCHER}\"\ncustodian_set = \"{}\"\nappraisal_policy = \"{}\"\n",
+            self.node_url(),
+            self.rpc,
+            self.custodian_set,
+            self.appraisal_policy
+        );
+        self.write(&self.config_file(), &text)
+    }
+
+    /// Waits until the node's index is ready.
+    ///
+    /// # Errors
+    /// It does not come up in time.
+    pub async fn ready(&mut self, stage: &Stage) -> Outcome {
+        let node = self.session(OPERATOR, stage.ui)?.node()?;
+        let deadline = Instant::now() + READY_WITHIN;
+        while !node.is_ready().await {
+            self.check("node", deadline)?;
+            tokio::time::sleep(POLL).await;
+        }
+        for (_, running) in &mut self.children {
+            running.check()?;
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, name: &str, deadline: Instant) -> Outcome {
+        for (_, running) in &mut self.children {
+            running.check()?;
+        }
+        if Instant::now() > deadline {
+            let log = self.logs().join(format!("{name}.log"));
+            self.keep();
+            return Err(CliError::environment(codes::PROCESS, format!("{name} did not come up"))
+                .hint(format!("less {}", log.display())));
+        }
+        Ok(())
+    }
+
+    fn write(&self, path: &Path, text: &str) -> Outcome {
+        std::fs::write(path, text).map_err(|e| {
+            CliError::environment(codes::FILE, format!("cannot write {}", path.display())).because(&e)
+        })
+    }
+}
+
+/// One JSON-RPC call to the world's own chain.
+///
+/// # Errors
+/// It does not answer, or answers an error.
+pub async fn rpc(url: &str, method: &str, params: serde_json::Value) -> Outcome<serde_json::Value> {
+    let failed = |why: String| CliError::environment(codes::CHAIN, format!("{method} failed: {why}"));
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build();
+    let http = http.map_err(|e| failed(e.to_string()))?;
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let answer = http.post(url).json(&body).send().await.map_err(|e| failed(e.to_string()))?;
+    let answer: serde_json::Value = answer.json().await.map_err(|e| failed(e.to_string()))?;
+    match answer.get("error") {
+        Some(error) => Err(failed(error.to_string())),
+        None => Ok(answer["result"].clone()),
+    }
+}
+
+fn make_dir(path: &Path) -> Outcome {
+    std::fs::create_dir_all(path).map_err(|e| {
+        CliError::environment(codes::FILE, format!("cannot make {}", path.display())).because(&e)
+    })
+}
+
+fn this_program() -> Outcome<PathBuf> {
+    std::env::current_exe()
+        .map_err(|e| CliError::environment(codes::PROCESS, "cannot find this program").because(&e))
+}
+
+/// licen-compute: beside this program, else LICEN_COMPUTE_BIN.
+///
+/// # Errors
+/// Neither exists.
+pub fn compute_program() -> Outcome<PathBuf> {
+    let beside = this_program()?.with_file_name("licen-compute");
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    std::env::var_os("LICEN_COMPUTE_BIN").map(PathBuf::from).filter(|p| p.is_file()).ok_or_else(|| {
+        CliError::environment(codes::PROCESS, "licen-compute is not beside licen")
+            .hint("cargo build -p licen-compute, or set LICEN_COMPUTE_BIN")
+    })
+}
+
+/// anvil: LICEN_ANVIL, else the npm package's binary, else PATH.
+fn find_anvil() -> Outcome<PathBuf> {
+    if let Some(path) = std::env::var_os("LICEN_ANVIL") {
+        return Ok(PathBuf::from(path));
+    }
+    let packages = std::fs::read_dir("contracts/node_modules/@foundry-rs");
+    let native = packages.into_iter().flatten().filter_map(Result::ok).find_map(|entry| {
+        let path = entry.path().join("bin/anvil");
+        path.is_file().then_some(path)
+    });
+    let on_path = || {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).map(|dir| dir.join("anvil")).find(|p| p.is_file())
+    };
+    native.or_else(on_path).ok_or_else(|| {
+        CliError::environment(codes::PROCESS, "anvil was not found")
+            .hint("cargo xtask demo installs it, or set LICEN_ANVIL to its path")
+    })
+}

@@ -1,0 +1,91 @@
+//! What the command line says when something fails: a lowercase sentence with its code, causes, and
+//! the next command to type.
+
+use std::fmt;
+
+use licen_core::fault::Fault;
+
+/// Exit code for a refusal by a rule: policy, attestation, funds, verification.
+pub const REFUSED: u8 = 1;
+/// Exit code for wrong usage or a broken environment.
+pub const ENVIRONMENT: u8 = 2;
+
+/// An error on its way to a person.
+#[derive(Debug)]
+pub struct CliError {
+    /// The number in `LICnnnn`; each has an entry in `codes.rs`.
+    pub code: u16,
+    /// Lowercase, no full stop.
+    pub message: String,
+    /// Deeper causes, outermost first.
+    pub causes: Vec<String>,
+    /// What to type or do next.
+    pub hint: Option<String>,
+    /// [`REFUSED`] or [`ENVIRONMENT`].
+    pub exit: u8,
+}
+
+/// What commands return.
+pub type Outcome<T = ()> = Result<T, CliError>;
+
+impl CliError {
+    /// A rule said no.
+    pub fn refused(code: u16, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), causes: Vec::new(), hint: None, exit: REFUSED }
+    }
+
+    /// The usage is wrong or the environment is broken.
+    pub fn environment(code: u16, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), causes: Vec::new(), hint: None, exit: ENVIRONMENT }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds an error and its sources as causes.
+    #[must_use]
+    pub fn because(mut self, cause: &dyn std::error::Error) -> Self {
+        self.causes.push(cause.to_string());
+        let mut source = cause.source();
+        while let Some(cause) = source {
+            self.causes.push(cause.to_string());
+            source = cause.source();
+        }
+        self
+    }
+
+    /// Says whose fault a library error is, where that is not this machine's.
+    #[must_use]
+    pub fn of<E: Fault + std::error::Error>(code: u16, message: impl Into<String>, error: &E) -> Self {
+        use licen_core::fault::Party;
+        let exit = match error.fault() {
+            Party::Environment => ENVIRONMENT,
+            Party::Chain | Party::Operator if error.retryable() => ENVIRONMENT,
+            Party::Owner
+            | Party::Requester
+            | Party::Custodian
+            | Party::Compute
+            | Party::Storage
+            | Party::Chain
+            | Party::Operator => REFUSED,
+        };
+        Self { code, message: message.into(), causes: Vec::new(), hint: None, exit }.because(error)
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {} [LIC{:04}]", self.message, self.code)?;
+        for cause in &self.causes {
+            write!(f, "\n  because: {cause}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! The node: indexer, orchestrator, blobs and GraphQL over one database, one address.
+
+pub mod forward;
+pub mod models;
+pub mod serve;

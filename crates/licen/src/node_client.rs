@@ -1,0 +1,278 @@
+//! The node's HTTP API from the outside. What it says is a hint about where to look: preimages are
+//! hashed and compared with the chain before anything is paid or believed.
+
+use std::time::Duration;
+
+use licen_core::abi::{Job, Policy};
+use licen_core::id::{job_hash, policy_hash};
+use licen_core::primitives::{B256, hex};
+use licen_core::sol_types::SolValue;
+use licen_core::wire::Problem;
+use licen_core::wire::compute::{StopRequest, TaskStatus};
+use licen_core::wire::node::{DeploymentInfo, ModelInfo};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::codes;
+use crate::error::{CliError, Outcome};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+const JOB_FIELDS: &str = "id datasetRoot datasetUid requester requestedEpochs state timestamp actualEpochs \
+    resultHash attestationRef failReason escrow royaltySettled refundIssued computeFee protocolFee \
+    startDeadline runDeadline attempt signer jobAbi policyAbi txHash";
+const DATASET_FIELDS: &str = "id datasetRoot datasetUid owner manifestHash active paused timestamp policyHash \
+    policyAbi royaltyPerEpoch token maxEpochsPerRun maxRunsPerRequester requiredLevel txHash";
+
+/// A node.
+#[derive(Debug, Clone)]
+pub struct NodeClient {
+    base: String,
+    http: reqwest::Client,
+}
+
+/// A dataset as indexed, its policy decoded.
+#[derive(Debug, Clone)]
+pub struct IndexedDataset {
+    /// The GraphQL object.
+    pub fields: Value,
+    /// The policy whose hash the index names.
+    pub policy: Policy,
+}
+
+/// A job as indexed, its preimages decoded.
+#[derive(Debug, Clone)]
+pub struct IndexedJob {
+    /// The GraphQL object.
+    pub fields: Value,
+    /// The job as last known.
+    pub job: Job,
+    /// The policy it pins.
+    pub policy: Policy,
+}
+
+impl IndexedJob {
+    /// A text field; empty where it is null.
+    #[must_use]
+    pub fn text(&self, name: &str) -> String {
+        text(&self.fields, name)
+    }
+}
+
+/// A field as text; empty where it is null.
+#[must_use]
+pub fn text(fields: &Value, name: &str) -> String {
+    match &fields[name] {
+        Value::String(s) => s.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+impl NodeClient {
+    /// A client of the node at `base`.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be made.
+    pub fn new(base: &str) -> Outcome<Self> {
+        let http = reqwest::Client::builder()
+            .timeout(DEADLINE)
+            .build()
+            .map_err(|e| node_error("no HTTP client", &e))?;
+        Ok(Self { base: base.trim_end_matches('/').to_string(), http })
+    }
+
+    /// Which world this node serves.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn deployment(&self) -> Outcome<DeploymentInfo> {
+        self.get("/v1/deployment").await
+    }
+
+    /// Base models it offers.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn models(&self) -> Outcome<Vec<ModelInfo>> {
+        self.get("/v1/models").await
+    }
+
+    /// Adds a base model to the node's list; the node takes it from its own machine only.
+    ///
+    /// # Errors
+    /// The node does not answer or refuses.
+    pub async fn add_model(&self, model: &ModelInfo) -> Outcome {
+        let response = self.http.post(format!("{}/v1/models", self.base)).json(model).send().await;
+        self.read::<Value>(response).await.map(|_| ())
+    }
+
+    /// How a job's training stands.
+    ///
+    /// # Errors
+    /// The node or compute does not answer, or does not know the job.
+    pub async fn task(&self, job: B256, attempt: u32) -> Outcome<TaskStatus> {
+        self.get(&format!("/v1/jobs/{job}/{}", attempt.max(1))).await
+    }
+
+    /// Passes a requester's stop on to compute.
+    ///
+    /// # Errors
+    /// The node does not answer or refuses.
+    pub async fn stop(&self, job: B256, request: &StopRequest) -> Outcome {
+        let url = format!("{}/v1/jobs/{job}/stop", self.base);
+        let response = self.http.post(url).json(request).send().await;
+        self.read::<Value>(response).await.map(|_| ())
+    }
+
+    /// Whether the node answers and its index is ready.
+    pub async fn is_ready(&self) -> bool {
+        let asked = self.graphql("{ _meta { ready } }", json!({})).await;
+        asked.is_ok_and(|data| data["_meta"]["ready"] == json!(true))
+    }
+
+    /// One GraphQL query.
+    ///
+    /// # Errors
+    /// The node does not answer, or answers errors.
+    pub async fn graphql(&self, query: &str, variables: Value) -> Outcome<Value> {
+        let body = json!({"query": query, "variables": variables});
+        let response = self.http.post(format!("{}/graphql", self.base)).json(&body).send().await;
+        let answer: Value = self.read(response).await?;
+        if let Some(error) = answer["errors"].get(0) {
+            let message = text(error, "message");
+            return Err(CliError::environment(codes::NODE, format!("the node refused the query: {message}")));
+        }
+        Ok(answer["data"].clone())
+    }
+
+    /// Datasets, newest first.
+    ///
+    /// # Errors
+    /// The node does not answer, or its preimages do not hash to what it says.
+    pub async fn datasets(&self, limit: u32) -> Outcome<Vec<IndexedDataset>> {
+        let query = format!(
+            "query($limit: Int) {{ Dataset(limit: $limit, order_by: {{timestamp: desc}}) {{ {DATASET_FIELDS} }} }}"
+        );
+        let data = self.graphql(&query, json!({"limit": limit})).await?;
+        data["Dataset"].as_array().into_iter().flatten().map(decode_dataset).collect()
+    }
+
+    /// The one dataset whose root or uid begins with `prefix`.
+    ///
+    /// # Errors
+    /// None, or several.
+    pub async fn dataset(&self, prefix: &str) -> Outcome<IndexedDataset> {
+        let all = self.datasets(1000).await?;
+        let names = |d: &IndexedDataset| {
+            [d.policy.datasetRoot.to_string(), d.policy.datasetUid.to_string()]
+                .iter()
+                .any(|name| fits(name, prefix))
+        };
+        let mut found: Vec<IndexedDataset> = all.into_iter().filter(names).collect();
+        // Several owners may register one root; the earlier registration is the one meant.
+        let one_root = found.windows(2).all(|w| w[0].policy.datasetRoot == w[1].policy.datasetRoot);
+        match (found.len(), one_root) {
+            (0, _) => {
+                Err(CliError::refused(codes::NO_SUCH_DATASET, format!("no dataset begins with {prefix}"))
+                    .hint("licen search"))
+            }
+            (_, true) => found.pop().ok_or_else(|| CliError::refused(codes::NO_SUCH_DATASET, "no dataset")),
+            (n, false) => {
+                Err(CliError::refused(codes::NO_SUCH_DATASET, format!("{n} datasets begin with {prefix}"))
+                    .hint("licen search"))
+            }
+        }
+    }
+
+    /// Jobs, newest first.
+    ///
+    /// # Errors
+    /// The node does not answer, or its preimages do not hash to what it says.
+    pub async fn jobs(&self, requester: Option<&str>, limit: u32) -> Outcome<Vec<IndexedJob>> {
+        let filter = if requester.is_some() { "where: {requester: {_eq: $requester}}, " } else { "" };
+        let declared = if requester.is_some() { "$limit: Int, $requester: String" } else { "$limit: Int" };
+        let query = format!(
+            "query({declared}) {{ Job({filter}limit: $limit, order_by: {{timestamp: desc}}) {{ {JOB_FIELDS} }} }}"
+        );
+        let data = self.graphql(&query, json!({"limit": limit, "requester": requester})).await?;
+        data["Job"].as_array().into_iter().flatten().map(decode_job).collect()
+    }
+
+    /// The one job whose id begins with `prefix`.
+    ///
+    /// # Errors
+    /// None, or several.
+    pub async fn job(&self, prefix: &str) -> Outcome<IndexedJob> {
+        let all = self.jobs(None, 1000).await?;
+        let mut found: Vec<IndexedJob> =
+            all.into_iter().filter(|j| fits(&j.job.jobId.to_string(), prefix)).collect();
+        if found.len() > 1 {
+            let message = format!("{} jobs begin with {prefix}", found.len());
+            return Err(CliError::refused(codes::NO_SUCH_JOB, message).hint("licen jobs"));
+        }
+        found.pop().ok_or_else(|| {
+            CliError::refused(codes::NO_SUCH_JOB, format!("no job begins with {prefix}")).hint("licen jobs")
+        })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await;
+        self.read(response).await
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        response: Result<reqwest::Response, reqwest::Error>,
+    ) -> Outcome<T> {
+        let response = response.map_err(|e| {
+            let message = format!("the node at {} does not answer", self.base);
+            node_error(&message, &e).hint("licen run node, or set `node` in licen.toml")
+        })?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|e| node_error("the node's answer broke off", &e))?;
+        if !status.is_success() {
+            let said = serde_json::from_slice::<Problem>(&body)
+                .map_or_else(|_| status.to_string(), |p| p.to_string());
+            return Err(CliError::environment(codes::NODE, format!("the node refused: {said}")));
+        }
+        serde_json::from_slice(&body)
+            .map_err(|e| node_error("the node's answer is not what was expected", &e))
+    }
+}
+
+fn node_error(message: &str, cause: &dyn std::error::Error) -> CliError {
+    CliError::environment(codes::NODE, message).because(cause)
+}
+
+/// Whether `name` is meant by `prefix`; `0x` may be left out, at least 4 digits are needed.
+fn fits(name: &str, prefix: &str) -> bool {
+    let digits = prefix.strip_prefix("0x").unwrap_or(prefix).to_lowercase();
+    digits.len() >= 4 && name.trim_start_matches("0x").starts_with(&digits)
+}
+
+fn decode<T>(fields: &Value, name: &str) -> Outcome<T>
+where
+    T: SolValue + From<<T::SolType as licen_core::sol_types::SolType>::RustType>,
+{
+    let bad = || CliError::environment(codes::NODE, format!("the node's {name} is not an ABI encoding"));
+    let bytes = hex::decode(text(fields, name)).map_err(|_| bad())?;
+    T::abi_decode(&bytes).map_err(|_| bad())
+}
+
+fn decode_dataset(fields: &Value) -> Outcome<IndexedDataset> {
+    let policy: Policy = decode(fields, "policyAbi")?;
+    if policy_hash(&policy).to_string() != text(fields, "policyHash") {
+        return Err(CliError::environment(codes::NODE, "the node's policy does not hash to its policyHash"));
+    }
+    Ok(IndexedDataset { fields: fields.clone(), policy })
+}
+
+fn decode_job(fields: &Value) -> Outcome<IndexedJob> {
+    let job: Job = decode(fields, "jobAbi")?;
+    let policy: Policy = decode(fields, "policyAbi")?;
+    if policy_hash(&policy) != job.policyHash || job.jobId.to_string() != text(fields, "id") {
+        let hash = job_hash(&job);
+        return Err(CliError::environment(codes::NODE, format!("the node's job {hash} contradicts itself")));
+    }
+    Ok(IndexedJob { fields: fields.clone(), job, policy })
+}

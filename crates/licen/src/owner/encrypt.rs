@@ -1,0 +1,189 @@
+//! One pass over a JSONL file: check every row, commit to it, encrypt, hash the ciphertext, write
+//! it beside its place. Memory does not grow with the file, but for the leaves of a preview.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use licen_core::eip712::Domain;
+use licen_core::merkle::{FileTreeBuilder, RootBuilder, prove};
+use licen_core::policy_manifest::PreviewRow;
+use licen_core::primitives::B256;
+use licen_core::rows::{RowError, RowScanner};
+use licen_seal::rows::RowSalts;
+use licen_seal::stream::{Encryptor, dataset_aad};
+use licen_seal::{DatasetKey, SealError};
+use licen_storage::keccak::Keccak;
+
+use crate::codes;
+use crate::error::{CliError, Outcome};
+
+const READ_BYTES: usize = 1024 * 1024;
+/// Leaves kept for preview proofs: 32 MiB of them.
+const MAX_PREVIEW_LEAVES: usize = 1_000_000;
+
+/// What publishing needs to know about the encrypted file.
+#[derive(Debug)]
+pub struct Encrypted {
+    /// The ciphertext.
+    pub path: PathBuf,
+    /// Its 0G file root.
+    pub dataset_root: B256,
+    /// Root over salted row leaves.
+    pub rows_root: B256,
+    /// Rows.
+    pub row_count: u64,
+    /// Plaintext bytes.
+    pub byte_count: u64,
+    /// Rows the owner shows to everybody.
+    pub preview: Vec<PreviewRow>,
+}
+
+enum Stop {
+    Row(RowError),
+    Seal(SealError),
+}
+
+impl From<RowError> for Stop {
+    fn from(error: RowError) -> Self {
+        Self::Row(error)
+    }
+}
+
+/// Writes through to a file while naming what is written.
+struct Named {
+    file: File,
+    tree: FileTreeBuilder<Keccak>,
+}
+
+impl Write for Named {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.file.write_all(data)?;
+        self.tree.update(data);
+        Ok(data.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Commitments to rows as they pass.
+struct Rows {
+    salts: RowSalts,
+    root: RootBuilder,
+    leaves: Vec<B256>,
+    wanted: u64,
+    shown: Vec<(u64, String, B256)>,
+}
+
+impl Rows {
+    fn push(&mut self, index: u64, row: &[u8]) -> Result<(), SealError> {
+        let leaf = self.salts.leaf(index, row)?;
+        self.root.push(leaf);
+        if self.wanted == 0 {
+            return Ok(());
+        }
+        if index < self.wanted {
+            self.shown.push((index, String::from_utf8_lossy(row).into_owned(), self.salts.salt(index)?));
+        }
+        if self.leaves.len() < MAX_PREVIEW_LEAVES {
+            self.leaves.push(leaf);
+        }
+        Ok(())
+    }
+}
+
+/// Encrypts `plain` into `out` under `key`; `progress` hears the plaintext bytes done.
+///
+/// # Errors
+/// A line that is not a row (line and column), an unreadable or empty file, a full disk. `out` is
+/// removed again.
+pub fn encrypt(
+    plain: &Path,
+    out: &Path,
+    key: &DatasetKey,
+    domain: &Domain,
+    dataset_uid: &B256,
+    preview: u64,
+    progress: &mut dyn FnMut(u64),
+) -> Outcome<Encrypted> {
+    let done = pass(plain, out, key, domain, dataset_uid, preview, progress);
+    if done.is_err() {
+        let _ = std::fs::remove_file(out);
+    }
+    done
+}
+
+fn pass(
+    plain: &Path,
+    out: &Path,
+    key: &DatasetKey,
+    domain: &Domain,
+    dataset_uid: &B256,
+    preview: u64,
+    progress: &mut dyn FnMut(u64),
+) -> Outcome<Encrypted> {
+    let shown = plain.display();
+    let reading =
+        |e: &std::io::Error| CliError::environment(codes::FILE, format!("cannot read {shown}")).because(e);
+    let writing = |e: &dyn std::error::Error| {
+        CliError::environment(codes::FILE, format!("cannot write {}", out.display())).because(e)
+    };
+    let mut input = File::open(plain).map_err(|e| reading(&e))?;
+    if input.metadata().map_err(|e| reading(&e))?.len() == 0 {
+        return Err(CliError::refused(codes::EMPTY_FILE, format!("{shown} is empty")));
+    }
+    let file = File::create(out).map_err(|e| writing(&e))?;
+    let named = Named { file, tree: FileTreeBuilder::new(Keccak::detect()) };
+    let mut encryptor =
+        Encryptor::new(key, &dataset_aad(domain, dataset_uid), named).map_err(|e| writing(&e))?;
+    let salts = RowSalts::new(key, dataset_uid);
+    let mut rows =
+        Rows { salts, root: RootBuilder::default(), leaves: Vec::new(), wanted: preview, shown: Vec::new() };
+    let mut scanner = RowScanner::default();
+    let mut buffer = vec![0; READ_BYTES];
+    let mut bytes = 0;
+    let stopped = |stop: Stop| match stop {
+        Stop::Row(e) => CliError::refused(codes::BAD_ROWS, format!("{shown}: {e}"))
+            .hint("every line must be one JSON object, for example {\"text\": \"...\"}"),
+        Stop::Seal(e) => CliError::of(codes::SEAL, "cannot commit to a row", &e),
+    };
+    loop {
+        let n = input.read(&mut buffer).map_err(|e| reading(&e))?;
+        if n == 0 {
+            break;
+        }
+        scanner.feed(&buffer[..n], &mut |i, row| rows.push(i, row).map_err(Stop::Seal)).map_err(stopped)?;
+        encryptor.write_all(&buffer[..n]).map_err(|e| writing(&e))?;
+        bytes += n as u64;
+        progress(bytes);
+    }
+    let (row_count, byte_count) =
+        scanner.finish(&mut |i, row| rows.push(i, row).map_err(Stop::Seal)).map_err(stopped)?;
+    let named = encryptor.finish().map_err(|e| writing(&e))?;
+    named.file.sync_all().map_err(|e| writing(&e))?;
+    let tree = named.tree.finish().map_err(|e| writing(&e))?;
+    let preview = previews(&rows, row_count)?;
+    let rows_root = rows.root.finish().map_err(|e| writing(&e))?;
+    Ok(Encrypted {
+        path: out.to_path_buf(),
+        dataset_root: tree.root,
+        rows_root,
+        row_count,
+        byte_count,
+        preview,
+    })
+}
+
+fn previews(rows: &Rows, row_count: u64) -> Outcome<Vec<PreviewRow>> {
+    if !rows.shown.is_empty() && rows.leaves.len() as u64 != row_count {
+        let message = format!("a preview needs at most {MAX_PREVIEW_LEAVES} rows, the file has {row_count}");
+        return Err(CliError::refused(codes::USAGE, message).hint("leave out --preview"));
+    }
+    let proven = rows.shown.iter().map(|(index, row, salt)| {
+        let proof = prove(&rows.leaves, *index)
+            .map_err(|e| CliError::environment(codes::SEAL, "cannot prove a preview row").because(&e))?;
+        Ok(PreviewRow { index: *index, row: row.clone(), salt: *salt, proof })
+    });
+    proven.collect()
+}

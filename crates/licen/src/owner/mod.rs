@@ -1,0 +1,3 @@
+//! What only an owner's machine does: encrypt a dataset and describe it.
+
+pub mod encrypt;

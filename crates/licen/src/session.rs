@@ -1,0 +1,432 @@
+//! What a command works with: settings, the node, the chain as this wallet sees it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use std::sync::Arc;
+
+use licen_chain::sender::Mined;
+use licen_chain::{
+    Call, Chain, ChainError, ChainIdentity, Deployment, FileJournal, RpcOptions, Rpcs, SendError, Sender,
+    SenderOptions, WalletKey,
+};
+use licen_core::abi::{DataPolicy, Job, Member, Policy};
+use licen_core::eip712::Domain;
+use licen_core::id::{account_of, policy_hash};
+use licen_core::job::JobState;
+use licen_core::merkle::file_tree;
+use licen_core::primitives::{Address, B256, U256};
+use licen_core::sol_types::SolCall;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
+
+use crate::codes;
+use crate::command::audit::JobHistory;
+use crate::command::key::key_error;
+use crate::command::publish::json_root;
+use crate::command::storage::{client, storage_error};
+use crate::config::Config;
+use crate::error::{CliError, Outcome};
+use crate::node_client::NodeClient;
+use crate::output::Ui;
+
+const RPC_DEADLINE: Duration = Duration::from_secs(10);
+/// Largest document read as JSON.
+const MAX_JSON: u64 = 4 << 20;
+/// Largest blob downloaded to a file.
+const MAX_FILE: u64 = 1 << 40;
+
+/// One run of a command.
+pub struct Session {
+    /// Where it speaks.
+    pub ui: Ui,
+    /// Its settings.
+    pub config: Config,
+    deployment: OnceCell<Deployment>,
+    chain: OnceCell<ChainView>,
+    wallet: std::sync::OnceLock<WalletKey>,
+}
+
+/// The chain through the deployment's contracts.
+pub struct ChainView {
+    chain: Chain,
+    start_block: u64,
+}
+
+/// Whether a dataset takes requests.
+#[derive(Debug, Clone, Copy)]
+pub struct DatasetState {
+    /// The owner paused it.
+    pub paused: bool,
+}
+
+impl Session {
+    /// A session; nothing is connected yet.
+    #[must_use]
+    pub fn new(ui: Ui, config: Config) -> Self {
+        let (deployment, chain) = (OnceCell::new(), OnceCell::new());
+        Self { ui, config, deployment, chain, wallet: std::sync::OnceLock::new() }
+    }
+
+    /// The node.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be made.
+    pub fn node(&self) -> Outcome<NodeClient> {
+        NodeClient::new(self.config.node())
+    }
+
+    /// The wallet.
+    ///
+    /// # Errors
+    /// None is set, or its file is refused.
+    pub fn wallet(&self) -> Outcome<&WalletKey> {
+        if let Some(key) = self.wallet.get() {
+            return Ok(key);
+        }
+        let key = self.load_wallet()?;
+        Ok(self.wallet.get_or_init(|| key))
+    }
+
+    fn load_wallet(&self) -> Outcome<WalletKey> {
+        let path = self.config.get("wallet");
+        if path.is_empty() {
+            return Err(CliError::environment(codes::KEY_FILE, "no wallet is set")
+                .hint("licen key new wallet --out owner.key, then --wallet owner.key"));
+        }
+        WalletKey::load(Path::new(path)).map_err(|e| key_error(Path::new(path), &e))
+    }
+
+    /// The deployment: the configured file, else the node's, pinned at first use.
+    ///
+    /// # Errors
+    /// Neither is there, or the node now serves another world than the pinned one.
+    pub async fn deployment(&self) -> Outcome<&Deployment> {
+        self.deployment.get_or_try_init(|| self.find_deployment()).await
+    }
+
+    async fn find_deployment(&self) -> Outcome<Deployment> {
+        let bad = |message: &str, e: &dyn std::error::Error| {
+            CliError::environment(codes::CONFIG, message).because(e)
+        };
+        let file = self.config.get("deployment");
+        if !file.is_empty() {
+            return Deployment::read(Path::new(file))
+                .map_err(|e| bad("the deployment file is not usable", &e));
+        }
+        let told = self.node()?.deployment().await?;
+        let told = Deployment {
+            chain_id: told.chain_id,
+            genesis_hash: told.genesis_hash,
+            rpc_url: told.rpc_url,
+            contracts: licen_chain::Contracts {
+                data_policy: told.contracts.data_policy,
+                custody: told.contracts.custody,
+            },
+            fee_recipient: Address::ZERO,
+            fee_bps: 0,
+            custodians: told.custodians,
+            start_block: 0,
+        };
+        let pinned = self.config.state_dir()?.join("deployment.json");
+        if !pinned.exists() {
+            told.write(&pinned).map_err(|e| bad("cannot pin the deployment", &e))?;
+            self.ui.progress(&format!("Pinned the node's deployment in {}", pinned.display()));
+            return Ok(told);
+        }
+        let known = Deployment::read(&pinned).map_err(|e| bad("the pinned deployment is not usable", &e))?;
+        if known.identity() != told.identity() || known.contracts != told.contracts {
+            return Err(CliError::refused(
+                codes::WRONG_CHAIN,
+                "the node serves another world than the pinned one",
+            )
+            .hint(format!("remove {} if you mean the new one", pinned.display())));
+        }
+        Ok(told)
+    }
+
+    /// The chain, its identity checked against the deployment.
+    ///
+    /// # Errors
+    /// The RPC is down, or is another chain.
+    pub async fn chain(&self) -> Outcome<&ChainView> {
+        self.chain.get_or_try_init(|| self.connect()).await
+    }
+
+    async fn connect(&self) -> Outcome<ChainView> {
+        let deployment = self.deployment().await?;
+        let rpcs = self.rpcs(Some(deployment.identity())).await?;
+        Ok(ChainView { chain: Chain::new(rpcs, deployment.contracts), start_block: deployment.start_block })
+    }
+
+    /// The configured RPCs, which must be the expected chain where one is named.
+    ///
+    /// # Errors
+    /// One does not answer, or is another chain.
+    pub async fn rpcs(&self, expected: Option<ChainIdentity>) -> Outcome<Arc<Rpcs>> {
+        let options = RpcOptions {
+            urls: self.config.rpc_urls(),
+            expected,
+            deadline: RPC_DEADLINE,
+            confirmations: self.config.confirmations()?,
+            ..RpcOptions::default()
+        };
+        Ok(Arc::new(Rpcs::connect(&options).await.map_err(chain_error)?))
+    }
+
+    /// Sends one transaction and waits until it is deep enough. It is kept on disk before it is
+    /// sent, and the same label never becomes a second transaction.
+    ///
+    /// # Errors
+    /// The contract refuses (its reason, decoded), or the chain does not answer.
+    pub async fn send<C: SolCall>(&self, label: &str, to: Address, call: &C, value: U256) -> Outcome<Mined> {
+        let sender = self.sender(self.chain().await?.chain.rpcs().clone())?;
+        let call = Call { idem_key: label.into(), to: Some(to), value, data: call.abi_encode().into() };
+        Ok(sender.send_and_confirm(&call).await.map_err(send_error)?.mined)
+    }
+
+    /// The wallet's sender over a journal in the state directory.
+    ///
+    /// # Errors
+    /// No wallet, or no journal.
+    pub fn sender(&self, rpcs: Arc<Rpcs>) -> Outcome<Sender<FileJournal>> {
+        let wallet = self.load_wallet()?;
+        let journal = FileJournal::open(&self.config.state_dir()?, &rpcs.identity(), wallet.address())
+            .map_err(|e| {
+                CliError::environment(codes::FILE, "cannot keep the transaction on disk").because(&e)
+            })?;
+        Ok(Sender::new(rpcs, wallet, journal, SenderOptions::default()))
+    }
+
+    /// Uploads bytes; gives their root.
+    ///
+    /// # Errors
+    /// The node does not take them.
+    pub async fn put_blob(&self, bytes: Vec<u8>) -> Outcome<B256> {
+        let tree = file_tree(&bytes)
+            .map_err(|e| CliError::environment(codes::STORAGE, "an empty blob has no root").because(&e))?;
+        let client = client(self.config.node())?;
+        client.put_bytes(tree.root, bytes).await.map_err(|e| storage_error("upload failed", &e))?;
+        Ok(tree.root)
+    }
+
+    /// Uploads canonical JSON; gives its root.
+    ///
+    /// # Errors
+    /// The node does not take it.
+    pub async fn put_json<T: Serialize>(&self, value: &T) -> Outcome<B256> {
+        let (_, bytes) = json_root(value)?;
+        self.put_blob(bytes).await
+    }
+
+    /// Uploads a file under its known root.
+    ///
+    /// # Errors
+    /// The node does not take it.
+    pub async fn put_file(&self, root: B256, path: &Path) -> Outcome {
+        let client = client(self.config.node())?;
+        client.put_file(root, path, |_, _| {}).await.map_err(|e| storage_error("upload failed", &e))
+    }
+
+    /// Downloads a blob into memory, verified.
+    ///
+    /// # Errors
+    /// Storage has not got it, or sends something else.
+    pub async fn blob(&self, root: B256, limit: u64) -> Outcome<Vec<u8>> {
+        let client = client(self.config.node())?;
+        client.get_bytes(root, limit).await.map_err(|e| storage_error(&format!("cannot get {root}"), &e))
+    }
+
+    /// Downloads and parses canonical JSON.
+    ///
+    /// # Errors
+    /// As [`Self::blob`], or other bytes than canonical JSON of this type.
+    pub async fn json_blob<T: DeserializeOwned + Serialize>(&self, root: B256) -> Outcome<T> {
+        let bytes = self.blob(root, MAX_JSON).await?;
+        licen_core::canonical::json_from_slice(&bytes).map_err(|e| {
+            CliError::refused(codes::STORAGE, format!("{root} is not what it should be")).because(&e)
+        })
+    }
+
+    /// Downloads a blob into a file, verified; gives its size.
+    ///
+    /// # Errors
+    /// As [`Self::blob`].
+    pub async fn get_file(&self, root: B256, path: &Path) -> Outcome<u64> {
+        let client = client(self.config.node())?;
+        let got = client.get_file(root, path, MAX_FILE, |_, _| {}).await;
+        got.map_err(|e| storage_error(&format!("cannot get {root}"), &e))
+    }
+
+    /// The size of a stored blob.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn blob_size(&self, root: B256) -> Outcome<Option<u64>> {
+        let client = client(self.config.node())?;
+        client.size(root).await.map_err(|e| storage_error(&format!("cannot ask for {root}"), &e))
+    }
+}
+
+impl ChainView {
+    /// Chain id and `DataPolicy`.
+    #[must_use]
+    pub fn domain(&self) -> Domain {
+        self.chain.domain()
+    }
+
+    /// `Custody`.
+    #[must_use]
+    pub fn custody(&self) -> Address {
+        self.chain.contracts().custody
+    }
+
+    /// Time of the newest block, seconds.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn now(&self) -> Outcome<u64> {
+        let head = self.chain.rpcs().primary().head_ref().await.map_err(chain_error)?;
+        Ok(head.timestamp)
+    }
+
+    /// Threshold and members of a set.
+    ///
+    /// # Errors
+    /// No such set.
+    pub async fn custodians(&self, set: B256, version: u32) -> Outcome<(u8, Vec<Member>)> {
+        let read = self.chain.set_of(set, version).await.map_err(chain_error)?;
+        Ok((read.value.t, read.value.members))
+    }
+
+    /// Whether this is the dataset's current policy, and whether it takes requests.
+    ///
+    /// # Errors
+    /// The index named an older policy.
+    pub async fn dataset(&self, policy: &Policy) -> Outcome<DatasetState> {
+        let read = self.chain.dataset_state(policy.datasetUid).await.map_err(chain_error)?;
+        let (commitment, paused) = read.value;
+        let mut current = policy_hash(policy);
+        current[31] = 0;
+        if commitment != current {
+            return Err(CliError::environment(
+                codes::NODE_NOT_READY,
+                "the chain has another policy than the index",
+            )
+            .hint("try again in a few seconds"));
+        }
+        Ok(DatasetState { paused })
+    }
+
+    /// Runs of a requester that count, and its counter.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn runs(&self, uid: B256, requester: Address) -> Outcome<(u32, u64)> {
+        let read = self.chain.runs_of(uid, requester).await.map_err(chain_error)?;
+        Ok((read.value.runs, read.value.counter))
+    }
+
+    /// The protocol fee, basis points.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn fee_bps(&self) -> Outcome<u16> {
+        Ok(self.chain.fee_bps().await.map_err(chain_error)?.value)
+    }
+
+    /// Native coins of an address.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn balance(&self, who: Address) -> Outcome<U256> {
+        Ok(self.chain.balance_of(who, Address::ZERO).await.map_err(chain_error)?.value)
+    }
+
+    /// What an address can withdraw.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn credit(&self, who: Address, token: Address) -> Outcome<U256> {
+        Ok(self.chain.credit(account_of(who), token).await.map_err(chain_error)?.value)
+    }
+
+    /// Where a job stands, its preimage checked against the contract.
+    ///
+    /// # Errors
+    /// Unknown job, or another preimage.
+    pub async fn state(&self, job: &Job) -> Outcome<JobState> {
+        Ok(self.chain.job_at_depth(job).await.map_err(chain_error)?.value)
+    }
+
+    /// Time of a block, seconds.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn block_time(&self, number: u64) -> Outcome<u64> {
+        Ok(self.chain.rpcs().block(number).await.map_err(chain_error)?.timestamp)
+    }
+
+    /// What the logs say of a job's end, and the transaction that settled it.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn history(&self, job: &Job) -> Outcome<JobHistory> {
+        use licen_chain::EventKind;
+        let events = self.chain.job_events(job.jobId, self.start_block).await.map_err(chain_error)?;
+        let mut history = JobHistory::default();
+        for event in events {
+            match event.kind {
+                EventKind::JobCompleted(DataPolicy::JobCompleted {
+                    actualEpochs,
+                    resultHash,
+                    attestationRef,
+                    ..
+                }) => {
+                    history.completed = Some((actualEpochs, resultHash, attestationRef));
+                    history.input = self
+                        .chain
+                        .transaction_input(event.tx_hash)
+                        .await
+                        .map_err(chain_error)?
+                        .unwrap_or_default();
+                }
+                EventKind::RoyaltySettled(e) => history.royalty = e.amount,
+                EventKind::RefundIssued(e) => history.refund = e.amount,
+                _ => {}
+            }
+        }
+        Ok(history)
+    }
+}
+
+/// A transaction that was not carried out, for people.
+pub fn send_error(error: SendError) -> CliError {
+    match error {
+        SendError::Chain(error) => chain_error(error),
+        other => CliError::of(codes::TRANSACTION, "the transaction was not carried out", &other)
+            .hint("licen config shows wallet and rpc; the same command resumes a pending transaction"),
+    }
+}
+
+/// A chain error for people.
+pub fn chain_error(error: ChainError) -> CliError {
+    use licen_core::fault::Fault;
+    let code = if matches!(error, ChainError::OtherChain { .. }) { codes::WRONG_CHAIN } else { codes::CHAIN };
+    let mut shown = CliError::of(code, "the chain did not answer as expected", &error);
+    if code == codes::WRONG_CHAIN {
+        shown.exit = crate::error::ENVIRONMENT;
+        return shown.hint("set `rpc` to the chain of the deployment: licen config");
+    }
+    if error.retryable() { shown.hint("check `rpc` in `licen config`, then try again") } else { shown }
+}
+
+/// 32 bytes from hex.
+///
+/// # Errors
+/// Something else.
+pub fn parse_b256(text: &str) -> Outcome<B256> {
+    text.parse()
+        .map_err(|_| CliError::environment(codes::USAGE, format!("{text:?} is not 0x and 64 hex digits")))
+}

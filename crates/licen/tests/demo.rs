@@ -1,0 +1,133 @@
+//! The demo as a user runs it: real processes on a real chain. Each mode must end as it promises,
+//! and nothing secret may be in any log.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn demo(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_licen"));
+    command.args(["demo", "--once", "--json"]).args(args);
+    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+    command.output().expect("the demo starts")
+}
+
+fn steps(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "exit {:?}\n{text}\n{errors}", output.status.code());
+    let steps: Vec<Value> =
+        text.lines().map(|l| serde_json::from_str(l).expect("every line is JSON")).collect();
+    assert!(steps.iter().all(|s| s["step"].is_string()), "every object has a step:\n{text}");
+    steps
+}
+
+fn wei(result: &Value, name: &str) -> u128 {
+    result[name].as_str().expect(name).parse().expect(name)
+}
+
+/// escrow = royaltyPerEpoch x requestedEpochs = royalty + refund.
+fn result(steps: &[Value]) -> Value {
+    let result = steps.last().expect("a last step").clone();
+    assert_eq!(result["step"], "result");
+    let requested = u128::from(result["requestedEpochs"].as_u64().expect("requestedEpochs"));
+    assert_eq!(wei(&result, "escrow"), wei(&result, "royaltyPerEpoch") * requested);
+    assert_eq!(wei(&result, "escrow"), wei(&result, "royalty") + wei(&result, "refund"));
+    result
+}
+
+#[test]
+fn a_job_runs_end_to_end_and_no_secret_is_in_any_log() {
+    let steps = steps(&demo(&["--keep"]));
+    let result = result(&steps);
+    assert_eq!(result["state"], "Completed");
+    assert_eq!(result["reason"], Value::Null);
+    let epochs = u128::from(result["actualEpochs"].as_u64().expect("actualEpochs"));
+    assert_eq!(wei(&result, "royalty"), wei(&result, "royaltyPerEpoch") * epochs);
+    assert_eq!(wei(&result, "protocolFee"), wei(&result, "royalty") * 250 / 10_000);
+    let (before, after) = (result["evalBefore"].as_f64().unwrap(), result["evalAfter"].as_f64().unwrap());
+    assert!(after < before, "training lowers the held-out loss: {before} -> {after}");
+    let fetched = steps.iter().find(|s| s["step"] == "fetched").expect("the adapter was fetched");
+    let out = PathBuf::from(fetched["out"].as_str().unwrap());
+    assert!(out.join("adapter_model.safetensors").is_file() && out.join("adapter_config.json").is_file());
+    let world = out.parent().unwrap().to_path_buf();
+    nothing_secret(&world);
+    std::fs::remove_dir_all(world).unwrap();
+}
+
+fn nothing_secret(world: &Path) {
+    let key =
+        licen_seal::recovery::load_recovery(&world.join("recovery.json"), b"correct horse battery staple")
+            .expect("the owner's recovery file opens");
+    let rows = std::fs::read_to_string(world.join("vials.jsonl")).unwrap();
+    // Preview rows are public by the owner's choice.
+    let private: Vec<&str> = rows.lines().skip(2).collect();
+    let mut read = 0;
+    let mut dirs = vec![world.to_path_buf()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+                continue;
+            }
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if name == "vials.jsonl" || path.starts_with(world.join("adapter")) {
+                continue;
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(!key.key.appears_in(&bytes), "the dataset key is in {}", path.display());
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(
+                !private.iter().any(|row| text.contains(row)),
+                "a plaintext row is in {}",
+                path.display()
+            );
+            read += 1;
+        }
+    }
+    assert!(read > 20, "only {read} files were looked at");
+}
+
+#[test]
+fn custodians_that_did_not_approve_the_program_refuse_and_everything_comes_back() {
+    let result = result(&steps(&demo(&["--fail", "custodian"])));
+    assert_eq!(result["state"], "Expired");
+    assert_eq!(wei(&result, "royalty"), 0);
+    assert_eq!(result["actualEpochs"], Value::Null);
+}
+
+#[test]
+fn a_vanished_ciphertext_fails_the_job_and_everything_comes_back() {
+    let result = result(&steps(&demo(&["--fail", "storage"])));
+    assert_eq!(
+        (result["state"].as_str(), result["reason"].as_str()),
+        (Some("Failed"), Some("STORAGE_DOWNLOAD_FAILED"))
+    );
+    assert_eq!(wei(&result, "royalty"), 0);
+}
+
+#[test]
+fn broken_training_fails_the_job_and_everything_comes_back() {
+    let result = result(&steps(&demo(&["--fail", "compute"])));
+    assert_eq!(
+        (result["state"].as_str(), result["reason"].as_str()),
+        (Some("Failed"), Some("COMPUTE_TASK_FAILED"))
+    );
+    assert_eq!(wei(&result, "royalty"), 0);
+}
+
+#[test]
+fn the_owner_settles_alone_where_the_orchestrator_went_away() {
+    let result = result(&steps(&demo(&["--fail", "withheld-confirm"])));
+    assert_eq!(result["state"], "Completed");
+    assert!(wei(&result, "royalty") > 0);
+}
+
+#[test]
+fn a_dead_compute_ends_by_the_run_deadline_and_everything_comes_back() {
+    let result = result(&steps(&demo(&["--fail", "timeout"])));
+    assert_eq!(result["state"], "Expired");
+    assert_eq!(wei(&result, "royalty"), 0);
+}
