@@ -1,0 +1,42 @@
+//! licen-compute: trains LoRA adapters. `train` runs the engine alone, without a node.
+
+mod command;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "licen-compute", version, about = "Trains LoRA adapters, alone or as the measured node")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a LoRA adapter and write a PEFT folder
+    #[command(after_long_help = command::train::HELP)]
+    Train(command::train::Arguments),
+    /// Count a data set's rows and text tokens as metering does
+    Count(command::count::Arguments),
+    /// Train the tiny base model from its seed
+    Pretrain(command::pretrain::Pretrain),
+    /// Write generated text: the tiny model's corpus or the sample data set
+    Corpus(command::pretrain::CorpusArguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Train(arguments) => command::train::run(&arguments),
+        Command::Count(arguments) => command::count::run(&arguments),
+        Command::Pretrain(arguments) => command::pretrain::pretrain(&arguments),
+        Command::Corpus(arguments) => command::pretrain::corpus(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error} [{}]\n\nhint: {}", error.code(), error.hint());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
