@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Invariant: the same model, rows, settings and initial adapter give the same bytes, whatever the number of threads.
-//! Invariant: nothing here opens a pickle, runs a model's code or reaches the network.
+//! Invariant: nothing here opens a pickle, runs a model's code or reaches the network; only `serve` does, the node around the engine.
 
 mod adapter;
 mod attention;
@@ -39,6 +39,7 @@ pub mod pretrain;
 mod random;
 mod sample;
 mod schedule;
+pub mod serve;
 mod tokens;
 mod trainer;
 mod weights;

@@ -1,4 +1,4 @@
-//! licen-compute: trains LoRA adapters. `train` runs the engine alone, without a node.
+//! licen-compute: trains LoRA adapters. `serve` is the measured node; `train` runs the engine alone, without a node.
 
 mod command;
 
@@ -23,6 +23,8 @@ enum Command {
     Pretrain(command::pretrain::Pretrain),
     /// Write generated text: the tiny model's corpus or the sample data set
     Corpus(command::pretrain::CorpusArguments),
+    /// Serve as the measured node
+    Serve(licen_compute::serve::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -31,12 +33,23 @@ fn main() -> ExitCode {
         Command::Count(arguments) => command::count::run(&arguments),
         Command::Pretrain(arguments) => command::pretrain::pretrain(&arguments),
         Command::Corpus(arguments) => command::pretrain::corpus(&arguments),
+        Command::Serve(arguments) => return serve(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error} [{}]\n\nhint: {}", error.code(), error.hint());
             ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn serve(arguments: &licen_compute::serve::Arguments) -> ExitCode {
+    match licen_compute::serve::run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error} [{}]\n\nhint: {}", error.code(), error.hint());
+            ExitCode::from(2)
         }
     }
 }

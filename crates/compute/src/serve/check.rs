@@ -1,0 +1,165 @@
+//! What can be said about a dispatch from the dispatch alone. The node that sends it is believed in
+//! nothing: either a value follows from another that custodians compare with the chain, or it is
+//! refused here.
+
+use std::collections::HashSet;
+
+use licen_core::abi::Job;
+use licen_core::eip712::Domain;
+use licen_core::id::{dataset_uid, policy_hash};
+use licen_core::policy::{LEVEL_SOFTWARE, LOCAL_CHAIN_ID};
+use licen_core::primitives::{Address, B256};
+use licen_core::wire::compute::Dispatch;
+
+use super::config::{Config, check_url};
+
+/// Most attempts the contract allows.
+const MAX_ATTEMPTS: u32 = 3;
+/// Most members of a custodian set: a share's x coordinate is one byte.
+const MAX_MEMBERS: usize = 255;
+
+/// Why a dispatch is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DispatchError {
+    /// A value is not what another one says it must be.
+    #[error("the dispatch contradicts itself: {0}")]
+    Inconsistent(&'static str),
+    /// This node does not do that.
+    #[error("this node cannot take the job: {0}")]
+    NotHere(String),
+    /// Too late.
+    #[error("the {0} deadline has passed")]
+    TooLate(&'static str),
+}
+
+/// Where the job of a dispatch stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// This attempt has not started.
+    Granted,
+    /// This attempt is Running with this key.
+    Running {
+        /// The attested signer on chain.
+        signer: Address,
+        /// Hash of the runtime data on chain.
+        runtime_data_hash: B256,
+        /// Unix seconds.
+        run_deadline: u64,
+    },
+}
+
+/// Checks everything that needs no document.
+///
+/// # Errors
+/// The first rule broken.
+pub fn check_dispatch(
+    job_id: B256,
+    attempt: u32,
+    dispatch: &Dispatch,
+    config: &Config,
+    now: u64,
+) -> Result<Stage, DispatchError> {
+    let job = &dispatch.job.0;
+    if job.jobId != job_id {
+        return Err(DispatchError::Inconsistent("jobId is not the one in the path"));
+    }
+    check_policy(dispatch)?;
+    check_custodians(dispatch)?;
+    check_here(job, dispatch.chain_id, config)?;
+    let stage = stage_of(job, attempt)?;
+    match stage {
+        Stage::Granted if job.startDeadline <= now && job.attempt == 0 => {
+            Err(DispatchError::TooLate("start"))
+        }
+        Stage::Granted if job.attempt > 0 && job.runDeadline <= now => Err(DispatchError::TooLate("run")),
+        Stage::Running { run_deadline, .. } if run_deadline <= now => Err(DispatchError::TooLate("run")),
+        Stage::Granted | Stage::Running { .. } => Ok(stage),
+    }
+}
+
+fn stage_of(job: &Job, attempt: u32) -> Result<Stage, DispatchError> {
+    if !(1..=MAX_ATTEMPTS).contains(&attempt) {
+        return Err(DispatchError::Inconsistent("attempt is not 1, 2 or 3"));
+    }
+    let started = [job.runDeadline != 0, !job.signer.is_zero(), !job.runtimeDataHash.is_zero()];
+    if started.iter().any(|s| *s != (job.attempt > 0)) {
+        return Err(DispatchError::Inconsistent("the job is neither as granted nor as Running"));
+    }
+    if job.attempt == attempt {
+        return Ok(Stage::Running {
+            signer: job.signer,
+            runtime_data_hash: job.runtimeDataHash,
+            run_deadline: job.runDeadline,
+        });
+    }
+    if job.attempt + 1 == attempt {
+        return Ok(Stage::Granted);
+    }
+    Err(DispatchError::Inconsistent("attempt does not follow the job's"))
+}
+
+fn check_policy(dispatch: &Dispatch) -> Result<(), DispatchError> {
+    let (policy, job) = (&dispatch.policy.0, &dispatch.job.0);
+    let domain = Domain { chain_id: dispatch.chain_id, contract: dispatch.contract };
+    let checks = [
+        (policy_hash(policy) == job.policyHash, "policyHash"),
+        (dataset_uid(&domain, policy.owner, policy.salt) == policy.datasetUid, "datasetUid"),
+        (policy.datasetUid == job.datasetUid, "datasetUid"),
+        (policy.datasetRoot == job.datasetRoot, "datasetRoot"),
+        (policy.envelopeHash == job.envelopeHash, "envelopeHash"),
+        (policy.owner == job.owner, "owner"),
+        (policy.payee == job.payee, "payee"),
+        (policy.token == job.token, "token"),
+        (policy.operator == job.operator, "operator"),
+        (policy.royaltyPerEpoch == job.royaltyPerEpoch, "royaltyPerEpoch"),
+        (policy.runWindow == job.runWindow, "runWindow"),
+        (policy.custodianSet == job.custodianSet, "custodianSet"),
+        (policy.setVersion == job.setVersion, "setVersion"),
+        (policy.appraisalPolicy == job.appraisalPolicy, "appraisalPolicy"),
+        (policy.requiredLevel == job.requiredLevel, "requiredLevel"),
+        (policy.purposes.contains(&job.purposeId), "purposeId"),
+        ((1..=policy.maxEpochsPerRun).contains(&job.epochs), "epochs"),
+        (!job.requester.is_zero(), "requester"),
+        (!job.resultKey.is_zero(), "resultKey"),
+    ];
+    let broken = checks.into_iter().find(|(holds, _)| !holds);
+    broken.map_or(Ok(()), |(_, field)| Err(DispatchError::Inconsistent(field)))
+}
+
+fn check_custodians(dispatch: &Dispatch) -> Result<(), DispatchError> {
+    let urls = &dispatch.custodian_urls;
+    let ids: HashSet<Address> = urls.iter().map(|c| c.id).collect();
+    if urls.is_empty() || urls.len() > MAX_MEMBERS || ids.len() != urls.len() {
+        return Err(DispatchError::Inconsistent("custodianUrls"));
+    }
+    if dispatch.threshold == 0 || usize::from(dispatch.threshold) > urls.len() {
+        return Err(DispatchError::Inconsistent("threshold"));
+    }
+    for url in urls.iter().map(|c| &c.url).chain([&dispatch.blob_url]) {
+        check_url(url).map_err(DispatchError::NotHere)?;
+    }
+    Ok(())
+}
+
+fn check_here(job: &Job, chain_id: u64, config: &Config) -> Result<(), DispatchError> {
+    let not_here = |reason: &str| Err(DispatchError::NotHere(reason.into()));
+    if config.chain_id.is_some_and(|served| served != chain_id) {
+        return not_here("it is on another chain than the one this node serves");
+    }
+    if chain_id != LOCAL_CHAIN_ID {
+        return not_here("a simulated TEE serves the local chain id 31337 only");
+    }
+    if job.requiredLevel > LEVEL_SOFTWARE {
+        return not_here("the owner demands hardware, this TEE is simulated");
+    }
+    if !job.providerId.is_zero() && job.providerId != config.provider_id {
+        return not_here("it names another provider");
+    }
+    if !job.licenseId.is_zero() {
+        return not_here("jobs under a license are not built yet");
+    }
+    if !job.verifierSet.is_zero() {
+        return not_here("verdicts of a verifier set are not built yet");
+    }
+    Ok(())
+}

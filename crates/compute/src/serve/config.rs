@@ -1,0 +1,198 @@
+//! The node's configuration: one file, TOML or JSON by its extension, every unknown key refused.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use licen_core::policy::LOCAL_CHAIN_ID;
+use licen_core::primitives::B256;
+use serde::Deserialize;
+
+use super::error::ServeError;
+
+/// `licen-compute serve --config FILE`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// Ciphertext and base models on their way; made with mode 0700. Never plaintext rows, never keys.
+    pub work_dir: PathBuf,
+    /// Training threads; 0 takes every core.
+    #[serde(default)]
+    pub threads: usize,
+    /// Id in `Custody`; left out by an unregistered node.
+    #[serde(default)]
+    pub provider_id: B256,
+    /// ISO 3166 code it registered.
+    #[serde(default)]
+    pub jurisdiction: String,
+    /// Base models this node trains, by root; empty takes any.
+    #[serde(default)]
+    pub base_models: Vec<B256>,
+    /// Secp256k1 key file of the provider's signer, for quotes.
+    #[serde(default)]
+    pub quote_key_file: Option<PathBuf>,
+    /// Wei per epoch in quotes, decimal.
+    #[serde(default, deserialize_with = "decimal")]
+    pub compute_fee_per_epoch: u128,
+    /// Seconds a quote lives.
+    #[serde(default = "default_quote_seconds")]
+    pub quote_seconds: u64,
+    /// Blob endpoint used instead of the one a dispatch names.
+    #[serde(default)]
+    pub blob_url: Option<String>,
+    /// The TEE.
+    #[serde(default)]
+    pub tee: Tee,
+    /// Root of the reference values this program is listed under; left out, those of the program's
+    /// name and measurement alone.
+    #[serde(default)]
+    pub reference_entry: Option<B256>,
+    /// Largest dataset ciphertext taken, bytes. It is decrypted into memory.
+    #[serde(default = "default_dataset_bytes")]
+    pub max_dataset_bytes: u64,
+    /// Largest base model archive taken, bytes.
+    #[serde(default = "default_model_bytes")]
+    pub max_model_bytes: u64,
+    /// Attempts accepted and not over; one trains, the others wait.
+    #[serde(default = "default_tasks")]
+    pub max_tasks: usize,
+    /// For demonstrations: fail on purpose. Refused anywhere but on a simulated TEE and the local chain.
+    #[serde(default)]
+    pub simulated_fault: Option<SimulatedFault>,
+    /// The chain this node serves; left out serves whatever a dispatch names.
+    #[serde(default)]
+    pub chain_id: Option<u64>,
+}
+
+/// Which hardware keeps the keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tee {
+    /// None: level SOFTWARE, for the local chain only.
+    #[default]
+    Simulated,
+}
+
+impl Tee {
+    /// The word in runtime data and `/v1/info`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
+/// A failure on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SimulatedFault {
+    /// Training breaks in its first epoch.
+    Compute,
+}
+
+impl Config {
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// [`ServeError::Config`] names the file and what is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, ServeError> {
+        let refuse = |reason: String| ServeError::Config { path: path.to_path_buf(), reason };
+        let text = std::fs::read_to_string(path).map_err(|e| refuse(e.to_string()))?;
+        let json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
+        let config = Self::parse(&text, json).map_err(refuse)?;
+        config.check().map_err(refuse)?;
+        Ok(config)
+    }
+
+    fn parse(text: &str, json: bool) -> Result<Self, String> {
+        if json {
+            serde_json::from_str(text).map_err(|e| e.to_string())
+        } else {
+            toml::from_str(text).map_err(|e| e.to_string())
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.max_tasks == 0 {
+            return Err("maxTasks must be at least 1".into());
+        }
+        // A simulated TEE takes no dispatch of another chain, so leaving chainId out is the local chain.
+        if self.simulated_fault.is_some() && self.chain_id.is_some_and(|id| id != LOCAL_CHAIN_ID) {
+            return Err(format!("simulatedFault exists on the local chain id {LOCAL_CHAIN_ID} only"));
+        }
+        if let Some(url) = &self.blob_url {
+            check_url(url)?;
+        }
+        Ok(())
+    }
+}
+
+/// Plain http only: what is secret travels under HPKE and what must be true is signed or hashed, so a
+/// TLS stack inside the measured binary would add code and no safety.
+pub(super) fn check_url(url: &str) -> Result<(), String> {
+    if url.starts_with("http://") {
+        return Ok(());
+    }
+    Err(format!("{url:?} is not a plain http:// address"))
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7201))
+}
+
+fn default_quote_seconds() -> u64 {
+    15 * 60
+}
+
+fn default_dataset_bytes() -> u64 {
+    1 << 30
+}
+
+fn default_model_bytes() -> u64 {
+    16 << 30
+}
+
+fn default_tasks() -> usize {
+    4
+}
+
+/// Amounts of wei exceed what TOML and JSON numbers hold, so they are text.
+fn decimal<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| serde::de::Error::custom("not a decimal amount of wei"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn toml_and_json_say_the_same() {
+        let toml = "workDir = \"w\"\nthreads = 2\ncomputeFeePerEpoch = \"1000000000000000000000\"\n";
+        let json = r#"{"workDir":"w","threads":2,"computeFeePerEpoch":"1000000000000000000000"}"#;
+        let config = Config::parse(toml, false).unwrap();
+        assert_eq!(config, Config::parse(json, true).unwrap());
+        assert_eq!(config.compute_fee_per_epoch, 1_000_000_000_000_000_000_000);
+        assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        assert!(Config::parse("workDir = \"w\"\ndebug = true\n", false).unwrap_err().contains("debug"));
+        assert!(Config::parse("workDir = \"w\"\ntee = \"tdx\"\n", false).is_err());
+        assert!(Config::parse("threads = 1\n", false).unwrap_err().contains("workDir"));
+    }
+
+    #[test]
+    fn faults_on_purpose_stay_on_the_local_chain() {
+        let text = "workDir = \"w\"\nsimulatedFault = \"compute\"\n";
+        assert_eq!(Config::parse(text, false).unwrap().check(), Ok(()));
+        let local = format!("{text}chainId = 31337\n");
+        assert_eq!(Config::parse(&local, false).unwrap().check(), Ok(()));
+        let elsewhere = format!("{text}chainId = 16661\n");
+        assert!(Config::parse(&elsewhere, false).unwrap().check().is_err());
+    }
+}

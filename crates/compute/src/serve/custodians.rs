@@ -1,0 +1,278 @@
+//! Talking to custodians: one HTTP call with a deadline, and "ask all of them until t have answered".
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use licen_core::primitives::Address;
+use licen_core::wire::Problem;
+use rand::Rng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+/// Largest answer read.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A custodian of the envelope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Member {
+    /// The share's x coordinate, from 1; the member index on chain is one less.
+    pub(super) i: u8,
+    /// Signing address.
+    pub(super) id: Address,
+    /// Base URL.
+    pub(super) url: String,
+}
+
+/// Why one call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CallError {
+    /// Whether asking may succeed later.
+    pub(super) retryable: bool,
+    /// Whether the custodian answered; otherwise it may not even have heard the question.
+    pub(super) answered: bool,
+    /// Whether the request itself is used up, so that asking again needs another one.
+    pub(super) spent: bool,
+    /// One sentence without secrets.
+    pub(super) message: String,
+}
+
+impl CallError {
+    /// An answer that another call will not change.
+    pub(super) fn lasting(message: impl std::fmt::Display) -> Self {
+        Self { retryable: false, answered: true, spent: false, message: message.to_string() }
+    }
+
+    /// A failure that may pass.
+    pub(super) fn passing(message: impl std::fmt::Display) -> Self {
+        Self { retryable: true, answered: false, spent: false, message: message.to_string() }
+    }
+}
+
+/// Posts JSON and reads JSON.
+///
+/// # Errors
+/// Network trouble, 5xx, 408, 425 and 429 may pass; every other refusal lasts.
+pub(super) async fn post<Q: Serialize + ?Sized, A: DeserializeOwned>(
+    http: &reqwest::Client,
+    url: &str,
+    path: &str,
+    body: &Q,
+    limit: Duration,
+) -> Result<A, CallError> {
+    let answer = post_raw(http, url, path, body, limit).await?;
+    serde_json::from_slice(&answer).map_err(|e| CallError::lasting(format!("unreadable answer: {e}")))
+}
+
+/// Posts JSON and gives the body of a good answer, whatever it holds.
+///
+/// # Errors
+/// As [`post`].
+pub(super) async fn post_raw<Q: Serialize + ?Sized>(
+    http: &reqwest::Client,
+    url: &str,
+    path: &str,
+    body: &Q,
+    limit: Duration,
+) -> Result<Vec<u8>, CallError> {
+    let body = serde_json::to_vec(body).map_err(CallError::lasting)?;
+    let url = format!("{}{path}", url.trim_end_matches('/'));
+    let send = http.post(url).header("content-type", "application/json").body(body).timeout(limit).send();
+    let mut response = send.await.map_err(|e| CallError::passing(without_url(&e)))?;
+    let status = response.status();
+    let mut answer = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| CallError::passing(without_url(&e)))? {
+        if answer.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(CallError::lasting("the answer is too large"));
+        }
+        answer.extend_from_slice(&chunk);
+    }
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let problem = serde_json::from_slice::<Problem>(&answer).map(|p| p.to_string());
+    let message = problem.unwrap_or_else(|_| format!("status {status}"));
+    let retryable = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
+    Err(CallError { retryable, answered: true, spent: false, message })
+}
+
+fn without_url(error: &reqwest::Error) -> &'static str {
+    if error.is_connect() {
+        "cannot connect"
+    } else if error.is_timeout() {
+        "no answer in time"
+    } else {
+        "the connection broke"
+    }
+}
+
+/// What came of asking all members.
+#[derive(Debug)]
+pub(super) struct Answers<T> {
+    /// Good answers, in ascending member index.
+    pub(super) good: Vec<(Member, T)>,
+    /// Last word of every member that gave none.
+    pub(super) failed: Vec<(Member, CallError)>,
+}
+
+impl<T> Answers<T> {
+    /// Who failed and why, in one sentence.
+    pub(super) fn complaints(&self) -> String {
+        let say = |(m, e): &(Member, CallError)| format!("custodian {} ({}): {}", m.i, m.id, e.message);
+        self.failed.iter().map(say).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Whether enough members refused for good, so that asking again is useless.
+    pub(super) fn is_hopeless(&self, members: usize, need: usize) -> bool {
+        members - self.failed.iter().filter(|(_, e)| !e.retryable).count() < need
+    }
+}
+
+/// How long to ask.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Answers needed.
+    pub(super) need: usize,
+    /// How long to wait for more once there are enough.
+    pub(super) grace: Duration,
+    /// When to stop asking.
+    pub(super) until: Instant,
+}
+
+/// Asks every member at once, each again and again (with growing, jittered pauses) while its failure
+/// may pass. Ends when `need` have answered and `grace` is over, when nobody is left to ask, or at
+/// `until`. A dead custodian therefore never delays those who answer.
+pub(super) async fn ask_all<T, F>(
+    members: &[Member],
+    patience: Patience,
+    call: impl Fn(Member) -> F,
+) -> Answers<T>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    let last_words = Mutex::new(BTreeMap::new());
+    let mut pending: FuturesUnordered<_> =
+        members.iter().map(|member| ask_one(member.clone(), patience.until, &call, &last_words)).collect();
+    let mut good = BTreeMap::new();
+    let mut until = patience.until;
+    loop {
+        let next = tokio::select! {
+            next = pending.next() => next,
+            () = sleep_until(until) => None,
+        };
+        let Some((member, answer)) = next else { break };
+        if let Some(answer) = answer {
+            good.insert(member.i, (member, answer));
+            if good.len() == patience.need {
+                until = until.min(Instant::now() + patience.grace);
+            }
+        }
+    }
+    drop(pending);
+    let mut last_words = last_words.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let silent = members.iter().filter(|m| !good.contains_key(&m.i));
+    let failed = silent.map(|m| (m.clone(), last_words.remove(&m.i).unwrap_or_else(no_answer))).collect();
+    Answers { good: good.into_values().collect(), failed }
+}
+
+fn no_answer() -> CallError {
+    CallError::passing("no answer in time")
+}
+
+async fn ask_one<T, F>(
+    member: Member,
+    until: Instant,
+    call: &impl Fn(Member) -> F,
+    last_words: &Mutex<BTreeMap<u8, CallError>>,
+) -> (Member, Option<T>)
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match timeout_at(until, call(member.clone())).await {
+            Ok(Ok(answer)) => return (member, Some(answer)),
+            Ok(Err(error)) => error,
+            Err(_) => no_answer(),
+        };
+        let wait = jittered(pause);
+        let over = !error.retryable || error.spent || Instant::now() + wait >= until;
+        last_words.lock().unwrap_or_else(PoisonError::into_inner).insert(member.i, error);
+        if over {
+            return (member, None);
+        }
+        sleep(wait).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Between half and all of `pause`, so that many nodes do not knock in step.
+pub(super) fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn members(n: u8) -> Vec<Member> {
+        let member = |i| Member { i, id: Address::repeat_byte(i), url: String::new() };
+        (1..=n).map(member).collect()
+    }
+
+    fn patience(need: usize) -> Patience {
+        let until = Instant::now() + Duration::from_secs(60);
+        Patience { need, grace: Duration::from_secs(1), until }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_custodian_delays_nobody() {
+        let begin = Instant::now();
+        let answers = ask_all(&members(3), patience(2), |m| async move {
+            if m.i == 2 {
+                std::future::pending::<()>().await;
+            }
+            Ok(m.i)
+        })
+        .await;
+        let got: Vec<u8> = answers.good.iter().map(|(_, i)| *i).collect();
+        assert_eq!(got, vec![1, 3]);
+        assert_eq!(answers.failed.len(), 1);
+        assert!(begin.elapsed() <= Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn passing_failures_are_asked_again_and_lasting_ones_are_not() {
+        let calls = AtomicU32::new(0);
+        let answers = ask_all(&members(2), patience(2), |m| {
+            let nth = calls.fetch_add(u32::from(m.i == 1), Ordering::Relaxed);
+            async move {
+                match (m.i, nth) {
+                    (2, _) => Err(CallError::lasting("no")),
+                    (_, 0..=3) => Err(CallError::passing("later")),
+                    _ => Ok(()),
+                }
+            }
+        })
+        .await;
+        assert_eq!(answers.good.len(), 1);
+        assert!(answers.is_hopeless(2, 2) && !answers.is_hopeless(2, 1));
+        assert!(answers.complaints().contains("custodian 2"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn asking_ends_at_its_deadline() {
+        let begin = Instant::now();
+        let answers: Answers<()> =
+            ask_all(&members(1), patience(1), |_| async { Err(CallError::passing("down")) }).await;
+        assert!(answers.good.is_empty());
+        assert!(begin.elapsed() <= Duration::from_secs(61));
+    }
+}

@@ -1,0 +1,198 @@
+//! The plaintext: decrypted into memory, held against what its owner published, wiped on drop. It is
+//! never written anywhere.
+
+use std::io::Read;
+
+use licen_core::job::Reason;
+use licen_core::merkle::RootBuilder;
+use licen_core::policy_manifest::PolicyManifest;
+use licen_core::primitives::B256;
+use licen_core::rows::{RowError, RowScanner};
+use licen_seal::rows::RowSalts;
+use licen_seal::stream::{Decryptor, StreamAad, plaintext_len};
+use licen_seal::{DatasetKey, SealError};
+use zeroize::Zeroizing;
+
+use super::error::Broken;
+
+/// Rows of one dataset, verified.
+pub(super) struct Rows {
+    text: Zeroizing<Vec<u8>>,
+    count: u64,
+}
+
+impl Rows {
+    /// The JSON Lines file, byte for byte as the owner encrypted it.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Rows, blank lines not counted.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+/// Decrypts `ciphertext` and recomputes rowsRoot, rowCount and byteCount.
+///
+/// # Errors
+/// `DATASET_DECRYPT_FAILED` where it does not open under the key, `DATASET_MISMATCH` where it opens
+/// and is not what the owner committed to.
+pub(super) fn open_rows(
+    key: &DatasetKey,
+    (aad, dataset_uid): (&StreamAad, &B256),
+    ciphertext: &mut impl Read,
+    ciphertext_len: u64,
+    published: &PolicyManifest,
+) -> Result<Rows, Broken> {
+    let text = decrypt(key, aad, ciphertext, ciphertext_len)?;
+    let mismatch = Broken::because::<String>(Reason::DatasetMismatch);
+    if text.len() as u64 != published.byte_count() {
+        let (have, said) = (text.len(), published.byte_count());
+        return Err(mismatch(format!("the plaintext has {have} bytes, the owner published {said}")));
+    }
+    let (root, count) = commit(key, dataset_uid, &text)?;
+    if count != published.row_count() {
+        let said = published.row_count();
+        return Err(mismatch(format!("the dataset has {count} rows, the owner published {said}")));
+    }
+    if root != published.rows_root() {
+        return Err(mismatch("the rows are not those under the published rowsRoot".into()));
+    }
+    Ok(Rows { text, count })
+}
+
+fn decrypt(
+    key: &DatasetKey,
+    aad: &StreamAad,
+    ciphertext: &mut impl Read,
+    ciphertext_len: u64,
+) -> Result<Zeroizing<Vec<u8>>, Broken> {
+    let failed = |error: SealError| match error {
+        SealError::Io(error) => Broken::new(Reason::StorageDownloadFailed, error),
+        other => Broken::new(Reason::DatasetDecryptFailed, other),
+    };
+    let length = plaintext_len(ciphertext_len)
+        .and_then(|length| usize::try_from(length).ok())
+        .ok_or_else(|| Broken::new(Reason::DatasetDecryptFailed, "no encrypted stream has this length"))?;
+    // Exactly as much as is needed, so that growing never leaves a copy behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(length));
+    let mut stream = Decryptor::new(key, aad, ciphertext).map_err(failed)?;
+    while let Some(segment) = stream.next_segment().map_err(failed)? {
+        if text.len() + segment.len() > length {
+            return Err(Broken::new(Reason::DatasetDecryptFailed, "the stream is longer than its file"));
+        }
+        text.extend_from_slice(segment);
+    }
+    Ok(text)
+}
+
+/// Why rows cannot be committed to.
+enum NoCommitment {
+    Row(RowError),
+    Salt(SealError),
+}
+
+impl From<RowError> for NoCommitment {
+    fn from(error: RowError) -> Self {
+        Self::Row(error)
+    }
+}
+
+/// The rowsRoot and the number of rows, as publishing computes them. Messages name lines, never what
+/// stands in them.
+fn commit(key: &DatasetKey, dataset_uid: &B256, text: &[u8]) -> Result<(B256, u64), Broken> {
+    let salts = RowSalts::new(key, dataset_uid);
+    let mut tree = RootBuilder::default();
+    let mut sink = |index, row: &[u8]| {
+        tree.push(salts.leaf(index, row).map_err(NoCommitment::Salt)?);
+        Ok(())
+    };
+    let mut scanner = RowScanner::default();
+    let scanned = scanner.feed(text, &mut sink).and_then(|()| scanner.finish(&mut sink));
+    let (count, _) = scanned.map_err(|error: NoCommitment| match error {
+        NoCommitment::Row(error) => Broken::new(Reason::DatasetMismatch, without_content(&error)),
+        NoCommitment::Salt(error) => Broken::new(Reason::ComputeTaskFailed, error),
+    })?;
+    let root = tree.finish().map_err(Broken::because(Reason::ComputeTaskFailed))?;
+    Ok((root, count))
+}
+
+fn without_content(error: &RowError) -> String {
+    match error {
+        RowError::Empty => "the dataset holds no rows".into(),
+        RowError::NotUtf8 { line, .. }
+        | RowError::NotJson { line, .. }
+        | RowError::NotObject { line, .. }
+        | RowError::TooLong { line, .. } => format!("line {line} is not a row of JSON Lines"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use licen_core::abi::Policy;
+    use licen_core::eip712::Domain;
+    use licen_core::policy_manifest::{Description, Facts};
+    use licen_core::primitives::Address;
+    use licen_seal::stream::{dataset_aad, encrypt};
+
+    const TEXT: &[u8] = b"{\"text\":\"one\"}\n\n{\"text\":\"two\"}\r\n{\"text\":\"three\"}";
+
+    fn published(rows_root: B256, row_count: u64, byte_count: u64) -> PolicyManifest {
+        let facts = Facts {
+            rows_root,
+            row_count,
+            byte_count,
+            token_counts: vec![],
+            preview: vec![],
+            human_text_hash: B256::ZERO,
+        };
+        PolicyManifest::build(&Description::default(), facts, &Policy::default(), &[]).unwrap()
+    }
+
+    fn open(text: &[u8], published: impl Fn(B256) -> PolicyManifest) -> Result<Rows, Broken> {
+        let (key, uid) = (DatasetKey::generate().ok().unwrap(), B256::repeat_byte(3));
+        let aad = dataset_aad(&Domain { chain_id: 31_337, contract: Address::ZERO }, &uid);
+        let mut ciphertext = Vec::new();
+        encrypt(&key, &aad, &mut &text[..], &mut ciphertext).unwrap();
+        let (root, _) = commit(&key, &uid, TEXT).ok().unwrap();
+        let length = ciphertext.len() as u64;
+        open_rows(&key, (&aad, &uid), &mut &ciphertext[..], length, &published(root))
+    }
+
+    #[test]
+    fn what_was_published_opens() {
+        let rows = open(TEXT, |root| published(root, 3, TEXT.len() as u64)).ok().unwrap();
+        assert_eq!((rows.count(), rows.text()), (3, TEXT));
+    }
+
+    #[test]
+    fn an_owner_cannot_sell_what_is_not_there() {
+        let bytes = TEXT.len() as u64;
+        let reason = |text: &[u8], f: &dyn Fn(B256) -> PolicyManifest| open(text, f).err().unwrap().reason;
+        assert_eq!(reason(TEXT, &|root| published(root, 3, bytes + 1)), Reason::DatasetMismatch);
+        assert_eq!(reason(TEXT, &|root| published(root, 4, bytes)), Reason::DatasetMismatch);
+        assert_eq!(reason(TEXT, &|_| published(B256::ZERO, 3, bytes)), Reason::DatasetMismatch);
+        let other = [&TEXT[..TEXT.len() - 2], b"!}"].concat();
+        let broken = open(&other, |root| published(root, 3, bytes)).err().unwrap();
+        assert_eq!(broken.reason, Reason::DatasetMismatch);
+        assert!(!broken.message.contains("three"), "{}", broken.message);
+        assert_eq!(reason(b"\n\n", &|root| published(root, 0, 2)), Reason::DatasetMismatch);
+    }
+
+    #[test]
+    fn another_key_or_a_changed_byte_opens_nothing() {
+        let (key, other) = (DatasetKey::generate().ok().unwrap(), DatasetKey::generate().ok().unwrap());
+        let uid = B256::repeat_byte(3);
+        let aad = dataset_aad(&Domain { chain_id: 1, contract: Address::ZERO }, &uid);
+        let mut ciphertext = Vec::new();
+        encrypt(&key, &aad, &mut &TEXT[..], &mut ciphertext).unwrap();
+        let (said, length) = (published(B256::ZERO, 3, 1), ciphertext.len() as u64);
+        let broken = open_rows(&other, (&aad, &uid), &mut &ciphertext[..], length, &said).err().unwrap();
+        assert_eq!(broken.reason, Reason::DatasetDecryptFailed);
+        ciphertext[60] ^= 1;
+        let broken = open_rows(&key, (&aad, &uid), &mut &ciphertext[..], length, &said).err().unwrap();
+        assert_eq!(broken.reason, Reason::DatasetDecryptFailed);
+    }
+}

@@ -1,0 +1,183 @@
+//! The way back: custodians hold the result and their shares of its key before the manifest exists,
+//! and get the manifest where the host cannot read it. So the host can neither settle alone nor hand
+//! the adapter over unpaid.
+
+use std::time::Duration;
+
+use licen_core::abi::{Held, Job, MemberSignature, ResultManifest};
+use licen_core::canonical::json_to_vec;
+use licen_core::eip712::Domain;
+use licen_core::job::Reason;
+use licen_core::primitives::{B256, Bytes};
+use licen_core::wire::AbiHex;
+use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare, SignedManifest};
+use licen_seal::delivery::{DeliveryTerms, seal_manifest};
+use tokio::time::Instant;
+
+use super::custodians::{Answers, CallError, Member, Patience, ask_all, post, post_raw};
+use super::error::Broken;
+use super::node::Node;
+use super::setup::Prepared;
+
+/// A custodian fetches and hashes the result before it answers.
+const HOLD_LIMIT: Duration = Duration::from_secs(300);
+/// How long to wait for slower custodians once t hold the result: each one more keeps it available.
+const HOLD_GRACE: Duration = Duration::from_secs(2);
+const MANIFEST_LIMIT: Duration = Duration::from_secs(30);
+const MANIFEST_GRACE: Duration = Duration::from_secs(2);
+/// How long to look for t takers of the manifest before fewer have to do.
+const MANIFEST_PATIENCE: Duration = Duration::from_secs(90);
+
+/// A sealed, uploaded result.
+pub(super) struct SealedResult {
+    /// Root of the container.
+    pub(super) result_hash: B256,
+    /// Root of the evidence bundle.
+    pub(super) attestation_ref: B256,
+    /// Commitment to the whole result key.
+    pub(super) key_commit: B256,
+    /// One share per custodian of the envelope, index 1 first, with its commitment.
+    pub(super) shares: Vec<(SealedShare, B256)>,
+}
+
+/// Gives every custodian its share until t have signed that they hold the result.
+///
+/// # Errors
+/// `COMPUTE_TASK_FAILED` where too few hold it.
+pub(super) async fn hand_out(
+    node: &Node,
+    prepared: &Prepared,
+    job: &Job,
+    sealed: &SealedResult,
+    signature: Bytes,
+) -> Result<Vec<MemberSignature>, Broken> {
+    let need = usize::from(prepared.documents.envelope.terms().t);
+    let until = Instant::now() + Duration::from_secs(86_400); // the machine's deadline ends this
+    let offer = Offer { job, sealed, signature };
+    let answers = hold(node, prepared, &offer, Patience { need, grace: HOLD_GRACE, until }).await;
+    if answers.good.len() < need {
+        let message =
+            format!("{} of {need} custodians hold the result: {}", answers.good.len(), answers.complaints());
+        return Err(Broken::new(Reason::ComputeTaskFailed, message));
+    }
+    Ok(answers.good.into_iter().take(need).map(|(_, signature)| signature).collect())
+}
+
+/// What custodians are asked to hold.
+struct Offer<'a> {
+    job: &'a Job,
+    sealed: &'a SealedResult,
+    /// Of `Held`, by the attested signer.
+    signature: Bytes,
+}
+
+/// What custodians will sign about this result.
+pub(super) fn held_of(job: &Job, sealed: &SealedResult) -> Held {
+    Held { jobId: job.jobId, attempt: job.attempt, resultHash: sealed.result_hash }
+}
+
+async fn hold(
+    node: &Node,
+    prepared: &Prepared,
+    offer: &Offer<'_>,
+    patience: Patience,
+) -> Answers<MemberSignature> {
+    let held = held_of(offer.job, offer.sealed);
+    ask_all(&prepared.documents.members, patience, |member| {
+        let held = &held;
+        async move {
+            let request = share_for(&member, prepared, offer)
+                .ok_or_else(|| CallError::lasting("there is no share for this custodian"))?;
+            let answer: HeldResponse =
+                post(&node.http, &member.url, "/v1/deliver", &request, HOLD_LIMIT).await?;
+            check_held(&prepared.domain, &member, &answer, held).map_err(CallError::lasting)?;
+            Ok(answer.signature.0)
+        }
+    })
+    .await
+}
+
+fn share_for(member: &Member, prepared: &Prepared, offer: &Offer<'_>) -> Option<DeliverRequest> {
+    let Offer { job, sealed, signature } = offer;
+    let (share, share_commit) = sealed.shares.get(usize::from(member.i).checked_sub(1)?)?;
+    Some(DeliverRequest::Share {
+        job: AbiHex((*job).clone()),
+        result_hash: sealed.result_hash,
+        attestation_ref: sealed.attestation_ref,
+        share: share.clone(),
+        share_commit: *share_commit,
+        key_commit: sealed.key_commit,
+        blob_url: prepared.blobs.url().to_owned(),
+        signature: signature.clone(),
+    })
+}
+
+fn check_held(
+    domain: &Domain,
+    member: &Member,
+    answer: &HeldResponse,
+    expected: &Held,
+) -> Result<(), &'static str> {
+    let (held, signature) = (&answer.held.0, &answer.signature.0);
+    if held != expected {
+        return Err("it says that it holds something else");
+    }
+    if u32::from(signature.index) + 1 != u32::from(member.i) {
+        return Err("its Held is signed for another member");
+    }
+    if domain.member_of(held, signature) != Some(member.id) {
+        return Err("its Held is not signed by this custodian");
+    }
+    Ok(())
+}
+
+/// Sends the signed manifest to every custodian, sealed to each; t should take it, one is enough to
+/// settle.
+///
+/// # Errors
+/// Nobody took it.
+pub(super) async fn send_manifest(
+    node: &Node,
+    prepared: &Prepared,
+    (manifest, signature): (&ResultManifest, &Bytes),
+    held: &[MemberSignature],
+) -> Result<usize, String> {
+    let signed = SignedManifest {
+        manifest: AbiHex(manifest.clone()),
+        signature: signature.clone(),
+        held: held.iter().cloned().map(AbiHex).collect(),
+    };
+    let signed = json_to_vec(&signed).map_err(|e| e.to_string())?;
+    let need = usize::from(prepared.documents.envelope.terms().t);
+    let patience = Patience { need, grace: MANIFEST_GRACE, until: Instant::now() + MANIFEST_PATIENCE };
+    let answers = ask_all(&prepared.documents.members, patience, |member| {
+        let signed = &signed;
+        async move {
+            let request = sealed_for(&member, prepared, manifest, signed).map_err(CallError::lasting)?;
+            post_raw(&node.http, &member.url, "/v1/deliver", &request, MANIFEST_LIMIT).await.map(drop)
+        }
+    })
+    .await;
+    for (member, error) in &answers.failed {
+        tracing::warn!(custodian = %member.id, index = member.i, error = %error.message, "has no manifest");
+    }
+    match answers.good.len() {
+        0 => Err(format!("no custodian took the manifest: {}", answers.complaints())),
+        taken => Ok(taken),
+    }
+}
+
+fn sealed_for(
+    member: &Member,
+    prepared: &Prepared,
+    manifest: &ResultManifest,
+    signed: &[u8],
+) -> Result<DeliverRequest, String> {
+    let (_, pk) = usize::from(member.i)
+        .checked_sub(1)
+        .and_then(|position| prepared.documents.hpke_members.get(position))
+        .ok_or("no such member")?;
+    let terms = DeliveryTerms { job_id: manifest.jobId, attempt: manifest.attempt, custodian: member.id };
+    let (enc, ct) = seal_manifest(signed, &terms, pk).map_err(|e| e.to_string())?;
+    Ok(DeliverRequest::Manifest { job_id: manifest.jobId, attempt: manifest.attempt, enc, ct })
+}

@@ -1,0 +1,72 @@
+//! The keys of one attempt. They are made here, live in memory only, and die with the attempt: a
+//! restart loses them by design, and the job then ends by its deadline.
+
+use licen_core::abi::{FailureReport, Held, Job, ResultManifest};
+use licen_core::eip712::Domain;
+use licen_core::job::Reason;
+use licen_core::primitives::{Address, Bytes};
+use licen_core::wire::AbiHex;
+use licen_core::wire::compute::SignedFailure;
+use licen_seal::{SealError, SigningKey};
+
+/// Signs the one terminal statement of an attempt. Both statements take the key by value, so that
+/// no attempt can sign two.
+pub(super) struct StatementKey {
+    key: SigningKey,
+    domain: Domain,
+}
+
+impl StatementKey {
+    /// A fresh key.
+    ///
+    /// # Errors
+    /// [`SealError::Random`].
+    pub(super) fn generate(domain: Domain) -> Result<Self, SealError> {
+        Ok(Self { key: SigningKey::generate()?, domain })
+    }
+
+    /// The attested signer.
+    pub(super) fn address(&self) -> Address {
+        self.key.address()
+    }
+
+    /// Signs which result custodians are asked to hold. It settles nothing.
+    ///
+    /// # Errors
+    /// See [`SigningKey::sign`].
+    pub(super) fn sign_held(&self, held: &Held) -> Result<Bytes, SealError> {
+        let signature = self.key.sign(&self.domain.digest(held))?;
+        Ok(Bytes::copy_from_slice(signature.as_bytes()))
+    }
+
+    /// Signs that training ended with a result.
+    ///
+    /// # Errors
+    /// See [`SigningKey::sign`].
+    pub(super) fn sign_manifest(self, manifest: &ResultManifest) -> Result<Bytes, SealError> {
+        let signature = self.key.sign(&self.domain.digest(manifest))?;
+        Ok(Bytes::copy_from_slice(signature.as_bytes()))
+    }
+
+    /// Signs that the attempt failed.
+    ///
+    /// # Errors
+    /// See [`SigningKey::sign`].
+    pub(super) fn sign_failure(
+        self,
+        job: &Job,
+        reason: Reason,
+        epochs_done: u32,
+    ) -> Result<SignedFailure, SealError> {
+        let report = FailureReport {
+            jobId: job.jobId,
+            attempt: job.attempt,
+            reasonCode: reason as u8,
+            epochsDone: epochs_done,
+            runtimeDataHash: job.runtimeDataHash,
+        };
+        let signature = self.key.sign(&self.domain.digest(&report))?;
+        let signature = Bytes::copy_from_slice(signature.as_bytes());
+        Ok(SignedFailure { report: AbiHex(report), signature })
+    }
+}

@@ -1,0 +1,234 @@
+use super::*;
+use licen_core::abi::FailureReport;
+use licen_core::primitives::{Address, B256, Bytes};
+use licen_core::wire::AbiHex;
+use proptest::prelude::*;
+
+const TERMS: Terms = Terms { epochs: 3, start_deadline: 1_000, run_window: 2_000 };
+const RUN_DEADLINE: u64 = 5_000;
+
+fn ticket() -> StartTicket {
+    StartTicket {
+        signer: Address::repeat_byte(1),
+        runtime_data_hash: B256::repeat_byte(2),
+        verdicts: vec![],
+        signatures: vec![],
+    }
+}
+
+fn failure() -> SignedFailure {
+    SignedFailure { report: AbiHex(FailureReport::default()), signature: Bytes::new() }
+}
+
+/// Feeds events at time 100 and collects effects.
+fn after(events: impl IntoIterator<Item = Event>) -> (Machine, Vec<Effect>) {
+    let (mut machine, mut effects) = (Machine::new(TERMS), Vec::new());
+    for event in events {
+        machine.step(100, event, &mut effects);
+    }
+    (machine, effects)
+}
+
+fn ready() -> Event {
+    Event::Ready { ticket: ticket(), verdicts_expire: 900 }
+}
+
+fn running() -> Event {
+    Event::Running { run_deadline: RUN_DEADLINE }
+}
+
+fn until_training() -> Vec<Event> {
+    vec![Event::SlotFree, ready(), running(), Event::KeyCombined, Event::Opened]
+}
+
+fn progress(epochs_done: u32) -> Event {
+    Event::Progress { epoch: epochs_done + 1, epochs_done, part: 0.5, loss: Some(1.5) }
+}
+
+#[test]
+fn the_straight_way() {
+    let mut events = until_training();
+    events.extend([progress(1), Event::Trained { epochs_done: 3 }, Event::Sealed, Event::Held]);
+    events.extend([Event::ManifestSigned, Event::Accepted { custodians: 2 }]);
+    let (machine, effects) = after(events);
+    use Effect::{Deliver, Hand, Open, Seal, SetUp, SignManifest, Train, Unlock, Wipe};
+    assert_eq!(effects, [SetUp, Unlock, Open, Train, Seal, Hand, SignManifest, Deliver, Wipe]);
+    let status = machine.status();
+    assert_eq!((status.task_state, status.loss), (TaskState::Delivered, Some(1.5)));
+    assert!(machine.is_over() && status.failure.is_none());
+}
+
+#[test]
+fn task_states_are_0gs_in_order() {
+    let mut machine = Machine::new(TERMS);
+    let mut seen = vec![machine.status().task_state];
+    let events = [
+        vec![Event::SlotFree, ready(), running(), Event::KeyCombined, Event::Opened],
+        vec![Event::Trained { epochs_done: 1 }, Event::Sealed, Event::Held, Event::ManifestSigned],
+        vec![Event::Accepted { custodians: 1 }],
+    ];
+    for event in events.concat() {
+        machine.step(100, event, &mut Vec::new());
+        seen.push(machine.status().task_state);
+    }
+    assert!(seen.is_sorted());
+    seen.dedup();
+    let numbers: Vec<u8> = seen.into_iter().map(|state| state as u8).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn before_running_nothing_is_signed() {
+    for events in [
+        vec![Event::Refused("no".into())],
+        vec![Event::SlotFree, Event::Refused("no".into())],
+        vec![Event::SlotFree, ready(), Event::Superseded],
+    ] {
+        let (machine, effects) = after(events);
+        assert_eq!(machine.status().task_state, TaskState::Failed);
+        assert!(machine.status().failure.is_none() && machine.may_begin_again());
+        assert_eq!(effects.last(), Some(&Effect::Wipe));
+        assert!(!effects.iter().any(|e| matches!(e, Effect::SignFailure { .. })));
+    }
+}
+
+#[test]
+fn after_running_every_failure_is_reported_once() {
+    let (mut machine, _) = after(until_training());
+    let mut effects = Vec::new();
+    machine.step(101, progress(2), &mut effects);
+    let broke = |reason| Event::Broke { reason, message: "it broke".into() };
+    machine.step(102, broke(Reason::ComputeTaskFailed), &mut effects);
+    machine.step(103, broke(Reason::DatasetMismatch), &mut effects);
+    machine.step(104, Event::Trained { epochs_done: 3 }, &mut effects);
+    assert_eq!(effects, [Effect::SignFailure { reason: Reason::ComputeTaskFailed, epochs_done: 2 }]);
+    machine.step(105, Event::FailureSigned(failure()), &mut effects);
+    assert_eq!(effects.last(), Some(&Effect::Wipe));
+    assert_eq!(machine.status().failure, Some(failure()));
+    assert_eq!(machine.status().message, "it broke");
+}
+
+#[test]
+fn a_start_that_never_came_may_begin_again() {
+    let (mut machine, _) = after([Event::SlotFree, ready()]);
+    let mut effects = Vec::new();
+    machine.step(900 + START_GRACE - 1, Event::Tick, &mut effects);
+    assert!(!machine.is_over());
+    machine.step(900 + START_GRACE, Event::Tick, &mut effects);
+    assert!(machine.may_begin_again());
+    assert_eq!(effects, [Effect::Wipe]);
+    machine.step(2_000, running(), &mut effects);
+    assert_eq!(effects, [Effect::Wipe]);
+}
+
+#[test]
+fn every_waiting_state_has_a_deadline_with_an_exit() {
+    let training = until_training();
+    let delivered = [Event::Trained { epochs_done: 1 }, Event::Sealed, Event::Held, Event::ManifestSigned];
+    let all: Vec<Event> = training.into_iter().chain(delivered).collect();
+    for length in 0..=all.len() {
+        let (mut machine, _) = after(all[..length].to_vec());
+        let mut effects = Vec::new();
+        for _ in 0..4 {
+            let Some(deadline) = machine.deadline() else { break };
+            machine.step(deadline, Event::Tick, &mut effects);
+        }
+        assert_eq!(machine.deadline(), None, "after {length} events");
+        let signs = effects.iter().any(|e| matches!(e, Effect::SignFailure { .. }));
+        assert!(machine.is_over() || signs, "after {length} events");
+        assert_eq!(signs, (3..all.len()).contains(&length), "after {length} events");
+    }
+}
+
+#[test]
+fn a_stop_ends_training_after_the_epoch() {
+    let (mut machine, _) = after(until_training());
+    let mut effects = Vec::new();
+    machine.step(101, Event::StopOrdered, &mut effects);
+    machine.step(102, Event::StopOrdered, &mut effects);
+    assert_eq!(effects, [Effect::StopAfterEpoch]);
+    machine.step(103, Event::Trained { epochs_done: 1 }, &mut effects);
+    assert_eq!(effects.last(), Some(&Effect::Seal));
+
+    let early = [Event::SlotFree, ready(), Event::StopOrdered, running(), Event::KeyCombined, Event::Opened];
+    let (_, effects) = after(early);
+    assert_eq!(effects[effects.len() - 2..], [Effect::Train, Effect::StopAfterEpoch]);
+}
+
+#[test]
+fn an_epoch_that_would_not_end_in_time_is_not_begun() {
+    let (mut machine, _) = after(until_training());
+    let mut effects = Vec::new();
+    // Work must end at 4900; one epoch took 2500 s, a second one would end at 5100.
+    machine.step(2_600, progress(1), &mut effects);
+    assert_eq!(effects, [Effect::StopAfterEpoch]);
+
+    let (mut machine, _) = after(until_training());
+    effects.clear();
+    machine.step(1_100, progress(1), &mut effects);
+    assert!(effects.is_empty());
+}
+
+#[test]
+fn no_whole_epoch_is_no_result() {
+    let mut events = until_training();
+    events.push(Event::Trained { epochs_done: 0 });
+    let (_, effects) = after(events);
+    let report = Effect::SignFailure { reason: Reason::JobSpecInvalid, epochs_done: 0 };
+    assert_eq!(effects.last(), Some(&report));
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        Just(Event::SlotFree),
+        Just(ready()),
+        Just(Event::Refused("no".into())),
+        Just(running()),
+        Just(Event::Superseded),
+        Just(Event::KeyCombined),
+        Just(Event::Opened),
+        (0u32..5).prop_map(progress),
+        Just(Event::StopOrdered),
+        (0u32..5).prop_map(|epochs_done| Event::Trained { epochs_done }),
+        Just(Event::Sealed),
+        Just(Event::Held),
+        Just(Event::ManifestSigned),
+        (0usize..3).prop_map(|custodians| Event::Accepted { custodians }),
+        Just(Event::GaveUp("no".into())),
+        Just(Event::Broke { reason: Reason::KeyReleaseFailed, message: "no".into() }),
+        Just(Event::FailureSigned(failure())),
+        Just(Event::Tick),
+        Just(Event::Note("hm".into())),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn one_statement_at_most_whatever_happens(
+        events in prop::collection::vec((any_event(), 0u64..600), 0..60),
+        straight in 0usize..9,
+    ) {
+        let way = [
+            until_training(),
+            vec![Event::Trained { epochs_done: 2 }, Event::Sealed, Event::Held, Event::ManifestSigned],
+        ];
+        let (mut machine, mut effects) = after(way.concat().into_iter().take(straight));
+        let mut now = 100;
+        for (event, later) in events {
+            now += later;
+            let over = machine.is_over();
+            let before = effects.len();
+            machine.step(now, event, &mut effects);
+            prop_assert!(!over || effects.len() == before, "nothing happens after the end");
+        }
+        let statement = |e: &&Effect| matches!(e, Effect::SignManifest | Effect::SignFailure { .. });
+        // A manifest that could not be signed may turn into a report; the key then still exists.
+        let manifests = effects.iter().filter(|e| matches!(e, Effect::SignManifest)).count();
+        let reports = effects.iter().filter(statement).count() - manifests;
+        prop_assert!(manifests <= 1 && reports <= 1);
+        if machine.status().task_state >= TaskState::Delivered && machine.is_over() {
+            prop_assert_eq!(effects.last(), Some(&Effect::Wipe));
+        }
+        prop_assert_eq!(effects.iter().filter(|e| **e == Effect::Wipe).count(), usize::from(machine.is_over()));
+    }
+}

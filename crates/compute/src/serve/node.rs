@@ -1,0 +1,273 @@
+//! The node: what is shared by all attempts, and the list of them.
+
+use std::collections::HashMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use licen_core::abi::{Quote, Stop};
+use licen_core::eip712::Domain;
+use licen_core::id::{as_granted, job_hash};
+use licen_core::primitives::{Address, B256, Bytes, keccak256};
+use licen_core::wire::AbiHex;
+use licen_core::wire::compute::{
+    ComputeInfo, Dispatch, QuoteRequest, QuoteResponse, StopRequest, TaskState, TaskStatus,
+};
+use licen_seal::SigningKey;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::blobs::Blobs;
+use super::check::{Stage, check_dispatch};
+use super::config::Config;
+use super::error::ServeError;
+use super::event::Event;
+use super::machine::{Machine, Terms};
+use super::run::{Driver, Message};
+use super::tee::NodeTee;
+
+/// Attempts that are over and still answered for.
+const REMEMBERED: usize = 1_024;
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// One compute node.
+pub struct Node {
+    pub(super) config: Config,
+    pub(super) http: reqwest::Client,
+    pub(super) tee: NodeTee,
+    /// One training at a time: memory and cores are not shared between jobs.
+    pub(super) slot: Arc<Semaphore>,
+    quote_key: Option<SigningKey>,
+    tasks: Mutex<HashMap<(B256, u32), Task>>,
+    /// Bits of an f64.
+    tokens_per_second: AtomicU64,
+    accepted: AtomicU64,
+}
+
+/// An attempt as the list knows it.
+struct Task {
+    /// Which dispatch it is: chain, contract and the job as granted.
+    identity: B256,
+    domain: Domain,
+    requester: Address,
+    /// Order of acceptance; the oldest is forgotten first.
+    number: u64,
+    inbox: mpsc::UnboundedSender<Message>,
+    status: watch::Receiver<TaskStatus>,
+    /// Over, and a new dispatch may begin it again.
+    again: watch::Receiver<bool>,
+}
+
+impl Task {
+    /// Over, without a result and without a statement: an invented job must not block the real one.
+    fn came_to_nothing(&self) -> bool {
+        let status = self.status.borrow();
+        self.inbox.is_closed() && status.task_state == TaskState::Failed && status.failure.is_none()
+    }
+}
+
+/// Seconds since 1970. Compute has no chain to ask; deadlines keep margins for that.
+#[must_use]
+pub(super) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+impl Node {
+    /// Measures the program, reads the quote key, makes the working folder.
+    ///
+    /// # Errors
+    /// [`ServeError::Environment`] and [`ServeError::Config`].
+    pub fn new(config: Config) -> Result<Arc<Self>, ServeError> {
+        let environment = |what: &str, reason: String| ServeError::Environment {
+            what: what.into(),
+            source: std::io::Error::other(reason),
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(&config.work_dir).map_err(|source| {
+            ServeError::Environment { what: config.work_dir.display().to_string(), source }
+        })?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_LIMIT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|e| environment("the HTTP client", e.to_string()))?;
+        let tee =
+            NodeTee::measure(config.reference_entry).map_err(|e| environment("the TEE", e.to_string()))?;
+        let load = |path: &PathBuf| {
+            SigningKey::load(path)
+                .map_err(|e| ServeError::Config { path: path.clone(), reason: e.to_string() })
+        };
+        let quote_key = config.quote_key_file.as_ref().map(load).transpose()?;
+        Ok(Arc::new(Self {
+            config,
+            http,
+            tee,
+            slot: Arc::new(Semaphore::new(1)),
+            quote_key,
+            tasks: Mutex::default(),
+            tokens_per_second: AtomicU64::new(0f64.to_bits()),
+            accepted: AtomicU64::new(0),
+        }))
+    }
+
+    /// The blob endpoint of a dispatch, or the configured one.
+    pub(super) fn blobs(&self, dispatched: &str) -> Result<Blobs, String> {
+        Blobs::new(self.config.blob_url.as_deref().unwrap_or(dispatched))
+    }
+
+    /// Takes a dispatch: begins the attempt, tells a waiting one that its job runs, or changes
+    /// nothing where it was taken before.
+    ///
+    /// # Errors
+    /// See [`ServeError`]; a refused dispatch leaves nothing behind.
+    pub fn dispatch(
+        self: &Arc<Self>,
+        job_id: B256,
+        attempt: u32,
+        dispatch: Dispatch,
+    ) -> Result<TaskStatus, ServeError> {
+        let stage = check_dispatch(job_id, attempt, &dispatch, &self.config, unix_now())?;
+        let identity = identity_of(&dispatch);
+        let mut tasks = self.tasks();
+        if let Some(task) = tasks.get(&(job_id, attempt)) {
+            if task.identity == identity {
+                if stage != Stage::Granted {
+                    // A driver that is gone has published its last status.
+                    let _ = task.inbox.send(Message::Running(Box::new(dispatch.job.0.clone())));
+                }
+                if stage != Stage::Granted || !*task.again.borrow() {
+                    return Ok(task.status.borrow().clone());
+                }
+            } else if !task.came_to_nothing() {
+                return Err(ServeError::Conflict);
+            }
+        }
+        let waiting = tasks.values().filter(|t| !t.inbox.is_closed()).count();
+        if stage == Stage::Granted && waiting >= self.config.max_tasks {
+            return Err(ServeError::Busy(waiting));
+        }
+        let task = self.begin(identity, attempt, dispatch, stage);
+        let status = task.status.borrow().clone();
+        tasks.insert((job_id, attempt), task);
+        forget_oldest(&mut tasks);
+        Ok(status)
+    }
+
+    fn begin(self: &Arc<Self>, identity: B256, attempt: u32, dispatch: Dispatch, stage: Stage) -> Task {
+        let job = &dispatch.job.0;
+        // A restart (attempt 2 or 3) may begin as long as the run may last.
+        let start_deadline = if attempt == 1 { job.startDeadline } else { job.runDeadline };
+        let terms = Terms { epochs: job.epochs, start_deadline, run_window: job.runWindow };
+        let machine = match stage {
+            Stage::Granted => Machine::new(terms),
+            Stage::Running { .. } => Machine::lost(terms),
+        };
+        let domain = Domain { chain_id: dispatch.chain_id, contract: dispatch.contract };
+        let requester = job.requester;
+        let number = self.accepted.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(job = %job.jobId, attempt, state = ?machine.status().task_state, "dispatched");
+        let (inbox, status, again) = Driver::spawn(self.clone(), machine, dispatch, attempt);
+        Task { identity, domain, requester, number, inbox, status, again }
+    }
+
+    /// Where an attempt stands.
+    ///
+    /// # Errors
+    /// [`ServeError::Unknown`].
+    pub fn status(&self, job_id: B256, attempt: u32) -> Result<TaskStatus, ServeError> {
+        let tasks = self.tasks();
+        let task = tasks.get(&(job_id, attempt)).ok_or(ServeError::Unknown)?;
+        Ok(task.status.borrow().clone())
+    }
+
+    /// Ends training after the current epoch, where the requester signed that.
+    ///
+    /// # Errors
+    /// [`ServeError::Unknown`], [`ServeError::StopSignature`].
+    pub fn stop(&self, job_id: B256, attempt: u32, request: &StopRequest) -> Result<TaskStatus, ServeError> {
+        let tasks = self.tasks();
+        let task = tasks.get(&(job_id, attempt)).ok_or(ServeError::Unknown)?;
+        let order = &request.stop.0;
+        let signed = task.domain.signer_of(order, &request.signature) == Some(task.requester);
+        if *order != (Stop { jobId: job_id, attempt }) || !signed {
+            return Err(ServeError::StopSignature);
+        }
+        let _ = task.inbox.send(Message::Event(Event::StopOrdered));
+        Ok(task.status.borrow().clone())
+    }
+
+    /// Who this is and how fast.
+    #[must_use]
+    pub fn info(&self) -> ComputeInfo {
+        ComputeInfo {
+            provider_id: self.config.provider_id,
+            tee_type: self.config.tee.name().into(),
+            tokens_per_second: f64::from_bits(self.tokens_per_second.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// A price for one job, signed by the provider's signer.
+    ///
+    /// # Errors
+    /// [`ServeError::NoQuotes`].
+    pub fn quote(&self, request: &QuoteRequest) -> Result<QuoteResponse, ServeError> {
+        let key = self.quote_key.as_ref().ok_or(ServeError::NoQuotes)?;
+        if self.config.provider_id.is_zero() {
+            return Err(ServeError::NoQuotes);
+        }
+        if self.config.chain_id.is_some_and(|served| served != request.chain_id) {
+            return Err(ServeError::Body("this node serves another chain".into()));
+        }
+        let domain = Domain { chain_id: request.chain_id, contract: request.contract };
+        let quote = Quote {
+            providerId: self.config.provider_id,
+            datasetUid: request.dataset_uid,
+            jobSpecHash: request.job_spec_hash,
+            computeFeePerEpoch: self.config.compute_fee_per_epoch,
+            expiresAt: unix_now() + self.config.quote_seconds,
+        };
+        let signature = key.sign(&domain.digest(&quote)).map_err(|_| ServeError::Signing)?;
+        Ok(QuoteResponse { quote: AbiHex(quote), signature: Bytes::copy_from_slice(signature.as_bytes()) })
+    }
+
+    /// Says in the log who this is and what is simulated.
+    pub(super) fn announce(&self, address: std::net::SocketAddr) {
+        let (tee, provider) = (self.config.tee.name(), self.config.provider_id);
+        let (measurement, platform) = (self.tee.measurement(), self.tee.platform_id());
+        let entry = self.tee.entry();
+        tracing::info!(%address, tee, %measurement, %platform, %entry, %provider, "listening");
+        tracing::warn!("SIMULATED TEE: nothing here is confidential; it serves the local chain only");
+        if let Some(fault) = self.config.simulated_fault {
+            tracing::warn!(?fault, "SIMULATED FAULT: every job will fail on purpose");
+        }
+    }
+
+    /// Remembers how fast a completed training was.
+    pub(super) fn measured(&self, tokens: u64, seconds: f64) {
+        if tokens > 0 && seconds > 0.0 {
+            self.tokens_per_second.store((tokens as f64 / seconds).to_bits(), Ordering::Relaxed);
+        }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, HashMap<(B256, u32), Task>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Chain, contract and the job as granted: all that a dispatch may not change between two sendings.
+fn identity_of(dispatch: &Dispatch) -> B256 {
+    let granted = job_hash(&as_granted(&dispatch.job.0));
+    let chain = dispatch.chain_id.to_be_bytes();
+    keccak256([&chain[..], dispatch.contract.as_slice(), granted.as_slice()].concat())
+}
+
+/// Bounds the list; attempts that are not over stay.
+fn forget_oldest(tasks: &mut HashMap<(B256, u32), Task>) {
+    while tasks.len() > REMEMBERED {
+        let over = tasks.iter().filter(|(_, t)| t.inbox.is_closed());
+        let Some(oldest) = over.min_by_key(|(_, t)| t.number).map(|(key, _)| *key) else { return };
+        tasks.remove(&oldest);
+    }
+}

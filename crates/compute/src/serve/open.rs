@@ -1,0 +1,128 @@
+//! The key is here: evidence is stored, ciphertext fetched, decrypted in memory, and everything the
+//! owner published about it recomputed before a single step of training.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use std::sync::Arc;
+
+use licen_core::canonical::json_to_vec;
+use licen_core::constraints;
+use licen_core::fault::{Fault, Party};
+use licen_core::job::Reason;
+use licen_core::primitives::B256;
+use licen_core::rows::MAX_ROW_BYTES;
+use licen_seal::DatasetKey;
+use licen_seal::stream::dataset_aad;
+
+use super::base::private_dir;
+use super::blobs::{BlobError, Blobs};
+use super::custodians::jittered;
+use super::dataset::{Rows, open_rows};
+use super::error::Broken;
+use super::node::Node;
+use super::setup::Prepared;
+use super::training::broken;
+use crate::{Split, jsonl};
+
+/// Tries to fetch the dataset; each may take long.
+const TRIES: u32 = 4;
+const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What training needs.
+pub(super) struct Opened {
+    /// Rows as text tokens.
+    pub(super) split: Split,
+    /// Root of the stored evidence bundle.
+    pub(super) attestation_ref: B256,
+}
+
+/// Stores the evidence, fetches and opens the dataset. The key is wiped on every way out.
+///
+/// # Errors
+/// `STORAGE_DOWNLOAD_FAILED`, `DATASET_DECRYPT_FAILED`, `DATASET_MISMATCH`, `JOB_SPEC_INVALID`.
+pub(super) async fn open(
+    node: &Arc<Node>,
+    prepared: Arc<Prepared>,
+    key: DatasetKey,
+    note: impl Fn(String),
+) -> Result<Opened, Broken> {
+    let bundle = json_to_vec(&prepared.bundle).map_err(Broken::because(Reason::ComputeTaskFailed))?;
+    let attestation_ref =
+        prepared.blobs.put(bundle).await.map_err(Broken::because(Reason::ComputeTaskFailed))?;
+    let work =
+        private_dir(&node.config.work_dir, ".data-").map_err(Broken::because(Reason::ComputeTaskFailed))?;
+    let path = work.path().join("ciphertext");
+    let root = prepared.dispatch.job.0.datasetRoot;
+    let length = fetch(&prepared.blobs, root, node.config.max_dataset_bytes, &path, &note)
+        .await
+        .map_err(|e| Broken::new(Reason::StorageDownloadFailed, format!("the dataset: {e}")))?;
+    let work = move || {
+        let rows = rows(&prepared, key, &path, length)?;
+        drop(work); // the ciphertext file
+        let split = samples(&prepared, &rows)?;
+        Ok(Opened { split, attestation_ref })
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| Err(Broken::new(Reason::ComputeTaskFailed, "the opening thread broke")))
+}
+
+async fn fetch(
+    blobs: &Blobs,
+    root: B256,
+    cap: u64,
+    path: &Path,
+    note: &impl Fn(String),
+) -> Result<u64, BlobError> {
+    for _ in 1..TRIES {
+        match blobs.fetch(root, cap, path).await {
+            Ok(length) => return Ok(length),
+            Err(error) => note(format!("the dataset: {error}; trying again")),
+        }
+        tokio::time::sleep(jittered(PAUSE)).await;
+    }
+    blobs.fetch(root, cap, path).await
+}
+
+fn rows(prepared: &Prepared, key: DatasetKey, path: &Path, length: u64) -> Result<Rows, Broken> {
+    let dataset_uid = prepared.dispatch.job.0.datasetUid;
+    let file = File::open(path).map_err(Broken::because(Reason::ComputeTaskFailed))?;
+    let aad = dataset_aad(&prepared.domain, &dataset_uid);
+    let published = &prepared.documents.policy_manifest;
+    open_rows(&key, (&aad, &dataset_uid), &mut BufReader::new(file), length, published)
+}
+
+/// Tokenizes, compares the published token count, checks the owner's limits on rows and steps.
+fn samples(prepared: &Prepared, rows: &Rows) -> Result<Split, Broken> {
+    let (base, documents) = (&prepared.base, &prepared.documents);
+    let params = &documents.plan.params;
+    let parsed = jsonl::parse(rows.text(), MAX_ROW_BYTES).map_err(broken)?;
+    let published = documents.policy_manifest.token_counts();
+    if let Some(said) = published.iter().find(|count| count.tokenizer_hash == base.tokenizer_hash) {
+        let have = base.encoder.count(&parsed).map_err(broken)?.tokens;
+        if have != said.count {
+            let message = format!("the rows have {have} text tokens, the owner published {}", said.count);
+            return Err(Broken::new(Reason::DatasetMismatch, message));
+        }
+    }
+    let encoded = base.encoder.encode(&parsed, params.max_seq_length).map_err(broken)?;
+    let split = Split::new(encoded, params.eval_fraction, params.seed);
+    let steps = params.planned_steps(split.train.len() as u64);
+    constraints::check_run(&documents.constraints, rows.count(), base.trainable, steps).map_err(
+        |breach| {
+            let reason = match breach.fault() {
+                Party::Owner => Reason::DatasetMismatch,
+                Party::Requester => Reason::JobSpecInvalid,
+                Party::Custodian
+                | Party::Compute
+                | Party::Storage
+                | Party::Chain
+                | Party::Operator
+                | Party::Environment => Reason::ComputeTaskFailed,
+            };
+            Broken::new(reason, breach)
+        },
+    )?;
+    Ok(split)
+}

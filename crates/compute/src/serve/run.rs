@@ -1,0 +1,370 @@
+//! The shell of one attempt: carries out what the machine asks for and tells it what came of it. Keys
+//! and plaintext are held here, each only as long as the machine still needs it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use licen_core::abi::{Job, MemberSignature, ResultManifest};
+use licen_core::job::Reason;
+use licen_core::primitives::{B256, Bytes};
+use licen_core::wire::compute::{Dispatch, TaskStatus};
+use licen_seal::DatasetKey;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::config::SimulatedFault;
+use super::deliver::{SealedResult, hand_out, held_of, send_manifest};
+use super::effect::Effect;
+use super::error::Broken;
+use super::event::Event;
+use super::keys::StatementKey;
+use super::machine::Machine;
+use super::node::{Node, unix_now};
+use super::open::{Opened, open};
+use super::result::seal_result;
+use super::setup::{Prepared, set_up};
+use super::training::{StopFlag, Trained, train};
+use super::unlock::unlock;
+
+/// How often an attempt looks at the clock.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The right to train; given back when the last of its holders, the training thread included, is gone.
+pub(super) type Slot = Arc<OwnedSemaphorePermit>;
+
+/// What reaches a driver: events, and what comes with some of them.
+pub(super) enum Message {
+    Event(Event),
+    Slot(Slot),
+    /// The job as Running; believed only where it names our signer and runtime data.
+    Running(Box<Job>),
+    Prepared(Box<(Prepared, StatementKey)>),
+    Key(DatasetKey),
+    Opened(Box<Opened>),
+    Trained(Box<Trained>),
+    Sealed(Arc<SealedResult>),
+    Held(Vec<MemberSignature>),
+}
+
+/// Drives one attempt to its end.
+pub(super) struct Driver {
+    node: Arc<Node>,
+    machine: Machine,
+    attempt: u32,
+    dispatch: Dispatch,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    outbox: mpsc::UnboundedSender<Message>,
+    status: watch::Sender<TaskStatus>,
+    again: watch::Sender<bool>,
+    steps: JoinSet<()>,
+    stop: StopFlag,
+    held: Holdings,
+}
+
+/// What an attempt holds between steps. Dropping it wipes it.
+#[derive(Default)]
+struct Holdings {
+    slot: Option<Slot>,
+    prepared: Option<Arc<Prepared>>,
+    signer: Option<StatementKey>,
+    /// As Running.
+    job: Option<Job>,
+    key: Option<DatasetKey>,
+    opened: Option<Box<Opened>>,
+    trained: Option<Box<Trained>>,
+    /// What the manifest will say, once the result is sealed.
+    manifest: Option<ResultManifest>,
+    sealed: Option<Arc<SealedResult>>,
+    signatures: Vec<MemberSignature>,
+    signed: Option<Bytes>,
+    attestation_ref: B256,
+}
+
+type Handles = (mpsc::UnboundedSender<Message>, watch::Receiver<TaskStatus>, watch::Receiver<bool>);
+
+impl Driver {
+    /// Starts driving; gives the way in and the ways to look.
+    pub(super) fn spawn(node: Arc<Node>, machine: Machine, dispatch: Dispatch, attempt: u32) -> Handles {
+        let (outbox, inbox) = mpsc::unbounded_channel();
+        let (status, status_reader) = watch::channel(machine.status());
+        let (again, again_reader) = watch::channel(machine.may_begin_again());
+        let sender = outbox.clone();
+        let driver = Self {
+            node,
+            machine,
+            attempt,
+            dispatch,
+            inbox,
+            outbox,
+            status,
+            again,
+            steps: JoinSet::new(),
+            stop: StopFlag::default(),
+            held: Holdings::default(),
+        };
+        tokio::spawn(driver.run());
+        (sender, status_reader, again_reader)
+    }
+
+    async fn run(mut self) {
+        if !self.machine.is_over() {
+            let (slot, outbox) = (self.node.slot.clone(), self.outbox.clone());
+            self.steps.spawn(async move {
+                if let Ok(permit) = slot.acquire_owned().await {
+                    let _ = outbox.send(Message::Slot(Arc::new(permit)));
+                }
+            });
+        }
+        let mut tick = tokio::time::interval(TICK);
+        while !self.machine.is_over() {
+            let message = tokio::select! {
+                message = self.inbox.recv() => message.unwrap_or(Message::Event(Event::Tick)),
+                _ = tick.tick() => Message::Event(Event::Tick),
+            };
+            let event = self.take(message);
+            self.step(event);
+        }
+        self.again.send_replace(self.machine.may_begin_again());
+        self.status.send_replace(self.machine.status());
+        let status = self.machine.status();
+        let job = self.dispatch.job.0.jobId;
+        tracing::info!(%job, attempt = self.attempt, state = ?status.task_state, message = status.message, "over");
+    }
+
+    /// Keeps what comes with a message and says what it means.
+    fn take(&mut self, message: Message) -> Event {
+        match message {
+            Message::Event(event) => event,
+            Message::Slot(permit) => {
+                self.held.slot = Some(permit);
+                Event::SlotFree
+            }
+            Message::Running(job) => self.running(*job),
+            Message::Prepared(prepared) => {
+                let (prepared, signer) = *prepared;
+                let event = Event::Ready {
+                    ticket: prepared.ticket.clone(),
+                    verdicts_expire: prepared.verdicts_expire,
+                };
+                self.held.prepared = Some(Arc::new(prepared));
+                self.held.signer = Some(signer);
+                event
+            }
+            Message::Key(key) => {
+                self.held.key = Some(key);
+                Event::KeyCombined
+            }
+            Message::Opened(opened) => {
+                self.held.attestation_ref = opened.attestation_ref;
+                self.held.opened = Some(opened);
+                Event::Opened
+            }
+            Message::Trained(trained) => {
+                let epochs_done = trained.epochs;
+                self.held.trained = Some(trained);
+                Event::Trained { epochs_done }
+            }
+            Message::Sealed(sealed) => {
+                self.held.sealed = Some(sealed);
+                Event::Sealed
+            }
+            Message::Held(signatures) => {
+                self.held.signatures = signatures;
+                Event::Held
+            }
+        }
+    }
+
+    fn running(&mut self, job: Job) -> Event {
+        let Some(prepared) = &self.held.prepared else { return Event::Superseded };
+        let ticket = &prepared.ticket;
+        if job.signer != ticket.signer || job.runtimeDataHash != ticket.runtime_data_hash {
+            return Event::Superseded;
+        }
+        let run_deadline = job.runDeadline;
+        self.held.job.get_or_insert(job);
+        Event::Running { run_deadline }
+    }
+
+    fn step(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            let mut effects = Vec::new();
+            self.machine.step(unix_now(), event, &mut effects);
+            for effect in effects {
+                events.extend(self.carry_out(effect));
+            }
+        }
+        let status = self.machine.status();
+        self.status.send_if_modified(|old| {
+            let changed = *old != status;
+            if changed && old.task_state != status.task_state {
+                let job = self.dispatch.job.0.jobId;
+                tracing::info!(%job, attempt = self.attempt, state = ?status.task_state, message = status.message);
+            }
+            *old = status;
+            changed
+        });
+    }
+
+    /// Does at once what needs no waiting, and returns what came of it; starts the rest.
+    fn carry_out(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::SetUp => self.set_up(),
+            Effect::Unlock => self.unlock(),
+            Effect::Open => self.open(),
+            Effect::Train => self.train(),
+            Effect::StopAfterEpoch => self.stop.after_epoch(),
+            Effect::Seal => self.seal(),
+            Effect::Hand => self.hand(),
+            Effect::SignManifest => return Some(self.sign_manifest()),
+            Effect::Deliver => self.deliver(),
+            Effect::SignFailure { reason, epochs_done } => {
+                return Some(self.sign_failure(reason, epochs_done));
+            }
+            Effect::Wipe => self.wipe(),
+        }
+        None
+    }
+
+    /// Runs a step beside the driver; its failure becomes an event.
+    fn start<F>(&mut self, step: F)
+    where
+        F: Future<Output = Result<Message, Broken>> + Send + 'static,
+    {
+        let outbox = self.outbox.clone();
+        self.steps.spawn(async move {
+            let message = step.await.unwrap_or_else(|Broken { reason, message }| {
+                Message::Event(Event::Broke { reason, message })
+            });
+            let _ = outbox.send(message);
+        });
+    }
+
+    fn note(&self) -> impl Fn(String) + Send + Sync + use<> {
+        let outbox = self.outbox.clone();
+        move |text| {
+            let _ = outbox.send(Message::Event(Event::Note(text)));
+        }
+    }
+
+    fn set_up(&mut self) {
+        let (node, dispatch, attempt) = (self.node.clone(), self.dispatch.clone(), self.attempt);
+        let note = self.note();
+        self.start(async move {
+            Ok(match set_up(&node, dispatch, attempt, note).await {
+                Ok(prepared) => Message::Prepared(Box::new(prepared)),
+                Err(message) => Message::Event(Event::Refused(message)),
+            })
+        });
+    }
+
+    fn unlock(&mut self) {
+        let (Some(prepared), Some(job)) = (self.held.prepared.clone(), self.held.job.clone()) else { return };
+        let (node, note) = (self.node.clone(), self.note());
+        self.start(async move { unlock(&node, &prepared, &job, note).await.map(Message::Key) });
+    }
+
+    fn open(&mut self) {
+        let (Some(prepared), Some(key)) = (self.held.prepared.clone(), self.held.key.take()) else { return };
+        let (node, note) = (self.node.clone(), self.note());
+        self.start(async move {
+            let opened = open(&node, prepared, key, note).await?;
+            Ok(Message::Opened(Box::new(opened)))
+        });
+    }
+
+    fn train(&mut self) {
+        let (Some(prepared), Some(opened)) = (self.held.prepared.clone(), self.held.opened.take()) else {
+            return;
+        };
+        if self.node.config.simulated_fault == Some(SimulatedFault::Compute) {
+            let message =
+                "SIMULATED FAULT (simulatedFault = \"compute\"): training broke in epoch 1 on purpose";
+            tracing::warn!("{message}");
+            self.start(async move { Err(Broken::new(Reason::ComputeTaskFailed, message)) });
+            return;
+        }
+        let (node, stop, outbox) = (self.node.clone(), self.stop.clone(), self.outbox.clone());
+        let slot = self.held.slot.clone();
+        let progress = move |event| {
+            let _ = outbox.send(Message::Event(event));
+        };
+        self.start(async move {
+            let trained = train(&node, prepared, (*opened, slot), stop, progress).await?;
+            Ok(Message::Trained(Box::new(trained)))
+        });
+    }
+
+    fn seal(&mut self) {
+        let (Some(prepared), Some(job)) = (self.held.prepared.clone(), self.held.job.clone()) else { return };
+        let Some(trained) = self.held.trained.take() else { return };
+        let attestation_ref = self.held.attestation_ref;
+        self.held.manifest = Some(trained.manifest(&job, attestation_ref));
+        let node = self.node.clone();
+        self.start(async move {
+            let sealed = seal_result(&node, prepared, &job, *trained, attestation_ref).await?;
+            Ok(Message::Sealed(Arc::new(sealed)))
+        });
+    }
+
+    fn hand(&mut self) {
+        let (Some(prepared), Some(job)) = (self.held.prepared.clone(), self.held.job.clone()) else { return };
+        let (Some(sealed), Some(signer)) = (self.held.sealed.clone(), &self.held.signer) else { return };
+        let signature = signer.sign_held(&held_of(&job, &sealed));
+        let node = self.node.clone();
+        self.start(async move {
+            let signature = signature.map_err(Broken::because(Reason::ComputeTaskFailed))?;
+            hand_out(&node, &prepared, &job, &sealed, signature).await.map(Message::Held)
+        });
+    }
+
+    fn sign_manifest(&mut self) -> Event {
+        let unsigned = || Event::Broke {
+            reason: Reason::ComputeTaskFailed,
+            message: "the manifest could not be signed".into(),
+        };
+        let (Some(manifest), Some(sealed)) = (self.held.manifest.as_mut(), &self.held.sealed) else {
+            return unsigned();
+        };
+        manifest.resultHash = sealed.result_hash;
+        let Some(signer) = self.held.signer.take() else { return unsigned() };
+        match signer.sign_manifest(manifest) {
+            Ok(signature) => {
+                self.held.signed = Some(signature);
+                Event::ManifestSigned
+            }
+            Err(_) => unsigned(),
+        }
+    }
+
+    fn deliver(&mut self) {
+        let (Some(prepared), Some(manifest)) = (self.held.prepared.clone(), self.held.manifest.clone())
+        else {
+            return;
+        };
+        let Some(signature) = self.held.signed.clone() else { return };
+        let (node, held) = (self.node.clone(), self.held.signatures.clone());
+        self.start(async move {
+            let sent = send_manifest(&node, &prepared, (&manifest, &signature), &held).await;
+            Ok(Message::Event(match sent {
+                Ok(custodians) => Event::Accepted { custodians },
+                Err(message) => Event::GaveUp(message),
+            }))
+        });
+    }
+
+    fn sign_failure(&mut self, reason: Reason, epochs_done: u32) -> Event {
+        self.stop.now();
+        let (signer, job) = (self.held.signer.take(), self.held.job.as_ref());
+        let signed = signer.zip(job).and_then(|(key, job)| key.sign_failure(job, reason, epochs_done).ok());
+        signed.map_or_else(|| Event::GaveUp("the failure could not be signed".into()), Event::FailureSigned)
+    }
+
+    fn wipe(&mut self) {
+        self.stop.now();
+        self.steps.abort_all();
+        self.held = Holdings::default();
+    }
+}

@@ -1,0 +1,354 @@
+//! Before the job runs: documents, keys, evidence, verdicts. Nothing is released yet, so whatever
+//! fails here costs nobody anything.
+
+use std::time::Duration;
+
+use licen_core::abi::{Job, Verdict};
+use licen_core::eip712::Domain;
+use licen_core::evidence_bundle::EvidenceBundle;
+use licen_core::id::{as_granted, job_hash};
+use licen_core::primitives::{B256, Bytes};
+use licen_core::runtime_data::{self, Challenge, RuntimeData};
+use licen_core::wire::AbiHex;
+use licen_core::wire::compute::{Dispatch, StartTicket};
+use licen_core::wire::custodian::{
+    ChallengeRequest, ChallengeResponse, Evidence, VerdictRequest, VerdictResponse,
+};
+use licen_seal::RecipientKey;
+use licen_seal::warrant::{ReleaseDomain, ReleaseTerms};
+use tokio::time::Instant;
+
+use super::base::BaseModel;
+use super::blobs::Blobs;
+use super::custodians::{Answers, CallError, Member, Patience, ask_all, jittered, post};
+use super::documents::{DocumentError, Documents};
+use super::keys::StatementKey;
+use super::node::{Node, unix_now};
+
+/// A round of challenges must end before the nonces die (120 s).
+const CHALLENGE_LIMIT: Duration = Duration::from_secs(10);
+const VERDICT_LIMIT: Duration = Duration::from_secs(60);
+/// How long to wait for slower custodians once t have answered a challenge.
+const CHALLENGE_GRACE: Duration = Duration::from_secs(1);
+/// How long to wait for slower custodians once t have judged: a custodian releases only where it gave
+/// a verdict, so each one more may replace a share that turns out wrong.
+const VERDICT_GRACE: Duration = Duration::from_secs(3);
+/// Between rounds.
+const PAUSE: Duration = Duration::from_secs(3);
+/// Longest life of a verdict, and how far a custodian's clock may be ahead of ours, seconds.
+const VERDICT_LIFE: u64 = 15 * 60;
+const CLOCK_SKEW: u64 = 120;
+
+/// An attempt that can be started: what it is about, its keys but the signing one, and its evidence.
+pub(super) struct Prepared {
+    pub(super) dispatch: Dispatch,
+    pub(super) domain: Domain,
+    pub(super) documents: Documents,
+    pub(super) blobs: Blobs,
+    pub(super) base: BaseModel,
+    /// Opens released shares.
+    pub(super) recipient: RecipientKey,
+    /// What custodians bind their release to.
+    pub(super) release: ReleaseTerms,
+    pub(super) ticket: StartTicket,
+    /// When the first verdict of the ticket expires, unix seconds.
+    pub(super) verdicts_expire: u64,
+    /// Everything a stranger needs to judge the evidence again.
+    pub(super) bundle: EvidenceBundle,
+}
+
+/// What one round of challenges and verdicts is about.
+struct Round<'a> {
+    node: &'a Node,
+    dispatch: &'a Dispatch,
+    domain: Domain,
+    attempt: u32,
+    documents: &'a Documents,
+    recipient: &'a RecipientKey,
+    signer: &'a StatementKey,
+}
+
+struct Judged {
+    runtime_data: Vec<u8>,
+    evidence: Evidence,
+    verdicts: Answers<VerdictResponse>,
+}
+
+/// Prepares an attempt; tries until it succeeds or trying is useless. The caller bounds the time.
+///
+/// # Errors
+/// One sentence that says who refused what. Nothing retryable is returned.
+pub(super) async fn set_up(
+    node: &Node,
+    dispatch: Dispatch,
+    attempt: u32,
+    note: impl Fn(String),
+) -> Result<(Prepared, StatementKey), String> {
+    let domain = Domain { chain_id: dispatch.chain_id, contract: dispatch.contract };
+    let blobs = node.blobs(&dispatch.blob_url)?;
+    let documents = fetch_documents(node, &blobs, &dispatch, &note).await?;
+    let base = load_base(node, &blobs, &documents, &note).await?;
+    let need = usize::from(dispatch.threshold);
+    let recipient = RecipientKey::generate().map_err(|e| e.to_string())?;
+    let signer = StatementKey::generate(domain).map_err(|e| e.to_string())?;
+    let round = Round {
+        node,
+        dispatch: &dispatch,
+        domain,
+        attempt,
+        documents: &documents,
+        recipient: &recipient,
+        signer: &signer,
+    };
+    let judged = loop {
+        let judged = round.judge().await?;
+        if judged.verdicts.good.len() >= need {
+            break judged;
+        }
+        let complaints = judged.verdicts.complaints();
+        let (have, members) = (judged.verdicts.good.len(), documents.members.len());
+        let message = format!("{have} of {need} verdicts: {complaints}");
+        if judged.verdicts.is_hopeless(members, need) {
+            return Err(message);
+        }
+        note(message);
+        tokio::time::sleep(jittered(PAUSE)).await;
+    };
+    let runtime_data_hash = runtime_data::hash(&judged.runtime_data);
+    let release = ReleaseTerms {
+        recipient: recipient.public(),
+        runtime_data_hash,
+        domain: ReleaseDomain::of_level(node.tee.level()).ok_or("unknown attestation level")?,
+    };
+    let chosen: Vec<VerdictResponse> =
+        judged.verdicts.good.into_iter().take(need).map(|(_, verdict)| verdict).collect();
+    let verdicts_expire = chosen.iter().map(|v| v.verdict.0.expiresAt).min().unwrap_or_default();
+    let (verdicts, signatures): (Vec<_>, Vec<_>) =
+        chosen.into_iter().map(|v| (v.verdict, v.signature)).unzip();
+    let bundle = EvidenceBundle {
+        evidence: judged.evidence,
+        collateral: Bytes::new(),
+        runtime_data: judged.runtime_data.into(),
+        verdicts: verdicts.clone(),
+        signatures: signatures.clone(),
+        recorded_at: unix_now(),
+        entry: node.tee.entry(),
+    };
+    let ticket = StartTicket { signer: signer.address(), runtime_data_hash, verdicts, signatures };
+    let prepared = Prepared {
+        dispatch,
+        domain,
+        documents,
+        blobs,
+        base,
+        recipient,
+        release,
+        ticket,
+        verdicts_expire,
+        bundle,
+    };
+    Ok((prepared, signer))
+}
+
+async fn fetch_documents(
+    node: &Node,
+    blobs: &Blobs,
+    dispatch: &Dispatch,
+    note: &impl Fn(String),
+) -> Result<Documents, String> {
+    loop {
+        match Documents::fetch(blobs, dispatch, &node.config).await {
+            Ok(documents) => return Ok(documents),
+            Err(DocumentError::Refused(reason)) => return Err(reason),
+            Err(error @ DocumentError::Fetch { .. }) => note(error.to_string()),
+        }
+        tokio::time::sleep(jittered(PAUSE)).await;
+    }
+}
+
+async fn load_base(
+    node: &Node,
+    blobs: &Blobs,
+    documents: &Documents,
+    note: &impl Fn(String),
+) -> Result<BaseModel, String> {
+    let (root, cap) = (documents.job_spec.base_model_root, node.config.max_model_bytes);
+    let work = loop {
+        match BaseModel::fetch(blobs, root, cap, &node.config.work_dir).await {
+            Ok(work) => break work,
+            Err(error) if error.is_lasting() => return Err(format!("the base model: {error}")),
+            Err(error) => note(format!("the base model: {error}")),
+        }
+        tokio::time::sleep(jittered(PAUSE)).await;
+    };
+    let plan = documents.plan.clone();
+    let load = tokio::task::spawn_blocking(move || BaseModel::load(work, cap, &plan));
+    let base = load.await.map_err(|_| "the base model could not be loaded".to_string())??;
+    base.check(&documents.constraints)?;
+    Ok(base)
+}
+
+impl Round<'_> {
+    /// Fresh nonces, one piece of evidence, one verdict of every custodian that gave a nonce.
+    async fn judge(&self) -> Result<Judged, String> {
+        let challenged = self.challenge().await;
+        let challenges: Vec<Challenge> = challenged
+            .good
+            .iter()
+            .map(|(m, answer)| Challenge { custodian_id: m.id, nonce: answer.nonce })
+            .collect();
+        let runtime_data = self.runtime_data(challenges).to_bytes().map_err(|e| e.to_string())?;
+        let evidence = self.node.tee.evidence(&runtime_data, self.signer.address())?;
+        let request = VerdictRequest {
+            policy: self.dispatch.policy.clone(),
+            job: AbiHex(as_granted(&self.dispatch.job.0)),
+            attempt: self.attempt,
+            evidence: evidence.clone(),
+            runtime_data: runtime_data.clone().into(),
+            envelope: self.documents.envelope_bytes.clone().into(),
+            constraints: self.documents.constraints_bytes.clone().into(),
+            job_spec: self.documents.job_spec_bytes.clone().into(),
+        };
+        let expected = self.expected(runtime_data::hash(&runtime_data));
+        let members: Vec<Member> = challenged.good.into_iter().map(|(member, _)| member).collect();
+        let patience = self.patience(VERDICT_LIMIT, VERDICT_GRACE);
+        let (http, domain) = (&self.node.http, &self.domain);
+        let mut verdicts = ask_all(&members, patience, |member| {
+            let (request, expected) = (&request, &expected);
+            async move {
+                let answer: Result<VerdictResponse, CallError> =
+                    post(http, &member.url, "/v1/verdict", request, VERDICT_LIMIT).await;
+                // A custodian that looked at the nonce has used it up: "too early" needs a new round.
+                let answer = answer.map_err(|e| CallError { spent: e.answered, ..e })?;
+                check_verdict(domain, &member, &answer, expected, unix_now()).map_err(CallError::lasting)?;
+                Ok(answer)
+            }
+        })
+        .await;
+        verdicts.failed.extend(challenged.failed);
+        Ok(Judged { runtime_data, evidence, verdicts })
+    }
+
+    async fn challenge(&self) -> Answers<ChallengeResponse> {
+        let request = ChallengeRequest {
+            chain_id: self.domain.chain_id,
+            contract: self.domain.contract,
+            job_id: self.dispatch.job.0.jobId,
+            attempt: self.attempt,
+        };
+        let patience = self.patience(CHALLENGE_LIMIT, CHALLENGE_GRACE);
+        ask_all(&self.documents.members, patience, |member| {
+            let (http, request) = (&self.node.http, &request);
+            async move {
+                let answer: ChallengeResponse =
+                    post(http, &member.url, "/v1/challenge", request, CHALLENGE_LIMIT).await?;
+                if answer.custodian_id != member.id {
+                    return Err(CallError::lasting("another custodian answers at this address"));
+                }
+                Ok(answer)
+            }
+        })
+        .await
+    }
+
+    fn patience(&self, limit: Duration, grace: Duration) -> Patience {
+        let need = usize::from(self.dispatch.threshold);
+        Patience { need, grace, until: Instant::now() + limit }
+    }
+
+    fn runtime_data(&self, challenges: Vec<Challenge>) -> RuntimeData {
+        let job: &Job = &self.dispatch.job.0;
+        RuntimeData {
+            label: self.node.tee.label().to_string(),
+            level: self.node.tee.level(),
+            chain_id: self.domain.chain_id,
+            contract: self.domain.contract,
+            job_id: job.jobId,
+            job_hash: job_hash(&as_granted(job)),
+            attempt: self.attempt,
+            dataset_uid: job.datasetUid,
+            dataset_root: job.datasetRoot,
+            policy_hash: job.policyHash,
+            envelope_hash: job.envelopeHash,
+            job_spec_hash: job.jobSpecHash,
+            provider_id: self.node.config.provider_id,
+            hpke_key: self.recipient.public().0,
+            signer: self.signer.address(),
+            tee_type: self.node.config.tee.name().to_string(),
+            challenges,
+        }
+    }
+
+    /// What every verdict must say; only `expiresAt` is the custodian's own.
+    fn expected(&self, runtime_data_hash: B256) -> Verdict {
+        let job: &Job = &self.dispatch.job.0;
+        Verdict {
+            jobId: job.jobId,
+            attempt: self.attempt,
+            signer: self.signer.address(),
+            runtimeDataHash: runtime_data_hash,
+            providerId: self.node.config.provider_id,
+            level: self.node.tee.level(),
+            appraisalPolicy: job.appraisalPolicy,
+            custodianSet: job.custodianSet,
+            setVersion: job.setVersion,
+            expiresAt: 0,
+        }
+    }
+}
+
+/// What the contract will check: a verdict that it would refuse is no verdict.
+fn check_verdict(
+    domain: &Domain,
+    member: &Member,
+    answer: &VerdictResponse,
+    expected: &Verdict,
+    now: u64,
+) -> Result<(), &'static str> {
+    let (verdict, signature) = (&answer.verdict.0, &answer.signature.0);
+    let said = Verdict { expiresAt: 0, ..verdict.clone() };
+    if said != *expected {
+        return Err("the verdict is about something else");
+    }
+    if verdict.expiresAt <= now || verdict.expiresAt > now + VERDICT_LIFE + CLOCK_SKEW {
+        return Err("the verdict's life is not within 15 minutes");
+    }
+    if u32::from(signature.index) + 1 != u32::from(member.i) {
+        return Err("the verdict is signed for another member");
+    }
+    if domain.member_of(verdict, signature) != Some(member.id) {
+        return Err("the verdict is not signed by this custodian");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use licen_core::eip712::compact;
+    use licen_core::primitives::Address;
+    use licen_seal::SigningKey;
+
+    #[test]
+    fn a_verdict_the_contract_would_refuse_is_no_verdict() {
+        let domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(9) };
+        let key = SigningKey::generate().ok().unwrap();
+        let member = Member { i: 2, id: key.address(), url: String::new() };
+        let expected = Verdict { jobId: B256::repeat_byte(1), attempt: 1, ..Verdict::default() };
+        let sign = |verdict: Verdict, index: u16| {
+            let signature = key.sign(&domain.digest(&verdict)).unwrap();
+            let signature = compact(index, signature.as_bytes()).unwrap();
+            VerdictResponse { verdict: AbiHex(verdict), signature: AbiHex(signature) }
+        };
+        let check = |answer: &VerdictResponse| check_verdict(&domain, &member, answer, &expected, 100);
+        let good = Verdict { expiresAt: 1_000, ..expected.clone() };
+        assert_eq!(check(&sign(good.clone(), 1)), Ok(()));
+        assert!(check(&sign(good.clone(), 2)).unwrap_err().contains("another member"));
+        assert!(check(&sign(Verdict { expiresAt: 100, ..good.clone() }, 1)).is_err());
+        assert!(check(&sign(Verdict { expiresAt: 9_999, ..good.clone() }, 1)).is_err());
+        assert!(check(&sign(Verdict { attempt: 2, ..good.clone() }, 1)).is_err());
+        let mut forged = sign(good.clone(), 1);
+        forged.verdict.0.expiresAt += 1;
+        assert!(check(&forged).unwrap_err().contains("not signed"));
+    }
+}

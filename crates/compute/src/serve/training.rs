@@ -1,0 +1,268 @@
+//! From rows to an adapter: the engine in a thread of its own, watched and stoppable.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use licen_core::abi::{Job, ResultManifest};
+use licen_core::constraints::JobSpec;
+use licen_core::job::Reason;
+use licen_core::primitives::B256;
+use serde_json::Value;
+
+use super::error::Broken;
+use super::event::Event;
+use super::node::Node;
+use super::open::Opened;
+use super::run::Slot;
+use super::setup::Prepared;
+use crate::folder::{self, CardFields};
+use crate::{Control, EpochReport, Error, Metering, Observer, StepReport, TrainingParams};
+
+/// Between two progress reports; every epoch is reported at once.
+const REPORT_EVERY: Duration = Duration::from_millis(200);
+
+/// Training settings of a job, checked.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) params: TrainingParams,
+}
+
+impl Plan {
+    /// Reads the specification. Epochs, seed and held-out part stand elsewhere in the job; where the
+    /// settings name them too they must agree.
+    ///
+    /// # Errors
+    /// The setting that is wrong.
+    pub(super) fn new(spec: &JobSpec, epochs: u32, threads: usize) -> Result<Self, String> {
+        let mut settings = spec.training_params.clone();
+        let fixed: [(&[&str], Value); 3] = [
+            (&["num_train_epochs", "num_epochs"], Value::from(epochs)),
+            (&["eval_fraction", "evalFraction"], Value::from(spec.eval_fraction)),
+            (&["seed"], Value::from(spec.seed)),
+        ];
+        for (names, value) in fixed {
+            for name in names {
+                let given = settings.remove(*name).filter(|given| !given.is_null());
+                if given.is_some_and(|given| given.as_f64() != value.as_f64()) {
+                    return Err(format!("training setting `{name}` is not the {value} of the job"));
+                }
+            }
+            settings.insert(names[0].to_owned(), value);
+        }
+        // Threads are the node's business; the result does not depend on them.
+        settings.remove("threads");
+        let text = serde_json::to_string(&settings).map_err(|e| e.to_string())?;
+        let mut params = TrainingParams::parse(&text).map_err(|e| e.to_string())?;
+        params.threads = (threads > 0).then_some(threads);
+        Ok(Self { params })
+    }
+}
+
+/// Says to the training thread when to end.
+#[derive(Clone, Default)]
+pub(super) struct StopFlag(Arc<AtomicU8>);
+
+impl StopFlag {
+    const AFTER_EPOCH: u8 = 1;
+    const NOW: u8 = 2;
+
+    /// The current epoch is finished and counts.
+    pub(super) fn after_epoch(&self) {
+        self.0.fetch_max(Self::AFTER_EPOCH, Ordering::Relaxed);
+    }
+
+    /// Nobody wants the result any more. The engine ends epochs it began, so this takes up to one.
+    pub(super) fn now(&self) {
+        self.0.fetch_max(Self::NOW, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    fn is_void(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::NOW
+    }
+}
+
+/// A finished training: what goes into the result and what the manifest will say.
+pub(super) struct Trained {
+    /// Epochs finished.
+    pub(super) epochs: u32,
+    /// The PEFT folder, sorted by name.
+    pub(super) files: Vec<(String, Vec<u8>)>,
+    metering: Metering,
+}
+
+impl Trained {
+    /// The manifest, still without the result's root.
+    pub(super) fn manifest(&self, job: &Job, attestation_ref: B256) -> ResultManifest {
+        let metering = &self.metering;
+        ResultManifest {
+            jobId: job.jobId,
+            attempt: job.attempt,
+            datasetRoot: job.datasetRoot,
+            resultHash: B256::ZERO,
+            actualEpochs: self.epochs,
+            samples: metering.samples,
+            tokensSeen: metering.tokens_seen,
+            tokensTrained: metering.tokens_trained,
+            evalBefore: micro(metering.eval_before),
+            evalAfter: micro(metering.eval_after),
+            attestationRef: attestation_ref,
+        }
+    }
+}
+
+/// Loss x 1e6; 0 without held-out rows.
+fn micro(loss: Option<f64>) -> u64 {
+    // Losses are finite and far below 2^64 / 1e6; the cast saturates anyway.
+    loss.map_or(0, |loss| (loss.max(0.0) * 1e6).round() as u64)
+}
+
+struct Watch<F> {
+    tell: F,
+    stop: StopFlag,
+    planned: u64,
+    epochs_done: u32,
+    last: Option<Instant>,
+}
+
+impl<F: Fn(Event)> Watch<F> {
+    fn control(&self) -> Control {
+        if self.stop.is_set() { Control::Stop } else { Control::Continue }
+    }
+
+    fn tell(&self, epoch: u32, step: u64, loss: f64) {
+        let part = step as f64 / self.planned.max(1) as f64;
+        (self.tell)(Event::Progress { epoch, epochs_done: self.epochs_done, part, loss: Some(loss) });
+    }
+}
+
+impl<F: Fn(Event)> Observer for Watch<F> {
+    fn step(&mut self, report: &StepReport) -> Control {
+        if self.last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
+            self.last = Some(Instant::now());
+            self.tell(report.epoch, report.step, report.loss);
+        }
+        self.control()
+    }
+
+    fn epoch(&mut self, report: &EpochReport) -> Control {
+        self.epochs_done = report.epoch;
+        self.tell(report.epoch, report.step, report.train_loss);
+        self.control()
+    }
+}
+
+/// Trains in a blocking thread; rows and samples are wiped or dropped with it.
+///
+/// # Errors
+/// `JOB_SPEC_INVALID` where the settings cannot work, `COMPUTE_TASK_FAILED` for everything of ours.
+pub(super) async fn train(
+    node: &Arc<Node>,
+    prepared: Arc<Prepared>,
+    (opened, slot): (Opened, Option<Slot>),
+    stop: StopFlag,
+    tell: impl Fn(Event) + Send + 'static,
+) -> Result<Trained, Broken> {
+    let node = node.clone();
+    let work = move || {
+        let trained = train_now(&node, &prepared, &opened, stop, tell);
+        drop(slot);
+        trained
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| Err(Broken::new(Reason::ComputeTaskFailed, "the training thread broke")))
+}
+
+fn train_now(
+    node: &Node,
+    prepared: &Prepared,
+    opened: &Opened,
+    stop: StopFlag,
+    tell: impl Fn(Event),
+) -> Result<Trained, Broken> {
+    let (base, params) = (&prepared.base, &prepared.documents.plan.params);
+    let planned = params.planned_steps(opened.split.train.len() as u64);
+    let mut watch = Watch { tell, stop: stop.clone(), planned, epochs_done: 0, last: None };
+    let begin = Instant::now();
+    let outcome = crate::train(&base.model, &opened.split, params, None, &mut watch).map_err(broken)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    if stop.is_void() {
+        return Err(Broken::new(Reason::ComputeTaskFailed, "given up"));
+    }
+    node.measured(outcome.metering.tokens_seen, seconds);
+    let job = &prepared.dispatch.job.0;
+    let card = CardFields {
+        base_model: Some(prepared.documents.job_spec.base_model_root.to_string()),
+        dataset_root: Some(job.datasetRoot.to_string()),
+        policy: Some(job.policyHash.to_string()),
+        job: Some(job.jobId.to_string()),
+        attestation: Some(opened.attestation_ref.to_string()),
+    };
+    let files = folder::files(base.dir(), &outcome, params, &card).map_err(broken)?;
+    Ok(Trained { epochs: outcome.metering.epochs, files, metering: outcome.metering })
+}
+
+/// What an error of the engine means for the job. Once there is plaintext the engine's own words may
+/// quote it, so only the code and its fixed hint are told.
+pub(super) fn broken(error: Error) -> Broken {
+    let reason = match &error {
+        Error::DataEmpty
+        | Error::DataMalformed { .. }
+        | Error::DataNotUtf8 { .. }
+        | Error::RowTooLong { .. }
+        | Error::RowShape { .. }
+        | Error::RowPreference { .. } => Reason::DatasetMismatch,
+        Error::NothingToTrain
+        | Error::TemplateUnstable { .. }
+        | Error::TokenOutOfRange { .. }
+        | Error::ParamsMalformed(_)
+        | Error::ParamsUnknown(_)
+        | Error::ParamsValue { .. }
+        | Error::ParamsUnsupported { .. }
+        | Error::ModelConfig(_)
+        | Error::ModelArchitecture(_)
+        | Error::Weights(_)
+        | Error::Tokenizer(_)
+        | Error::ChatTemplate(_)
+        | Error::Adapter(_)
+        | Error::Diverged { .. } => Reason::JobSpecInvalid,
+        Error::TokenFile(_) | Error::Io { .. } | Error::OutputExists(_) | Error::Usage(_) => {
+            Reason::ComputeTaskFailed
+        }
+    };
+    Broken::new(reason, format!("the trainer refuses [{}]: {}", error.code(), error.hint()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spec(params: Value) -> JobSpec {
+        let Value::Object(training_params) = params else { unreachable!() };
+        JobSpec { base_model_root: B256::ZERO, training_params, eval_fraction: 0.25, seed: 7 }
+    }
+
+    #[test]
+    fn the_job_says_epochs_seed_and_held_out_part() {
+        let plan = Plan::new(&spec(json!({"lora_r": 4, "threads": 64})), 5, 2).unwrap();
+        assert_eq!((plan.params.num_train_epochs, plan.params.seed), (5, 7));
+        assert_eq!((plan.params.eval_fraction, plan.params.threads), (0.25, Some(2)));
+        assert!(Plan::new(&spec(json!({"num_train_epochs": 5, "seed": 7})), 5, 0).is_ok());
+        assert!(Plan::new(&spec(json!({"num_epochs": 3})), 5, 0).unwrap_err().contains("num_epochs"));
+        assert!(Plan::new(&spec(json!({"seed": 8})), 5, 0).unwrap_err().contains("seed"));
+        assert!(Plan::new(&spec(json!({"magic": 1})), 5, 0).unwrap_err().contains("magic"));
+    }
+
+    #[test]
+    fn losses_are_signed_in_millionths() {
+        assert_eq!(micro(Some(3.6812345)), 3_681_235);
+        assert_eq!(micro(None), 0);
+        assert_eq!(micro(Some(-1.0)), 0);
+    }
+}

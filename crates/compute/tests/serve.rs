@@ -1,0 +1,300 @@
+//! The node from dispatch to delivery, in one process: the real blob server, custodians that appraise
+//! and re-seal for real, the tiny base model.
+
+mod serve_world;
+
+use licen_core::abi::{ResultManifest, Stop};
+use licen_core::constraints::{Constraints, TrainingLimits};
+use licen_core::eip712::Domain;
+use licen_core::evidence_bundle::EvidenceBundle;
+use licen_core::job::Reason;
+use licen_core::primitives::{Address, B256, Bytes};
+use licen_core::wire::AbiHex;
+use licen_core::wire::compute::{ComputeInfo, Dispatch, StopRequest, TaskState, TaskStatus};
+use licen_seal::result::{ResultHeader, unpack_result};
+use licen_seal::result_share::combine_result;
+use licen_seal::{ResultKey, SigningKey};
+use serde_json::json;
+use serve_world::custodian::reference_entry;
+use serve_world::{Lie, MARK, Mode, Setting, T, World, contains, logs, now};
+
+fn delivered(status: &TaskStatus) -> bool {
+    status.task_state == TaskState::Delivered
+}
+
+fn failed(status: &TaskStatus) -> bool {
+    status.task_state == TaskState::Failed
+}
+
+/// The report's reason, after checking who signed it.
+fn reason(world: &World, status: &TaskStatus, signer: Address) -> Reason {
+    let failure = status.failure.as_ref().expect("a signed report");
+    assert_eq!(world.domain.signer_of(&failure.report.0, &failure.signature), Some(signer));
+    assert_eq!(failure.report.0.jobId, world.job.jobId);
+    Reason::from_chain(failure.report.0.reasonCode).unwrap()
+}
+
+fn manifest_of(world: &World, signer: Address) -> ResultManifest {
+    let taken: Vec<_> = world.custodians.iter().filter_map(|c| c.manifest()).collect();
+    assert!(taken.len() >= usize::from(T), "{} custodians have the manifest", taken.len());
+    let signed = &taken[0];
+    assert_eq!(world.domain.signer_of(&signed.manifest.0, &signed.signature), Some(signer));
+    assert_eq!(signed.held.len(), usize::from(T));
+    assert!(signed.held.is_sorted_by_key(|h| h.0.index));
+    signed.manifest.0.clone()
+}
+
+/// What the researcher would do after settlement.
+fn unpack(world: &World) -> (Vec<String>, tempfile::TempDir) {
+    let held: Vec<_> = world.custodians.iter().filter_map(|c| c.take_result()).collect();
+    let (header, result_hash) = (held[0].0.clone(), held[0].1);
+    let shares: Vec<_> = held.into_iter().map(|(_, _, share)| share).collect();
+    let key: ResultKey = combine_result(&header, &shares).ok().unwrap();
+    let blob = world.blobs.read(result_hash, 1 << 30).unwrap();
+    let mut source = blob.as_slice();
+    ResultHeader::read_from(&mut source).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("adapter");
+    (unpack_result(&key, &header, source, &target, 1 << 30).unwrap(), dir)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_ends_delivered_and_nothing_leaks() {
+    logs::record();
+    let world =
+        World::new(Setting { modes: vec![Mode::Honest, Mode::Dead, Mode::Honest], ..Setting::default() })
+            .await;
+    let status = world.ticket().await;
+    let start = status.start.as_ref().unwrap();
+    let indexes: Vec<u16> = start.signatures.iter().map(|s| s.0.index).collect();
+    assert_eq!(indexes, [0, 2], "t verdicts in ascending member index");
+
+    let again = world.put(&world.dispatch_of(world.job.clone())).await;
+    assert_eq!(again.1["start"], serde_json::to_value(start).unwrap(), "sent again, nothing changes");
+
+    let running = world.running(&status);
+    assert_eq!(world.put(&world.dispatch_of(running.clone())).await.0, 200);
+    let status = world.until("delivery", delivered).await;
+    assert!(status.loss.is_some() && status.progress == 1.0, "{status:?}");
+
+    let manifest = manifest_of(&world, running.signer);
+    assert_eq!((manifest.actualEpochs, manifest.samples), (2, 36), "18 of 24 rows, twice");
+    assert_eq!((manifest.jobId, manifest.datasetRoot), (world.job.jobId, world.job.datasetRoot));
+    assert!(manifest.evalAfter < manifest.evalBefore && manifest.evalAfter > 0);
+    assert!(manifest.tokensSeen > manifest.tokensTrained && manifest.tokensTrained > 0);
+
+    let bundle = world.blobs.read(manifest.attestationRef, 1 << 20).unwrap();
+    let bundle: EvidenceBundle = licen_core::canonical::json_from_slice(&bundle).unwrap();
+    assert_eq!(licen_core::runtime_data::hash(&bundle.runtime_data), running.runtimeDataHash);
+    assert_eq!(bundle.verdicts.len(), usize::from(T));
+    assert_eq!(bundle.entry, reference_entry(), "the entry that custodians met");
+
+    let (paths, dir) = unpack(&world);
+    for file in [
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "tokenizer.json",
+        "trainer_state.json",
+    ] {
+        assert!(paths.iter().any(|p| p == file), "{file} is in {paths:?}");
+    }
+    let card = std::fs::read_to_string(dir.path().join("adapter/README.md")).unwrap();
+    for fact in [world.job.jobId, world.job.datasetRoot, world.job.policyHash, manifest.attestationRef] {
+        assert!(card.contains(&fact.to_string()), "{fact} is in the card");
+    }
+    let (_, info) = world.get("/v1/info").await;
+    let info: ComputeInfo = serde_json::from_value(info).unwrap();
+    assert!(info.tokens_per_second > 0.0 && info.tee_type == "simulated");
+
+    world.assert_nothing_leaked();
+    world.until_wiped().await;
+    let log = logs::lines();
+    assert!(contains(&log, b"Delivered"), "logs are recorded");
+    assert!(!contains(&log, MARK.as_bytes()) && !world.key.appears_in(&log));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_were_not_published_are_a_mismatch() {
+    for lie in [Lie::Rows, Lie::TokenCount] {
+        let world = World::new(Setting { lie: Some(lie), ..Setting::default() }).await;
+        let running = world.start().await;
+        let status = world.until("the report", failed).await;
+        assert_eq!(reason(&world, &status, running.signer), Reason::DatasetMismatch, "{status:?}");
+        assert!(!status.message.contains(MARK));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ciphertext_that_does_not_open_is_a_decrypt_failure() {
+    let world = World::new(Setting { lie: Some(Lie::Ciphertext), ..Setting::default() }).await;
+    let running = world.start().await;
+    let status = world.until("the report", failed).await;
+    assert_eq!(reason(&world, &status, running.signer), Reason::DatasetDecryptFailed, "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ciphertext_that_was_changed_in_storage_is_a_download_failure() {
+    let world = World::new(Setting::default()).await;
+    let status = world.ticket().await;
+    let name = format!("{:x}", world.job.datasetRoot);
+    let stored = world.work_dir.parent().unwrap().join("store/blobs").join(&name[..2]).join(&name);
+    let mut bytes = std::fs::read(&stored).unwrap();
+    bytes[50] ^= 1;
+    std::fs::write(&stored, bytes).unwrap();
+    let running = world.running(&status);
+    world.put(&world.dispatch_of(running.clone())).await;
+    let status = world.until("the report", failed).await;
+    assert_eq!(reason(&world, &status, running.signer), Reason::StorageDownloadFailed, "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_share_is_named_and_the_others_are_used() {
+    logs::record();
+    let modes = vec![Mode::WrongShare, Mode::Honest, Mode::Honest];
+    let world = World::new(Setting { modes, epochs: 1, ..Setting::default() }).await;
+    let running = world.start().await;
+    world.until("delivery", delivered).await;
+    manifest_of(&world, running.signer);
+
+    let modes = vec![Mode::WrongShare, Mode::Honest, Mode::WrongShare];
+    let world = World::new(Setting { modes, ..Setting::default() }).await;
+    let running = world.start().await;
+    let status = world.until("the report", failed).await;
+    assert_eq!(reason(&world, &status, running.signer), Reason::KeyReleaseFailed, "{status:?}");
+    let id = world.custodians[0].id().to_string();
+    assert!(status.message.contains(&id), "{}", status.message);
+    assert!(contains(&logs::lines(), id.as_bytes()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_few_verdicts_fail_without_a_statement() {
+    for mode in [Mode::Refuses, Mode::ForgedVerdict] {
+        let modes = vec![Mode::Honest, mode, mode];
+        let world = World::new(Setting { modes, ..Setting::default() }).await;
+        world.put(&world.dispatch_of(world.job.clone())).await;
+        let status = world.until("the end", failed).await;
+        assert!(status.failure.is_none() && status.start.is_none());
+        assert!(status.message.contains("1 of 2 verdicts"), "{}", status.message);
+        assert!(status.message.contains(&world.custodians[1].id().to_string()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_owner_forbids_gets_no_verdict() {
+    let limits = TrainingLimits { max_trainable_params: Some(10), ..TrainingLimits::default() };
+    let constraints = Constraints { training_limits: limits, ..Constraints::default() };
+    let world = World::new(Setting { constraints, ..Setting::default() }).await;
+    world.put(&world.dispatch_of(world.job.clone())).await;
+    let status = world.until("the end", failed).await;
+    assert!(status.message.contains("trainable parameters, at most 10"), "{}", status.message);
+    assert!(status.failure.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signed_stop_ends_after_the_epoch_and_settles_what_ran() {
+    let modes = vec![Mode::Honest, Mode::Withholds, Mode::Honest];
+    let world = World::new(Setting { modes, epochs: 9, ..Setting::default() }).await;
+    let stop = Stop { jobId: world.job.jobId, attempt: 1 };
+    let sign = |key: &SigningKey| {
+        let signature = key.sign(&world.domain.digest(&stop)).unwrap();
+        StopRequest { stop: AbiHex(stop.clone()), signature: Bytes::copy_from_slice(signature.as_bytes()) }
+    };
+    assert_eq!(world.stop(&sign(&world.requester)).await, 404);
+    let running = world.start().await;
+    let stranger = SigningKey::generate().ok().unwrap();
+    assert_eq!(world.stop(&sign(&stranger)).await, 403);
+    assert_eq!(world.stop(&sign(&world.requester)).await, 200);
+    world.until("delivery", delivered).await;
+    let manifest = manifest_of(&world, running.signer);
+    assert!((1..9).contains(&manifest.actualEpochs), "{} epochs", manifest.actualEpochs);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_simulated_fault_says_so() {
+    let config = json!({"simulatedFault": "compute", "chainId": 31337});
+    let world = World::new(Setting { config, ..Setting::default() }).await;
+    let running = world.start().await;
+    let status = world.until("the report", failed).await;
+    assert_eq!(reason(&world, &status, running.signer), Reason::ComputeTaskFailed);
+    assert!(status.message.contains("SIMULATED FAULT"), "{}", status.message);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_do_not_survive_a_restart() {
+    let world = World::new(Setting::default()).await;
+    let other =
+        licen_core::job::started(&world.job, 1, Address::repeat_byte(7), B256::repeat_byte(8), now() + 600);
+    let (code, body) = world.put(&world.dispatch_of(other)).await;
+    assert_eq!((code, &body["taskState"]), (200, &json!("Failed")));
+    assert!(body["message"].as_str().unwrap().contains("keys of this attempt are gone"), "{body}");
+
+    // That dispatch came to nothing, so it does not stand in the way of the job as it is.
+    let running = world.start().await;
+    let superseded = licen_core::job::started(
+        &world.job,
+        1,
+        Address::repeat_byte(7),
+        running.runtimeDataHash,
+        now() + 600,
+    );
+    world.put(&world.dispatch_of(superseded)).await;
+    world.until("delivery", delivered).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dispatch_that_contradicts_itself_is_refused() {
+    let world = World::new(Setting::default()).await;
+    let good = world.dispatch_of(world.job.clone());
+    type Change = fn(&mut Dispatch);
+    let changes: [(&str, Change); 9] = [
+        ("jobId", |d| d.job.0.jobId = B256::ZERO),
+        ("policyHash", |d| d.policy.0.version = 9),
+        ("datasetUid", |d| d.contract = Address::ZERO),
+        ("envelopeHash", |d| d.job.0.envelopeHash = B256::ZERO),
+        ("resultKey", |d| d.job.0.resultKey = B256::ZERO),
+        ("custodianUrls", |d| d.custodian_urls[1].id = d.custodian_urls[0].id),
+        ("threshold", |d| d.threshold = 4),
+        ("verifier set", |d| d.job.0.verifierSet = B256::repeat_byte(1)),
+        ("http", |d| d.blob_url = "file:///etc/passwd".into()),
+    ];
+    for (what, change) in changes {
+        let mut dispatch = good.clone();
+        change(&mut dispatch);
+        let (code, body) = world.put(&dispatch).await;
+        assert_eq!(code, 422, "{what}: {body}");
+        assert!(body["detail"].as_str().unwrap().contains(what), "{what}: {body}");
+    }
+    let (code, _) = world.get(&format!("/v1/jobs/{}/1", world.job.jobId)).await;
+    assert_eq!(code, 404, "a refused dispatch leaves nothing behind");
+    let long = world.post(&format!("{}/stop", world.path()), vec![b' '; 300 * 1024]).await;
+    assert_eq!(long.0, 413);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quotes_are_signed_by_the_providers_signer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, key) = (dir.path().join("quote.key"), SigningKey::generate().ok().unwrap());
+    key.save(&path).unwrap();
+    let config = json!({
+        "quoteKeyFile": path, "providerId": B256::repeat_byte(3), "computeFeePerEpoch": "1000000000000000000000",
+    });
+    let world = World::new(Setting { config, ..Setting::default() }).await;
+    let request = json!({
+        "chainId": 31337, "contract": world.domain.contract,
+        "datasetUid": world.job.datasetUid, "jobSpecHash": world.job.jobSpecHash,
+    });
+    let body = serde_json::to_vec(&request).unwrap();
+    let (code, answer) = world.post(&format!("{}/v1/quote", world.node_url), body.clone()).await;
+    assert_eq!(code, 200, "{answer}");
+    let answer: licen_core::wire::compute::QuoteResponse = serde_json::from_value(answer).unwrap();
+    assert_eq!(world.domain.signer_of(&answer.quote.0, &answer.signature), Some(key.address()));
+    assert_eq!(answer.quote.0.computeFeePerEpoch, 1_000_000_000_000_000_000_000);
+    assert!(answer.quote.0.expiresAt > now());
+    let elsewhere = Domain { chain_id: 1, ..world.domain };
+    assert_ne!(elsewhere.signer_of(&answer.quote.0, &answer.signature), Some(key.address()));
+
+    let silent = World::new(Setting::default()).await;
+    let (code, problem) = silent.post(&format!("{}/v1/quote", silent.node_url), body).await;
+    assert_eq!((code, &problem["code"]), (404, &json!("LIC0815")));
+}

@@ -1,0 +1,220 @@
+//! A custodian that keeps the protocol's order, and ways to break it.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use licen_attest::{
+    AppraisalPolicy, AttestationResult, ReferenceEntry, ReferenceValues, SimulatedTee, appraise,
+};
+use licen_core::abi::{Held, MemberSignature, ResultManifest, Verdict};
+use licen_core::canonical::json_from_slice;
+use licen_core::eip712::{Domain, compact};
+use licen_core::id::{as_granted, job_hash};
+use licen_core::primitives::{Address, B256};
+use licen_core::release::ConfirmedRun;
+use licen_core::runtime_data::RuntimeData;
+use licen_core::sol_types::SolStruct;
+use licen_core::wire::AbiHex;
+use licen_core::wire::custodian::{
+    ChallengeRequest, ChallengeResponse, DeliverRequest, HeldResponse, ReleaseRequest, ReleaseResponse,
+    SignedManifest, VerdictRequest, VerdictResponse,
+};
+use licen_seal::delivery::{DeliveryTerms, open_manifest};
+use licen_seal::envelope::{Envelope, open_share};
+use licen_seal::release::reseal;
+use licen_seal::result::ResultHeader;
+use licen_seal::result_share::open_result_share;
+use licen_seal::{RecipientKey, ResultKeyShare, SigningKey, Warrant};
+
+use super::{listen, now};
+
+/// How a custodian behaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Honest,
+    /// Nobody listens.
+    Dead,
+    /// Gives a share of something else.
+    WrongShare,
+    /// Signs verdicts with a key that is not its own.
+    ForgedVerdict,
+    /// Refuses every verdict.
+    Refuses,
+    /// Judges, and then never releases.
+    Withholds,
+}
+
+#[derive(Default)]
+struct Memory {
+    nonce: B256,
+    appraised: Option<AttestationResult>,
+    result: Option<(ResultHeader, B256, ResultKeyShare)>,
+    manifest: Option<SignedManifest>,
+}
+
+pub(crate) struct Custodian {
+    i: u8,
+    signer: SigningKey,
+    recipient: RecipientKey,
+    mode: Mode,
+    domain: Domain,
+    envelope: Envelope,
+    /// Of another key, under the same terms.
+    foreign: Envelope,
+    url: OnceLock<String>,
+    memory: Mutex<Memory>,
+}
+
+type Answer<T> = Result<Json<T>, StatusCode>;
+type Me = State<Arc<Custodian>>;
+
+impl Custodian {
+    pub(crate) fn new(
+        i: u8,
+        signer: SigningKey,
+        recipient: RecipientKey,
+        mode: Mode,
+        domain: Domain,
+        (envelope, foreign): (Envelope, Envelope),
+    ) -> Arc<Self> {
+        let (url, memory) = (OnceLock::new(), Mutex::default());
+        Arc::new(Self { i, signer, recipient, mode, domain, envelope, foreign, url, memory })
+    }
+
+    pub(crate) async fn listen(self: Arc<Self>) -> Arc<Self> {
+        let router = Router::new()
+            .route("/v1/challenge", post(challenge))
+            .route("/v1/verdict", post(verdict))
+            .route("/v1/release", post(release))
+            .route("/v1/deliver", post(deliver))
+            .with_state(self.clone());
+        let url = if self.mode == Mode::Dead { "http://127.0.0.1:9".into() } else { listen(router).await };
+        self.url.set(url).unwrap();
+        self
+    }
+
+    pub(crate) fn id(&self) -> Address {
+        self.signer.address()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.url.get().unwrap().clone()
+    }
+
+    /// What it holds of the result: header and opened share.
+    pub(crate) fn take_result(&self) -> Option<(ResultHeader, B256, ResultKeyShare)> {
+        self.memory.lock().unwrap().result.take()
+    }
+
+    pub(crate) fn manifest(&self) -> Option<SignedManifest> {
+        self.memory.lock().unwrap().manifest.clone()
+    }
+
+    fn sign<T: SolStruct>(&self, message: &T) -> AbiHex<MemberSignature> {
+        let signature = self.signer.sign(&self.domain.digest(message)).unwrap();
+        AbiHex(compact(u16::from(self.i) - 1, signature.as_bytes()).unwrap())
+    }
+}
+
+/// What this test's program is listed under.
+fn reference_values() -> ReferenceEntry {
+    let measurement = SimulatedTee::from_current_exe().unwrap().measurement();
+    let values = ReferenceValues::simulated(licen_compute::serve::PROGRAM, vec![measurement]);
+    ReferenceEntry::new(&values).unwrap()
+}
+
+/// Its root.
+pub(crate) fn reference_entry() -> B256 {
+    reference_values().root()
+}
+
+async fn challenge(State(me): Me, Json(_): Json<ChallengeRequest>) -> Json<ChallengeResponse> {
+    let nonce = B256::new(rand::random());
+    me.memory.lock().unwrap().nonce = nonce;
+    Json(ChallengeResponse { custodian_id: me.id(), nonce, expires_in: 120 })
+}
+
+async fn verdict(State(me): Me, Json(request): Json<VerdictRequest>) -> Answer<VerdictResponse> {
+    if me.mode == Mode::Refuses {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    let job = &request.job.0;
+    let data = RuntimeData::from_bytes(&request.runtime_data).map_err(|_| StatusCode::BAD_REQUEST)?;
+    assert_eq!(data.mismatch(&me.domain, job, request.attempt), None);
+    assert_eq!(data.job_hash, job_hash(&as_granted(job)));
+    let nonce = std::mem::take(&mut me.memory.lock().unwrap().nonce);
+    assert!(data.challenges.iter().any(|c| c.custodian_id == me.id() && c.nonce == nonce));
+    let entries = [reference_values()];
+    let policy = AppraisalPolicy { chain_id: 31_337, entries: &entries, platforms: None };
+    let result = appraise(&request.evidence, &request.runtime_data, &policy, now()).unwrap();
+    let verdict = Verdict {
+        jobId: job.jobId,
+        attempt: request.attempt,
+        signer: data.signer,
+        runtimeDataHash: result.runtime_data_hash(),
+        providerId: data.provider_id,
+        level: result.level(),
+        appraisalPolicy: job.appraisalPolicy,
+        custodianSet: job.custodianSet,
+        setVersion: job.setVersion,
+        expiresAt: now() + 600,
+    };
+    me.memory.lock().unwrap().appraised = Some(result);
+    let mut signature = me.sign(&verdict);
+    if me.mode == Mode::ForgedVerdict {
+        signature = me.sign(&Verdict { attempt: 9, ..verdict.clone() });
+    }
+    Ok(Json(VerdictResponse { verdict: AbiHex(verdict), signature }))
+}
+
+async fn release(State(me): Me, Json(request): Json<ReleaseRequest>) -> Answer<ReleaseResponse> {
+    if me.mode == Mode::Withholds {
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let appraised = me.memory.lock().unwrap().appraised.clone().ok_or(StatusCode::FORBIDDEN)?;
+    let run = ConfirmedRun::from_chain(me.domain, request.job.0, 1, now());
+    let warrant = Warrant::compute(&run, &appraised).map_err(|_| StatusCode::FORBIDDEN)?;
+    let envelope = if me.mode == Mode::WrongShare { &me.foreign } else { &me.envelope };
+    let share = open_share(envelope, &me.recipient, me.i).unwrap();
+    Ok(Json(ReleaseResponse { share: reseal(&share, &warrant).unwrap() }))
+}
+
+async fn deliver(State(me): Me, Json(request): Json<DeliverRequest>) -> Answer<serde_json::Value> {
+    match request {
+        DeliverRequest::Share {
+            job,
+            result_hash,
+            attestation_ref,
+            share,
+            share_commit,
+            key_commit,
+            blob_url,
+            signature,
+        } => {
+            let held = Held { jobId: job.0.jobId, attempt: job.0.attempt, resultHash: result_hash };
+            assert_eq!(me.domain.signer_of(&held, &signature), Some(job.0.signer));
+            let client = licen_storage::client::Client::new(&blob_url, Default::default()).unwrap();
+            let blob = client.get_bytes(result_hash, 1 << 30).await.unwrap();
+            client.get_bytes(attestation_ref, 1 << 20).await.unwrap();
+            let header = ResultHeader::read_from(&mut blob.as_slice()).unwrap();
+            assert_eq!(header.key_commit(), key_commit);
+            assert_eq!(header.member(me.i).unwrap().share_commit, share_commit);
+            let opened = open_result_share(&share, &me.recipient, &header, &result_hash).unwrap();
+            me.memory.lock().unwrap().result = Some((header, result_hash, opened));
+            let signature = me.sign(&held);
+            Ok(Json(serde_json::to_value(HeldResponse { held: AbiHex(held), signature }).unwrap()))
+        }
+        DeliverRequest::Manifest { job_id, attempt, enc, ct } => {
+            let terms = DeliveryTerms { job_id, attempt, custodian: me.id() };
+            let signed =
+                open_manifest(&enc, &ct, &terms, &me.recipient).map_err(|_| StatusCode::BAD_REQUEST)?;
+            let signed: SignedManifest = json_from_slice(&signed).unwrap();
+            let _: &ResultManifest = &signed.manifest.0;
+            me.memory.lock().unwrap().manifest = Some(signed);
+            Ok(Json(serde_json::json!({})))
+        }
+    }
+}
