@@ -62,7 +62,8 @@ fn storage_root_of_a_missing_file_is_an_environment_error() {
         &["storage", "root", "nowhere"],
         expect![[r#"
             error: cannot read nowhere [LIC0103]
-              because: nowhere: No such file or directory (os error 2)
+              because: cannot read or write nowhere
+              because: No such file or directory (os error 2)
             exit 2
         "#]],
     );

@@ -89,17 +89,17 @@ async fn orchestrate(
         shutdown.await;
         return Ok(());
     }
-    let settings = serde_json::json!({
-        "compute": [{"url": config.compute}], "custodians": deployment.custodians,
-        "blobUrl": format!("http://{}", config.listen), "wallet": config.wallet,
-        "confirmations": config.confirmations, "pollMs": config.poll_ms,
-    });
-    let orchestrator: licen_orchestrator::Config = serde_json::from_value(settings)
-        .map_err(|e| CliError::environment(codes::CONFIG, "the orchestrator's settings").because(&e))?;
+    let blob_url = format!("http://{}", config.listen);
+    let mut orchestrator = licen_orchestrator::Config::new(config.wallet.clone(), blob_url);
+    orchestrator.compute = vec![licen_orchestrator::ComputeUrl { url: config.compute.clone(), provider_id: None }];
+    orchestrator.custodians = deployment.custodians.clone();
+    orchestrator.poll_ms = config.poll_ms;
     let (progress, _) = broadcast::channel(PROGRESS);
-    licen_orchestrator::run(orchestrator, store, chain, progress, shutdown)
-        .await
-        .map_err(|e| CliError::environment(codes::NODE, "the orchestrator stopped").because(&e))
+    let ended = licen_orchestrator::run(orchestrator, store, chain, progress, shutdown).await;
+    ended.map_err(|e| {
+        tracing::error!(error = %e, "the orchestrator stopped; storage and index go on");
+        CliError::environment(codes::NODE, "the orchestrator stopped").because(&e)
+    })
 }
 
 async fn connect(config: &NodeConfig, deployment: &Deployment) -> Outcome<Arc<Chain>> {
