@@ -91,7 +91,8 @@ async fn orchestrate(
     }
     let blob_url = format!("http://{}", config.listen);
     let mut orchestrator = licen_orchestrator::Config::new(config.wallet.clone(), blob_url);
-    orchestrator.compute = vec![licen_orchestrator::ComputeUrl { url: config.compute.clone(), provider_id: None }];
+    orchestrator.compute =
+        vec![licen_orchestrator::ComputeUrl { url: config.compute.clone(), provider_id: None }];
     orchestrator.custodians = deployment.custodians.clone();
     orchestrator.poll_ms = config.poll_ms;
     let (progress, _) = broadcast::channel(PROGRESS);
