@@ -305,19 +305,25 @@ mod x86 {
         let mut sums = [[_mm256_setzero_ps(); VECTORS]; ROWS];
         // SAFETY: step p reads row p of the panel and column p of ROWS left-hand rows, found inside by the assertion.
         unsafe {
-            let (mut lhs, mut panel) = (strip.lhs.as_ptr().add(first * stride), strip.panel.as_ptr());
+            // One opaque pointer per row, or the compiler adds strides up one after another, in a chain as long as
+            // the multiplications.
+            let base = strip.lhs.as_ptr().add(first * stride);
+            let rows: [*const f32; ROWS] =
+                std::array::from_fn(|i| std::hint::black_box(base.wrapping_add(i * stride)));
+            let mut column = 0;
+            let mut panel = strip.panel.as_ptr();
             for _ in 0..depth {
                 let mut right = [_mm256_setzero_ps(); VECTORS];
                 for v in 0..VECTORS {
                     right[v] = _mm256_loadu_ps(panel.add(8 * v));
                 }
                 for i in 0..ROWS {
-                    let left = _mm256_broadcast_ss(&*lhs.add(i * stride));
+                    let left = _mm256_broadcast_ss(&*rows[i].add(column));
                     for v in 0..VECTORS {
                         sums[i][v] = _mm256_fmadd_ps(left, right[v], sums[i][v]);
                     }
                 }
-                lhs = lhs.wrapping_add(step);
+                column += step;
                 panel = panel.add(WIDE);
             }
         }
