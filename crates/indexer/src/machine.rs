@@ -4,7 +4,7 @@
 //! logged them. They have to agree to the wei. Where they do not, this program and the contract are
 //! not about the same thing, and it is better to stop than to show either number.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use licen_chain::{ChainEvent, EventKind};
 use licen_core::abi::DataPolicy::{JobCompleted, JobOpened, PolicySet};
@@ -494,8 +494,14 @@ fn audit(at: &ChainEvent, root: Option<B256>, job_id: Option<B256>, details: &Va
         tx_hash: at.tx_hash,
         block_number: at.block_number,
         log_index: at.log_index,
-        details: details.to_string(),
+        details: sorted(details),
     }))
+}
+
+/// The object with its keys in order, so that two indexers of one chain hold the same bytes.
+fn sorted(details: &Value) -> String {
+    let fields: Option<BTreeMap<_, _>> = details.as_object().map(|fields| fields.iter().collect());
+    serde_json::to_string(&fields).expect("a map of JSON values is serializable")
 }
 
 #[cfg(test)]
