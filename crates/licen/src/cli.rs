@@ -137,6 +137,10 @@ pub struct DemoArgs {
     /// Show a failure and where the money went
     #[arg(long, value_enum, value_name = "MODE")]
     pub fail: Option<FailMode>,
+    /// Kill a role at a moment and start it again: node, custodian or compute at granted, running or
+    /// delivered, as in compute@running
+    #[arg(long, value_name = "ROLE@MOMENT", conflicts_with = "fail")]
+    pub restart: Option<crate::demo::restart::Restart>,
     /// Keep the world's directory after the end
     #[arg(long)]
     pub keep: bool,

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     // A core dump of any of our processes could hold a key.
     let _ = licen_seal::process::harden_process();
     let cli = Cli::parse();
-    let ui = Ui { json: cli.global.json, quiet: cli.global.quiet, yes: cli.global.yes };
+    let ui = Ui { json: cli.global.json, quiet: cli.global.quiet, yes: cli.global.yes, muted: false };
     match run(ui, cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -15,26 +15,28 @@ pub struct Ui {
     pub quiet: bool,
     /// Answers yes to every question.
     pub yes: bool,
+    /// Says nothing: a step of a command that tells its own story.
+    pub muted: bool,
 }
 
 impl Ui {
     /// One line of progress, past tense, on stderr.
     pub fn progress(&self, line: &str) {
-        if !self.quiet && !self.json {
+        if !self.quiet && !self.json && !self.muted {
             eprintln!("  {line}");
         }
     }
 
     /// The result for people; nothing under `--json`.
     pub fn data(&self, text: &str) {
-        if !self.json {
+        if !self.json && !self.muted {
             println!("{text}");
         }
     }
 
     /// The result for programs; nothing without `--json`.
     pub fn record(&self, value: &Value) {
-        if self.json {
+        if self.json && !self.muted {
             println!("{value}");
             let _ = std::io::stdout().flush();
         }
@@ -42,7 +44,9 @@ impl Ui {
 
     /// Something a person must not miss, on stderr.
     pub fn warn(&self, line: &str) {
-        eprintln!("warning: {line}");
+        if !self.muted {
+            eprintln!("warning: {line}");
+        }
     }
 
     /// Asks before an irreversible act. Without a terminal and without `--yes` the answer is no.

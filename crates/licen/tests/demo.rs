@@ -131,3 +131,63 @@ fn a_dead_compute_ends_by_the_run_deadline_and_everything_comes_back() {
     assert_eq!(result["state"], "Expired");
     assert_eq!(wei(&result, "royalty"), 0);
 }
+
+/// Killed without warning and started again: the job ends settled or refunded.
+fn restarted(crash: &str) -> Value {
+    let steps = steps(&demo(&["--epochs", "1", "--restart", crash]));
+    assert_eq!(steps.iter().filter(|s| s["killed"].is_array() || s["started"].is_array()).count(), 2);
+    result(&steps)
+}
+
+fn settles_in_full(crash: &str) {
+    let result = restarted(crash);
+    assert_eq!(result["state"], "Completed");
+    assert_eq!(wei(&result, "royalty"), wei(&result, "escrow"));
+}
+
+#[test]
+fn a_node_killed_before_the_start_goes_on() {
+    settles_in_full("node@granted");
+}
+
+#[test]
+fn custodians_killed_before_the_start_go_on() {
+    settles_in_full("custodian@granted");
+}
+
+#[test]
+fn a_compute_killed_before_the_start_asks_again() {
+    settles_in_full("compute@granted");
+}
+
+#[test]
+fn a_node_killed_while_training_runs_goes_on() {
+    settles_in_full("node@running");
+}
+
+#[test]
+fn custodians_killed_while_training_runs_take_the_result() {
+    settles_in_full("custodian@running");
+}
+
+#[test]
+fn a_compute_killed_while_it_trains_loses_its_keys_and_everything_comes_back() {
+    let result = restarted("compute@running");
+    assert_eq!(result["state"], "Expired");
+    assert_eq!(wei(&result, "refund"), wei(&result, "escrow"));
+}
+
+#[test]
+fn a_node_killed_after_delivery_settles_what_custodians_hold() {
+    settles_in_full("node@delivered");
+}
+
+#[test]
+fn custodians_killed_after_delivery_still_hold_the_result() {
+    settles_in_full("custodian@delivered");
+}
+
+#[test]
+fn a_compute_killed_after_delivery_is_no_longer_needed() {
+    settles_in_full("compute@delivered");
+}

@@ -27,7 +27,8 @@ pub fn start(name: &str, logs: &Path, command: &mut Command) -> Outcome<Running>
     let log = logs.join(format!("{name}.log"));
     let cannot =
         |e: &std::io::Error| CliError::environment(codes::PROCESS, format!("cannot start {name}")).because(e);
-    let out = File::create(&log).map_err(|e| cannot(&e))?;
+    // A program started again goes on in the log of the one before.
+    let out = File::options().create(true).append(true).open(&log).map_err(|e| cannot(&e))?;
     let err = out.try_clone().map_err(|e| cannot(&e))?;
     command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
     let parent = std::process::id();
@@ -63,6 +64,12 @@ impl Running {
         }
     }
 
+    /// Ends it as a crash would, without a chance to tidy up.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Ends it: SIGTERM, then SIGKILL after two seconds.
     pub fn stop(&mut self) {
         let Ok(pid) = i32::try_from(self.child.id()) else { return };
@@ -75,8 +82,7 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

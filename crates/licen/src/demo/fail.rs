@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use licen_core::primitives::B256;
 
+use super::restart::Restart;
 use super::world::{World, compute_program};
-use crate::cli::FailMode;
+use crate::cli::{DemoArgs, FailMode};
 use crate::codes;
 use crate::error::{CliError, Outcome};
 
@@ -25,8 +26,9 @@ pub fn title(mode: FailMode) -> &'static str {
 
 /// The state a job ends in, which the demo promises.
 #[must_use]
-pub fn promised(mode: Option<FailMode>) -> &'static str {
-    match mode {
+pub fn promised(args: &DemoArgs) -> &'static str {
+    match args.fail {
+        None if args.restart.is_some_and(Restart::ends_the_job) => "Expired",
         None | Some(FailMode::WithheldConfirm) => "Completed",
         Some(FailMode::Custodian | FailMode::Timeout) => "Expired",
         Some(FailMode::Storage | FailMode::Compute) => "Failed",
@@ -35,8 +37,9 @@ pub fn promised(mode: Option<FailMode>) -> &'static str {
 
 /// Seconds to start and to run: short where the demo has to wait for them to pass.
 #[must_use]
-pub fn windows(mode: Option<FailMode>) -> (u32, u32) {
-    match mode {
+pub fn windows(args: &DemoArgs) -> (u32, u32) {
+    match args.fail {
+        None if args.restart.is_some_and(Restart::ends_the_job) => (600, 25),
         Some(FailMode::Custodian) => (12, 600),
         Some(FailMode::Timeout) => (600, 25),
         _ => (1_800, 21_600),

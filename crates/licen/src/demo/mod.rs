@@ -4,6 +4,8 @@
 
 pub mod child;
 pub mod fail;
+pub mod follow;
+pub mod restart;
 pub mod sample;
 pub mod story;
 pub mod world;
@@ -11,7 +13,8 @@ pub mod world;
 use serde_json::{Value, json};
 
 use crate::cli::DemoArgs;
-use crate::error::Outcome;
+use crate::codes;
+use crate::error::{CliError, Outcome};
 use crate::output::Ui;
 use world::World;
 
@@ -45,6 +48,27 @@ impl Stage {
 /// # Errors
 /// A step did not do what it promises.
 pub async fn demo(ui: Ui, args: &DemoArgs) -> Outcome {
+    tokio::select! {
+        told = run(ui, args) => told,
+        // Dropping the run ends every program of the world and removes its directory.
+        () = interrupted() => match args.once {
+            true => Err(CliError::environment(codes::DEMO, "interrupted")),
+            false => Ok(()),
+        },
+    }
+}
+
+/// Ctrl-C, or the signal a supervisor sends.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+async fn run(ui: Ui, args: &DemoArgs) -> Outcome {
     let stage = Stage { ui };
     let mut world = World::start(&stage, args).await?;
     let told = story::tell(&stage, &mut world, args).await;
@@ -62,6 +86,5 @@ pub async fn demo(ui: Ui, args: &DemoArgs) -> Outcome {
     }
     stage.ui.data(&format!("\nexport LICEN_CONFIG={}", world.config_file().display()));
     stage.ui.data("Press Ctrl-C to stop.");
-    let _ = tokio::signal::ctrl_c().await;
-    Ok(())
+    std::future::pending().await
 }

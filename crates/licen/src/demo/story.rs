@@ -10,7 +10,7 @@ use licen_core::primitives::U256;
 use serde_json::{Value, json};
 
 use super::world::{OPERATOR, OWNER, RESEARCHER, World};
-use super::{Stage, fail, sample};
+use super::{Stage, fail, follow, sample};
 use crate::cli::{DemoArgs, FailMode, FetchArgs, PublishArgs, RequestArgs};
 use crate::codes;
 use crate::command::publish::Published;
@@ -21,8 +21,10 @@ use crate::node_client::IndexedJob;
 
 const PRICE: &str = "0.01";
 const PURPOSE: &str = "medical-research";
-const WITHIN: Duration = Duration::from_secs(240);
-const POLL: Duration = Duration::from_millis(150);
+/// Most time for any one thing.
+pub const WITHIN: Duration = Duration::from_secs(240);
+/// Time between two looks.
+pub const POLL: Duration = Duration::from_millis(150);
 
 /// Publishes, requests, follows, fetches, and adds everything up.
 ///
@@ -33,23 +35,26 @@ pub async fn tell(stage: &Stage, world: &mut World, args: &DemoArgs) -> Outcome 
     if let Some(mode) = args.fail {
         stage.heading(&format!("Made to fail: {}", fail::title(mode)));
     }
+    if let Some(restart) = args.restart {
+        stage.heading(&format!("Crash: {}", restart.title()));
+    }
     let published = owner(stage, world, args).await?;
     let job = researcher(stage, world, args, &published).await?;
     if args.fail == Some(FailMode::Storage) {
         fail::vanish(world, published.policy.datasetRoot)?;
         stage.tell("fault", "The ciphertext has vanished from storage", json!({"mode": "storage"}));
     }
-    let ended = follow(stage, world, args, &job).await?;
+    let ended = follow::follow(stage, world, args, &job).await?;
     let state = ended.text("state");
     let result = settle(stage, world, &ended).await?;
     if state == JobState::Completed.name() {
         delivered(stage, world, &ended).await?;
     }
-    saw(stage, &result);
-    next(stage, &ended);
+    saw(stage, &ended, &result);
+    next(stage, args, &ended);
     stage.ui.data(&format!("\nDone in {:.1} s", began.elapsed().as_secs_f64()));
     stage.ui.record(&result);
-    let promised = fail::promised(args.fail);
+    let promised = fail::promised(args);
     if state != promised {
         return Err(CliError::refused(
             codes::DEMO,
@@ -66,7 +71,7 @@ async fn owner(stage: &Stage, world: &World, args: &DemoArgs) -> Outcome<Publish
         None => sample::write_dataset(world.dir())?,
     };
     let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let (start_window, run_window) = fail::windows(args.fail);
+    let (start_window, run_window) = fail::windows(args);
     let options = PublishArgs {
         file,
         name: name.clone(),
@@ -165,96 +170,6 @@ fn training_config(world: &World) -> Outcome<PathBuf> {
     Ok(path)
 }
 
-/// Watches the job until it ends, telling each change once.
-async fn follow(stage: &Stage, world: &mut World, args: &DemoArgs, job: &Job) -> Outcome<IndexedJob> {
-    let session = world.session(RESEARCHER, stage.ui)?;
-    let node = session.node()?;
-    let deadline = Instant::now() + WITHIN;
-    let (mut state, mut told, mut broken) = (String::new(), String::new(), false);
-    loop {
-        if Instant::now() > deadline {
-            return Err(CliError::environment(codes::DEMO, format!("the job is still {state}")));
-        }
-        if let Ok(status) = node.task(job.jobId, 1).await {
-            let line = match (status.epoch, status.loss) {
-                (0, _) | (_, None) => format!("Compute: {:?}", status.task_state),
-                (epoch, Some(loss)) => format!("Training epoch {epoch} of {}, loss {loss:.4}", job.epochs),
-            };
-            let said = if status.message.is_empty() { line } else { format!("{line} ({})", status.message) };
-            if said != told {
-                let facts =
-                    json!({"taskState": status.task_state, "epoch": status.epoch, "loss": status.loss});
-                stage.tell("progress", &said, facts);
-                told = said;
-            }
-            if status.epoch > 0 && !broken {
-                broken = disturb(stage, world, args.fail);
-            }
-        }
-        if let Ok(now) = node.job(&job.jobId.to_string()).await {
-            if now.text("state") != state {
-                state = now.text("state");
-                stage.tell(
-                    "state",
-                    &format!("job {} {state}", short(&job.jobId.to_string())),
-                    json!({"state": state}),
-                );
-            }
-            if JobState::from_name(&state).is_some_and(JobState::is_terminal) {
-                return Ok(now);
-            }
-        }
-        if broken && args.fail == Some(FailMode::WithheldConfirm) {
-            return stranger(stage, world, job, deadline).await;
-        }
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-/// Breaks what has to break while training runs.
-fn disturb(stage: &Stage, world: &mut World, mode: Option<FailMode>) -> bool {
-    match mode {
-        Some(FailMode::Timeout) => {
-            world.stop("compute");
-            stage.tell("fault", "Compute is gone; its keys died with it", json!({"mode": "timeout"}));
-            true
-        }
-        Some(FailMode::WithheldConfirm) => {
-            // The node's storage stays: only the part that drives jobs is gone.
-            if world.stop_orchestrator().is_err() {
-                return false;
-            }
-            stage.tell(
-                "fault",
-                "The orchestrator is gone and will not settle",
-                json!({"mode": "withheld-confirm"}),
-            );
-            true
-        }
-        None | Some(FailMode::Custodian | FailMode::Storage | FailMode::Compute) => true,
-    }
-}
-
-/// Anybody can settle: a custodian hands the manifest to whoever asks.
-async fn stranger(stage: &Stage, world: &mut World, job: &Job, deadline: Instant) -> Outcome<IndexedJob> {
-    world.ready(stage).await?;
-    let session = world.session(OWNER, stage.ui)?;
-    loop {
-        if let Ok(ended) = jobs::settle_held(&session, job.jobId).await {
-            stage.tell(
-                "state",
-                "The owner fetched the manifest from a custodian and settled the job alone",
-                json!({"state": ended.text("state")}),
-            );
-            return Ok(ended);
-        }
-        if Instant::now() > deadline {
-            return Err(CliError::environment(codes::DEMO, "no custodian published the manifest"));
-        }
-        tokio::time::sleep(POLL).await;
-    }
-}
-
 /// The result object; every amount in wei.
 async fn settle(stage: &Stage, world: &World, ended: &IndexedJob) -> Outcome<Value> {
     let job = &ended.job;
@@ -321,10 +236,24 @@ async fn delivered(stage: &Stage, world: &World, ended: &IndexedJob) -> Outcome 
     Ok(())
 }
 
-fn saw(stage: &Stage, result: &Value) {
+/// Read from the outcome: a job that never started had no key released, and where the ciphertext was
+/// gone there was nothing to decrypt.
+fn saw(stage: &Stage, ended: &IndexedJob, result: &Value) {
     stage.heading("Who saw what");
-    stage.ui.data("  plaintext    owner, compute (SIMULATED TEE)   ciphertext   storage, compute");
-    stage.ui.data("  dataset key  owner, compute (custodians: one share each, never whole)");
+    let released = !matches!(ended.text("attempt").as_str(), "" | "0");
+    let fetched = released && result["reason"] != "STORAGE_DOWNLOAD_FAILED";
+    let with = |compute: bool, note: &str| match compute {
+        true => format!("owner, compute{note}"),
+        false => "owner alone".to_string(),
+    };
+    let line = format!(
+        "  plaintext    {:<33}ciphertext   {}",
+        with(fetched, " (SIMULATED TEE)"),
+        if fetched { "storage, compute" } else { "storage" }
+    );
+    stage.ui.data(&line);
+    let note = " (custodians: one share each, never whole)";
+    stage.ui.data(&format!("  dataset key  {}", with(released, note)));
     let amount = |name: &str| jobs::coins(result[name].as_str().unwrap_or("0"));
     let sums = format!(
         "  money        {} in = {} royalty + {} refund",
@@ -335,10 +264,15 @@ fn saw(stage: &Stage, result: &Value) {
     stage.ui.data(&sums);
 }
 
-fn next(stage: &Stage, ended: &IndexedJob) {
+fn next(stage: &Stage, args: &DemoArgs, ended: &IndexedJob) {
     let job = short(&ended.job.jobId.to_string()).split('…').next().unwrap_or_default().to_string();
-    stage.heading("Next (after the export below, in another terminal)");
-    stage.ui.data(&format!("  licen audit {job}            re-verify every step from public data"));
-    stage.ui.data("  licen search                 what this node offers");
-    stage.ui.data("  licen demo --fail custodian  a refused release, and the refund");
+    let place = if args.once { "without --once the world stays up for these" } else { "in another terminal" };
+    stage.heading(&format!("Next ({place})"));
+    for (command, what) in [
+        (format!("licen audit {job}"), "re-verify every step from public data"),
+        ("licen search".to_string(), "what this node offers"),
+        ("licen demo --fail custodian".to_string(), "a refused release, and the refund"),
+    ] {
+        stage.ui.data(&format!("  {command:<28} {what}"));
+    }
 }

@@ -23,6 +23,8 @@ const CUSTODIANS: u16 = 3;
 const THRESHOLD: u8 = 2;
 const READY_WITHIN: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(100);
+/// Seconds between the genesis block's time and the wall's.
+const BACKDATED: u64 = 600;
 
 /// People with wallets.
 pub const DEPLOYER: &str = "deployer";
@@ -40,6 +42,7 @@ pub struct World {
     /// Base URL of the chain's RPC.
     pub rpc: String,
     node_port: u16,
+    node_toml: String,
     members: Vec<String>,
     /// Started programs by name, in order.
     pub children: Vec<(String, Running)>,
@@ -78,6 +81,7 @@ impl World {
             dir,
             rpc: format!("http://127.0.0.1:{chain_port}"),
             node_port: free_port(8080)?,
+            node_toml: String::new(),
             members: Vec::new(),
             children: Vec::new(),
             custodian_set: B256::ZERO,
@@ -86,8 +90,10 @@ impl World {
         };
         world.chain(stage, chain_port).await?;
         let custodians = world.keys().await?;
+        let hurry = Hurry::start(&world.rpc);
         world.deploy(stage, &custodians).await?;
         world.custody(stage, &custodians, args.fail).await?;
+        hurry.end().await?;
         let compute_port = free_port(7201)?;
         world.compute(stage, compute_port, args.fail)?;
         world.node(stage, compute_port)?;
@@ -144,7 +150,7 @@ impl World {
             ("custodian_set", Some(self.custodian_set.to_string())),
             ("appraisal_policy", Some(self.appraisal_policy.to_string())),
         ];
-        Ok(Session::new(Ui { yes: true, quiet: true, ..ui }, Config::load(&flags)?))
+        Ok(Session::new(Ui { yes: true, muted: true, ..ui }, Config::load(&flags)?))
     }
 
     /// Ends one program, and only that.
@@ -164,18 +170,9 @@ impl World {
     async fn chain(&mut self, stage: &Stage, port: u16) -> Outcome {
         let anvil = find_anvil()?;
         let mut command = Command::new(&anvil);
-        let port_text = port.to_string();
-        command.args([
-            "--host",
-            "127.0.0.1",
-            "--port",
-            &port_text,
-            "--chain-id",
-            "31337",
-            "--hardfork",
-            "cancun",
-        ]);
-        command.args(["--block-time", "1", "--silent"]);
+        let (port_text, genesis) = (port.to_string(), (unix_seconds() - BACKDATED).to_string());
+        command.args(["--host", "127.0.0.1", "--port", &port_text, "--chain-id", "31337"]);
+        command.args(["--hardfork", "cancun", "--timestamp", &genesis, "--silent"]);
         self.spawn("anvil", &mut command)?;
         let deadline = Instant::now() + READY_WITHIN;
         while rpc(&self.rpc, "eth_chainId", json!([])).await.is_err() {
@@ -243,9 +240,7 @@ impl World {
         for (i, custodian) in (1..).zip(custodians) {
             let config = self.dir().join(format!("custodian{i}.toml"));
             self.write(&config, &self.custodian_toml(i, custodian))?;
-            let mut command = Command::new(this_program()?);
-            command.args(["run", "custodian", "--config"]).arg(&config);
-            self.spawn(&format!("custodian{i}"), &mut command)?;
+            self.launch(&format!("custodian{i}"))?;
         }
         let ports: Vec<String> =
             custodians.iter().map(|c| c.url.rsplit(':').next().unwrap_or_default().to_string()).collect();
@@ -263,9 +258,7 @@ impl World {
     fn compute(&mut self, stage: &Stage, port: u16, mode: Option<FailMode>) -> Outcome {
         let config = self.dir().join("compute.toml");
         self.write(&config, &fail::compute_toml(self.dir(), port, mode))?;
-        let mut command = Command::new(compute_program()?);
-        command.args(["serve", "--config"]).arg(&config);
-        self.spawn("compute", &mut command)?;
+        self.launch("compute")?;
         stage.tell(
             "compute",
             &format!("compute      SIMULATED TEE, not confidential   :{port}"),
@@ -287,7 +280,8 @@ impl World {
             path(&format!("{OPERATOR}.key")),
         );
         self.write(&config, &text)?;
-        self.start_node()?;
+        self.node_toml = text;
+        self.launch("node")?;
         stage.tell(
             "node",
             &format!("node         storage, GraphQL, orchestrator    {}/graphql", self.node_url()),
@@ -296,14 +290,41 @@ impl World {
         Ok(())
     }
 
-    /// Starts the node from its file.
+    /// Starts a program from its configuration file.
+    fn launch(&mut self, name: &str) -> Outcome {
+        let mut command = match name {
+            "compute" => Command::new(compute_program()?),
+            _ => Command::new(this_program()?),
+        };
+        match name {
+            "compute" => command.arg("serve"),
+            "node" => command.args(["run", "node"]),
+            _ => command.args(["run", "custodian"]),
+        };
+        command.arg("--config").arg(self.dir().join(format!("{name}.toml")));
+        self.spawn(name, &mut command)
+    }
+
+    /// Kills programs without warning, lets a second pass, and starts them again.
+    ///
+    /// # Errors
+    /// One cannot be started.
+    pub async fn crash(&mut self, names: &[&str]) -> Outcome {
+        for name in names {
+            if let Some(at) = self.children.iter().position(|(n, _)| n == name) {
+                self.children.remove(at).1.kill();
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        names.iter().try_for_each(|name| self.launch(name))
+    }
+
+    /// Starts the node again with its orchestrator.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start_node(&mut self) -> Outcome {
-        let mut command = Command::new(this_program()?);
-        command.args(["run", "node", "--config"]).arg(self.dir().join("node.toml"));
-        self.spawn("node", &mut command)
+    pub fn start_orchestrator(&mut self) -> Outcome {
+        self.orchestrate(true)
     }
 
     /// Starts the node again without its orchestrator.
@@ -311,11 +332,13 @@ impl World {
     /// # Errors
     /// It cannot be started.
     pub fn stop_orchestrator(&mut self) -> Outcome {
-        let config = self.dir().join("node.toml");
-        let text = std::fs::read_to_string(&config).unwrap_or_default();
-        self.write(&config, &format!("{text}orchestrate = false\n"))?;
+        self.orchestrate(false)
+    }
+
+    fn orchestrate(&mut self, on: bool) -> Outcome {
+        self.write(&self.dir().join("node.toml"), &format!("{}orchestrate = {on}\n", self.node_toml))?;
         self.stop("node");
-        self.start_node()
+        self.launch("node")
     }
 
     fn custodian_toml(&self, i: u16, custodian: &CustodianUrl) -> String {
@@ -382,6 +405,37 @@ impl World {
             CliError::environment(codes::FILE, format!("cannot write {}", path.display())).because(&e)
         })
     }
+}
+
+/// While the world is set up, blocks come every 100 ms and their clock runs ahead of the wall's; the
+/// genesis is backdated so that it never passes it.
+struct Hurry {
+    rpc: String,
+    miner: tokio::task::JoinHandle<()>,
+}
+
+impl Hurry {
+    fn start(url: &str) -> Self {
+        let url_of_miner = url.to_string();
+        let miner = tokio::spawn(async move {
+            while rpc(&url_of_miner, "evm_mine", json!([])).await.is_ok() {
+                tokio::time::sleep(POLL).await;
+            }
+        });
+        Self { rpc: url.to_string(), miner }
+    }
+
+    /// From here time passes as on a real chain: one block a second, at the wall's time.
+    async fn end(self) -> Outcome {
+        self.miner.abort();
+        rpc(&self.rpc, "evm_increaseTime", json!([BACKDATED])).await?;
+        rpc(&self.rpc, "evm_setIntervalMining", json!([1])).await?;
+        Ok(())
+    }
+}
+
+fn unix_seconds() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
 /// One JSON-RPC call to the world's own chain.
