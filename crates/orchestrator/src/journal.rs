@@ -127,6 +127,18 @@ impl Journal for StoreJournal {
         self.0.finish_tx(idem_key, &row).await.map_err(storage)
     }
 
+    async fn with_nonce(
+        &self,
+        chain_id: u64,
+        signer: Address,
+        nonce: u64,
+    ) -> Result<Option<(Intent, Vec<Attempt>)>, JournalError> {
+        match self.0.tx_with_nonce(chain_id, signer, nonce).await.map_err(storage)? {
+            Some(row) => self.load(&row.idem_key).await,
+            None => Ok(None),
+        }
+    }
+
     async fn open(&self, chain_id: u64, signer: Address) -> Result<Vec<Intent>, JournalError> {
         self.0.open_txs(chain_id, signer).await.map_err(storage)?.into_iter().map(intent).collect()
     }
@@ -177,5 +189,9 @@ mod tests {
         assert!(journal.open(31_337, signer).await.unwrap().is_empty());
         let (ended, _) = journal.load("start:1").await.unwrap().unwrap();
         assert_eq!(ended.outcome, Some(outcome));
+        let again = journal.with_nonce(31_337, signer, 4).await.unwrap();
+        assert_eq!(again, Some((ended, vec![attempt])));
+        assert_eq!(journal.with_nonce(31_337, signer, 5).await.unwrap(), None);
+        assert_eq!(journal.with_nonce(1, signer, 4).await.unwrap(), None);
     }
 }

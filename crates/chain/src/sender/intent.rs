@@ -179,16 +179,13 @@ pub trait Journal: Send + Sync {
     ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     /// The intent that has a nonce. It is asked for when a finished transaction vanished from the
-    /// chain, in a change deeper than the confirmation depth, and its nonce has to be filled again. A
-    /// journal without an answer leaves that gap to be filled by hand.
+    /// chain, in a change deeper than the confirmation depth, and its nonce has to be filled again.
     fn with_nonce(
         &self,
-        _chain_id: u64,
-        _signer: Address,
-        _nonce: u64,
-    ) -> impl Future<Output = Result<Option<(Intent, Vec<Attempt>)>, JournalError>> + Send {
-        async { Ok(None) }
-    }
+        chain_id: u64,
+        signer: Address,
+        nonce: u64,
+    ) -> impl Future<Output = Result<Option<(Intent, Vec<Attempt>)>, JournalError>> + Send;
 
     /// The open intents of a signer in nonce order.
     fn open(
