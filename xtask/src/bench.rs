@@ -13,6 +13,7 @@ pub(crate) fn bench(args: &[String]) -> Outcome {
     match args.split_first() {
         Some((what, rest)) if what == "storage" => example("licen-storage", "bench_tree", rest),
         Some((what, rest)) if what == "seal" => example("licen-seal", "bench_stream", rest),
+        Some((what, rest)) if what == "train" => example("licen-compute", "bench_train", rest),
         _ => Err("bench what?\n\nhint: cargo xtask bench storage".into()),
     }
 }
