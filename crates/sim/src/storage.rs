@@ -1,0 +1,58 @@
+//! Storage: the real blob directory, in a folder of this run's own that is gone after it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use licen_core::primitives::{B256, hex};
+use licen_storage::Blobs;
+use licen_storage::blobs::Options;
+use tempfile::TempDir;
+
+use crate::error::SimError;
+
+/// More than any blob here.
+const LIMIT: u64 = 1 << 22;
+
+/// A blob directory.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    blobs: Blobs,
+    dir: TempDir,
+}
+
+impl Storage {
+    pub(crate) fn new() -> Result<Self, SimError> {
+        let dir = tempfile::tempdir().map_err(SimError::world)?;
+        let blobs = Blobs::open(dir.path(), Options::default()).map_err(SimError::world)?;
+        Ok(Self { blobs, dir })
+    }
+
+    /// Stores bytes under their root.
+    pub(crate) fn put(&self, bytes: &[u8]) -> Result<B256, SimError> {
+        Ok(self.blobs.put(None, bytes, |_| ()).map_err(SimError::world)?.root)
+    }
+
+    /// Bytes of a root, every one verified.
+    pub(crate) fn get(&self, root: B256) -> Result<Vec<u8>, String> {
+        self.blobs.read(root, LIMIT).map_err(|error| error.to_string())
+    }
+
+    /// The disk loses a blob.
+    pub(crate) fn lose(&self, root: B256) -> Result<(), SimError> {
+        fs::remove_file(self.path(root)).map_err(SimError::world)
+    }
+
+    /// The disk changes one byte of a blob.
+    pub(crate) fn damage(&self, root: B256) -> Result<(), SimError> {
+        let path = self.path(root);
+        let mut bytes = fs::read(&path).map_err(SimError::world)?;
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(path, bytes).map_err(SimError::world)
+    }
+
+    fn path(&self, root: B256) -> PathBuf {
+        let name = hex::encode(root);
+        self.dir.path().join("blobs").join(&name[..2]).join(name)
+    }
+}
