@@ -15,11 +15,12 @@ use licen_custodian::judge::Identity;
 use licen_custodian::limits::Rates;
 use licen_custodian::{Machine, Settings};
 
-use crate::chain::{Block, Chain, run_at_depth, settlement_at_depth};
+use crate::chain::{Block, Chain, forged_run, forged_settlement, run_at_depth, settlement_at_depth};
 use crate::error::SimError;
 use crate::keys::{recipient_key, signing_key};
 use crate::network::{Answer, Question};
 use crate::records::Records;
+use crate::sabotage::Sabotage;
 use crate::world::{Happening, World};
 
 /// As `Config` has them where the operator says nothing.
@@ -160,7 +161,7 @@ impl World {
             return Ok(());
         }
         let told = match effect {
-            Effect::Read(read) => Told::Read(self.read(read)?),
+            Effect::Read(read) => Told::Read(self.read(index, read)?),
             Effect::Load(load) => custodian.records.load(load),
             Effect::Write(write) => custodian.records.write(self.now_ms, write),
             Effect::Fetch(fetch) => self.fetched(fetch),
@@ -224,14 +225,17 @@ impl World {
         }
     }
 
-    fn read(&self, read: &Read) -> Result<Reading, SimError> {
+    /// What a custodian is told of the chain.
+    fn read(&self, index: usize, read: &Read) -> Result<Reading, SimError> {
         let chain = &self.chain;
         let deep = chain.deep();
         Ok(match read {
             Read::State { job_id } => Reading::State(chain.job_state(deep, *job_id)?.0),
             Read::Grant(query) => Reading::Grant(grant(chain, query)?),
             Read::Run { job, entry } => {
-                let Some(run) = run_at_depth(chain, job)? else { return Ok(Reading::Run(None)) };
+                let lie = self.scenario.sabotage == Some(Sabotage::RunForged);
+                let run = if lie { Some(forged_run(chain, job)) } else { run_at_depth(chain, job)? };
+                let Some(run) = run else { return Ok(Reading::Run(None)) };
                 let Some(custodian_set) = set(chain, deep, (job.custodianSet, job.setVersion))? else {
                     return Ok(Reading::Run(None));
                 };
@@ -242,7 +246,13 @@ impl World {
                 Reading::Run(Some(Box::new(RunFacts { run, custodian_set, entry_live })))
             }
             Read::Settlement { job, since } => {
-                Reading::Settlement(settlement_at_depth(chain, job, *since)?.map(Box::new))
+                let lie = self.scenario.sabotage == Some(Sabotage::SettlementForged);
+                let held = self.custodians[index].records.result_of(job.jobId).filter(|_| lie);
+                let settled = match held {
+                    Some(result) => Some(forged_settlement(chain, job, result)),
+                    None => settlement_at_depth(chain, job, *since)?,
+                };
+                Reading::Settlement(settled.map(Box::new))
             }
             // Every requester here is a plain account.
             Read::Wallet { .. } => Reading::Wallet(false),

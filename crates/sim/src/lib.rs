@@ -12,6 +12,7 @@
 //!   orchestrator, custodian, compute      the real machines, effects carried out
 //!   storage    the real blob directory    records     a custodian's disk
 //!   fault      what goes wrong, strangers, withdrawals
+//!   sabotage   what a test breaks on purpose, to see that it is noticed
 //! invariant  after every block, whenever a share leaves, and at the end
 //! ```
 //!
@@ -35,12 +36,14 @@ mod owner;
 mod random;
 mod records;
 mod requester;
+mod sabotage;
 mod scenario;
 mod storage;
 mod trace;
 mod world;
 
 pub use error::SimError;
+pub use sabotage::Sabotage;
 pub use scenario::{Fault, JobPlan, Scenario, Walk};
 
 use world::World;

@@ -142,6 +142,12 @@ impl Records {
         of_job.last().and_then(|(_, (held, _))| held.manifest.clone())
     }
 
+    /// The result that is held for a job's latest attempt.
+    pub(crate) fn result_of(&self, job: B256) -> Option<B256> {
+        let of_job = self.held.iter().filter(|((id, _), _)| *id == job);
+        of_job.last().map(|(_, (held, _))| held.result_hash)
+    }
+
     /// Whether this result of a job is held.
     pub(crate) fn holds(&self, job: B256, result: B256) -> bool {
         self.held.iter().any(|((id, _), (held, _))| *id == job && held.result_hash == result)

@@ -22,6 +22,7 @@ use crate::error::SimError;
 use crate::keys::{recipient_key, signing_key};
 use crate::network::{Answer, Asker, Party, Question};
 use crate::owner::PURPOSE;
+use crate::sabotage::Sabotage;
 use crate::world::{Happening, Sent, World};
 
 /// Between two looks at a job, milliseconds.
@@ -123,6 +124,9 @@ impl World {
 
     /// Looks at the job again and again until nothing is left to do.
     pub(crate) fn watch(&mut self, index: usize) -> Result<(), SimError> {
+        if self.scenario.sabotage == Some(Sabotage::NobodyActs) {
+            return Ok(());
+        }
         let Some(id) = self.requesters[index].job else { return Ok(()) };
         let Some(job) = self.chain.history.job(id).cloned() else { return Ok(()) };
         let head = self.chain.head();

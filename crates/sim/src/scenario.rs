@@ -1,6 +1,7 @@
 //! What a seed chooses before anything happens: prices, windows, custodians, weather and faults.
 
 use crate::random::Random;
+use crate::sabotage::Sabotage;
 
 /// Which of the two walks a run is about; they differ in the faults that are likely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +125,8 @@ pub struct Scenario {
     pub jobs: Vec<JobPlan>,
     /// What goes wrong.
     pub faults: Vec<Fault>,
+    /// A breach that has to be noticed; a seed never chooses one.
+    pub sabotage: Option<Sabotage>,
 }
 
 impl Scenario {
@@ -156,6 +159,7 @@ impl Scenario {
             owner_confirms: random.chance(50),
             jobs: Vec::new(),
             faults: Vec::new(),
+            sabotage: None,
         };
         for index in 0..random.between(1, most_jobs) {
             scenario.jobs.push(job_plan(walk, index, &mut random));
@@ -214,7 +218,7 @@ fn job_plan(walk: Walk, index: u64, random: &mut Random) -> JobPlan {
 fn fault(scenario: &Scenario, random: &mut Random) -> Fault {
     let custodian = random.index(usize::from(scenario.n));
     let at_ms = random.between(0, 400_000);
-    let kinds = if scenario.walk == Walk::Money { 12 } else { 10 };
+    let kinds = if scenario.walk == Walk::Money { 15 } else { 10 };
     match random.between(0, kinds) {
         0..=2 => Fault::CustodianDown {
             custodian,
@@ -228,9 +232,10 @@ fn fault(scenario: &Scenario, random: &mut Random) -> Fault {
         7 => Fault::DatasetLost { at_ms: at_ms / 4 },
         8 => Fault::DatasetDamaged { at_ms: at_ms / 4 },
         9 => Fault::DatasetMislabelled,
-        10 | 11 => Fault::OrchestratorDead {
-            at_ms,
-            replaced_ms: random.chance(50).then(|| at_ms + random.between(1_000, 120_000)),
+        10..=14 => Fault::OrchestratorDead {
+            // Most runs are over sooner.
+            at_ms: at_ms / 2,
+            replaced_ms: random.chance(50).then(|| at_ms / 2 + random.between(1_000, 120_000)),
         },
         _ => Fault::OwnerDeclines { at_ms: at_ms / 4 },
     }

@@ -37,14 +37,18 @@ impl Storage {
         self.blobs.read(root, LIMIT).map_err(|error| error.to_string())
     }
 
-    /// The disk loses a blob.
+    /// The disk loses a blob, if it still has it.
     pub(crate) fn lose(&self, root: B256) -> Result<(), SimError> {
-        fs::remove_file(self.path(root)).map_err(SimError::world)
+        let path = self.path(root);
+        if path.exists() { fs::remove_file(path).map_err(SimError::world) } else { Ok(()) }
     }
 
-    /// The disk changes one byte of a blob.
+    /// The disk changes one byte of a blob, if it still has it.
     pub(crate) fn damage(&self, root: B256) -> Result<(), SimError> {
         let path = self.path(root);
+        if !path.exists() {
+            return Ok(());
+        }
         let mut bytes = fs::read(&path).map_err(SimError::world)?;
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;

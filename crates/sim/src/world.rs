@@ -35,7 +35,7 @@ const MEASUREMENT: B256 = B256::repeat_byte(0x11);
 /// How long a transaction waits at most before a block may take it, milliseconds.
 const MEMPOOL_MS: u64 = 3_000;
 /// After the last deadline, until everybody has withdrawn, milliseconds.
-const AFTERMATH_MS: u64 = 600_000;
+const AFTERMATH_MS: u64 = 400_000;
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub(crate) enum Happening {
     Cancel(usize),
     /// A stranger asks a custodian for what is not theirs.
     Probe(usize),
+    /// A breach is tried.
+    Sabotage,
     Begin(Fault),
     End(Fault),
     /// A split gives its payees what it has.
@@ -130,6 +132,7 @@ pub(crate) struct World {
     pool: Vec<(u64, Transaction)>,
     sent: Vec<Sent>,
     end_ms: u64,
+    closing: bool,
     over: bool,
 }
 
@@ -186,6 +189,7 @@ impl World {
             pool: Vec::new(),
             sent: Vec::new(),
             end_ms: 0,
+            closing: false,
             over: false,
             scenario,
             chain,
@@ -233,10 +237,11 @@ impl World {
         let last = self.scenario.jobs.iter().map(|plan| plan.asked_ms).max().unwrap_or_default();
         let windows = u64::from(self.scenario.start_window) + u64::from(self.scenario.run_window);
         self.end_ms = start + last + windows * 1000 + AFTERMATH_MS;
-        self.agenda.at(self.end_ms - AFTERMATH_MS / 4, Happening::Distribute);
-        self.agenda.at(self.end_ms - AFTERMATH_MS / 8, Happening::Withdraw);
+        self.close_at(self.end_ms);
         self.agenda.at(BEGIN_MS + 1_000, Happening::Block);
-        self.orchestrator_up()
+        self.orchestrator_up()?;
+        self.begin_sabotage(start);
+        Ok(())
     }
 
     /// Runs to the end; the invariants are looked at after every block.
@@ -275,6 +280,7 @@ impl World {
                 Ok(())
             }
             Happening::Probe(index) => self.probe(index),
+            Happening::Sabotage => self.sabotage(),
             Happening::Begin(fault) => self.begin_fault(fault),
             Happening::End(fault) => self.end_fault(fault),
             Happening::Distribute => {
@@ -299,8 +305,32 @@ impl World {
         }
         let pause = self.random.between(self.scenario.block_ms / 2, self.scenario.block_ms);
         self.after(pause, Happening::Block);
+        if !self.closing && self.is_done() {
+            self.closing = true;
+            self.close_at(self.now_ms + AFTERMATH_MS);
+        }
         self.over = self.now_ms >= self.end_ms;
         Ok(())
+    }
+
+    /// Everybody is paid out, and then the run ends. What was planned for later does not happen.
+    fn close_at(&mut self, end_ms: u64) {
+        self.end_ms = end_ms;
+        self.agenda.at(end_ms - AFTERMATH_MS / 4, Happening::Distribute);
+        self.agenda.at(end_ms - AFTERMATH_MS / 8, Happening::Withdraw);
+    }
+
+    /// Whether every job is over and every paid result fetched.
+    fn is_done(&self) -> bool {
+        for requester in &self.requesters {
+            let Some(job) = requester.job else { return false };
+            match self.watcher.state(job) {
+                Some(JobState::Completed) if !requester.fetched => return false,
+                Some(JobState::Completed | JobState::Failed | JobState::Expired | JobState::Cancelled) => {}
+                Some(JobState::Granted | JobState::Running) | None => return false,
+            }
+        }
+        true
     }
 
     fn mined(&mut self, receipt: Receipt) -> Result<(), SimError> {

@@ -98,3 +98,18 @@ pub(super) fn balance(state: &State, address: Address) -> U256 {
 pub(super) fn supply(state: &State) -> U256 {
     state.cache.accounts.values().map(|account| account.info.balance).sum()
 }
+
+/// Moves a wei without a transaction; from nowhere if `from` is none.
+pub(super) fn conjure(state: &mut State, from: Option<Address>, to: Address) {
+    if let Some(from) = from {
+        let left = balance(state, from).saturating_sub(U256::ONE);
+        put(state, from, left);
+    }
+    let more = balance(state, to) + U256::ONE;
+    put(state, to, more);
+}
+
+fn put(state: &mut State, address: Address, balance: U256) {
+    let known = state.cache.accounts.get(&address).map(|account| account.info.clone());
+    state.insert_account_info(address, AccountInfo { balance, ..known.unwrap_or_default() });
+}

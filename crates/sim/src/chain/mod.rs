@@ -20,7 +20,7 @@ use licen_core::sol_types::{SolCall, SolValue};
 use crate::error::SimError;
 use evm::{Outcome, State};
 pub(crate) use history::History;
-pub(crate) use proof::{run_at_depth, settlement_at_depth};
+pub(crate) use proof::{forged_run, forged_settlement, run_at_depth, settlement_at_depth};
 
 /// What is sent to the chain.
 #[derive(Debug, Clone)]
@@ -180,6 +180,13 @@ impl Chain {
     /// Wei of everybody after `block`.
     pub(crate) fn supply(&self, block: &Block) -> U256 {
         evm::supply(&block.state)
+    }
+
+    /// Puts a wei where it does not belong, behind the contracts' back; from nowhere if `from` is none.
+    pub(crate) fn conjure(&mut self, from: Option<Address>, to: Address) {
+        let last = self.blocks.len() - 1;
+        let state = Rc::make_mut(&mut self.blocks[last].state);
+        evm::conjure(state, from, to);
     }
 
     /// Whether the newest block changed anything.

@@ -4,6 +4,7 @@
 use licen_core::abi::Job;
 use licen_core::id::job_commitment;
 use licen_core::job::JobState;
+use licen_core::primitives::B256;
 use licen_core::release::{ConfirmedRun, ConfirmedSettlement};
 
 use super::Chain;
@@ -31,4 +32,15 @@ pub(crate) fn settlement_at_depth(
     let completed = chain.history.ended(job.jobId).completed;
     let said = completed.filter(|(block, ..)| (since..=deep.number).contains(block));
     Ok(said.map(|(.., result)| ConfirmedSettlement::from_chain(chain.domain(), job.clone(), result)))
+}
+
+/// A lie that a custodian is told, for `Sabotage::RunForged`.
+pub(crate) fn forged_run(chain: &Chain, job: &Job) -> ConfirmedRun {
+    let deep = chain.deep();
+    ConfirmedRun::from_chain(chain.domain(), job.clone(), deep.number, deep.time)
+}
+
+/// A lie that a custodian is told, for `Sabotage::SettlementForged`.
+pub(crate) fn forged_settlement(chain: &Chain, job: &Job, result: B256) -> ConfirmedSettlement {
+    ConfirmedSettlement::from_chain(chain.domain(), job.clone(), result)
 }

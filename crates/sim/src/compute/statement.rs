@@ -8,6 +8,7 @@ use licen_core::wire::compute::SignedFailure;
 
 use super::TaskKey;
 use crate::error::SimError;
+use crate::sabotage::Sabotage;
 use crate::world::World;
 
 impl World {
@@ -30,6 +31,9 @@ impl World {
         self.states(key)?;
         if let Some(task) = self.compute.tasks.get_mut(&key) {
             task.signed = Some((manifest, signature));
+        }
+        if self.scenario.sabotage == Some(Sabotage::SettledUnheld) {
+            self.settle_unheld(key);
         }
         self.task_step(key, Event::ManifestSigned)
     }

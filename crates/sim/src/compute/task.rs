@@ -6,7 +6,7 @@ use licen_core::canonical::json_to_vec;
 use licen_core::evidence_bundle::EvidenceBundle;
 use licen_core::job::Reason;
 use licen_core::policy_manifest::PolicyManifest;
-use licen_core::primitives::{B256, Bytes};
+use licen_core::primitives::{Address, B256, Bytes};
 use licen_core::wire::compute::{Dispatch, StartTicket};
 use licen_core::wire::custodian::SealedShare;
 use licen_seal::result::{ResultTerms, ResultWriter};
@@ -17,6 +17,7 @@ use licen_seal::{DatasetKey, RecipientKey, ResultKey};
 use super::{TaskKey, dataset, errand::Errand, trainer};
 use crate::error::SimError;
 use crate::keys::recipient_key;
+use crate::sabotage::Sabotage;
 use crate::world::{Happening, World};
 
 /// Tries to fetch the dataset, as the node has them.
@@ -131,6 +132,10 @@ impl World {
                 Ok(())
             }
             Effect::Seal => self.later(key, 300, Step::Seal),
+            // Compute's code would have to be another one, with another measurement.
+            Effect::Hand if self.scenario.sabotage == Some(Sabotage::SettledUnheld) => {
+                self.task_step(key, Event::Held)
+            }
             Effect::Hand => self.begin_hold(key),
             Effect::SignManifest => self.sign_manifest(key),
             Effect::Deliver => self.begin_publish(key),
@@ -189,7 +194,11 @@ impl World {
         let (ciphertext, manifest) = match fetched {
             Ok(fetched) => fetched,
             Err(_) if tried < TRIES => return self.later(key, 1_000, Step::Open(tried + 1)),
-            Err(error) => return self.broke(key, (Reason::StorageDownloadFailed, error)),
+            // The storage names the root, which no seed decides: the trace has its own words.
+            Err(_) => {
+                let why = "the dataset is not in storage".to_owned();
+                return self.broke(key, (Reason::StorageDownloadFailed, why));
+            }
         };
         let published = PolicyManifest::from_bytes(&manifest).map_err(SimError::world)?;
         let domain = self.chain.domain();
@@ -262,6 +271,17 @@ impl World {
     /// Epochs that a task has trained.
     pub(super) fn trained(&self, key: TaskKey) -> u32 {
         self.compute.tasks.get(&key).map_or(0, |task| task.epochs_done)
+    }
+
+    /// Signer and runtime data hash that a task waits to see on chain.
+    pub(crate) fn ticket_of(&self, key: TaskKey) -> Option<(Address, B256)> {
+        let ticket = self.compute.tasks.get(&key)?.ticket.as_ref()?;
+        Some((ticket.signer, ticket.runtime_data_hash))
+    }
+
+    /// The manifest that a task signed.
+    pub(crate) fn signed_of(&self, key: TaskKey) -> Option<(ResultManifest, Bytes)> {
+        self.compute.tasks.get(&key)?.signed.clone()
     }
 
     pub(super) fn set_up_later(&mut self, key: TaskKey) -> Result<(), SimError> {

@@ -29,4 +29,9 @@ impl Watcher {
         let states = BTreeMap::new();
         Self { supply, states, dataset_shares: 0, result_shares: 0, blocks: 0 }
     }
+
+    /// A job's state after the newest block.
+    pub(crate) fn state(&self, job: B256) -> Option<JobState> {
+        self.states.get(&job).copied()
+    }
 }
