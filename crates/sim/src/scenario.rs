@@ -1,5 +1,7 @@
 //! What a seed chooses before anything happens: prices, windows, custodians, weather and faults.
 
+use std::collections::BTreeSet;
+
 use crate::random::Random;
 use crate::sabotage::Sabotage;
 
@@ -175,24 +177,53 @@ impl Scenario {
     #[must_use]
     pub fn must_succeed(&self) -> bool {
         let [job] = &self.jobs[..] else { return false };
-        let away = |fault: &&Fault| match fault {
-            Fault::CustodianDown { .. } | Fault::CustodianRefuses { .. } => true,
-            Fault::ComputeNeverStarts
-            | Fault::ComputeDies { .. }
-            | Fault::ComputeRestarts { .. }
-            | Fault::DatasetLost { .. }
-            | Fault::DatasetDamaged { .. }
-            | Fault::DatasetMislabelled
-            | Fault::OrchestratorDead { .. }
-            | Fault::OwnerDeclines { .. } => false,
-        };
-        let absent = self.faults.iter().filter(away).count();
+        let start_ms = u64::from(self.start_window) * 1000;
+        let mut absent = 0;
+        for fault in &self.faults {
+            match fault {
+                Fault::CustodianDown { .. } | Fault::CustodianRefuses { .. } => absent += 1,
+                // Another one takes over while the job can still be started.
+                Fault::OrchestratorDead { replaced_ms: Some(again), .. } if again + 90_000 < start_ms => {}
+                Fault::ComputeNeverStarts
+                | Fault::ComputeDies { .. }
+                | Fault::ComputeRestarts { .. }
+                | Fault::DatasetLost { .. }
+                | Fault::DatasetDamaged { .. }
+                | Fault::DatasetMislabelled
+                | Fault::OrchestratorDead { .. }
+                | Fault::OwnerDeclines { .. } => return false,
+            }
+        }
         let training = u64::from(job.epochs) * self.epoch_ms / 1000;
-        absent == self.faults.len()
-            && absent + usize::from(self.t) <= usize::from(self.n)
-            && self.losses == 0
+        absent + usize::from(self.t) <= usize::from(self.n)
+            // A lost message costs its asker's patience, so the window must have room for some.
+            && (self.losses == 0 || self.start_window >= 400)
             && job.cancel_ms.is_none()
             && training * 2 + 300 < u64::from(self.run_window)
+    }
+
+    /// Whether no job may end as Completed, whatever else happens.
+    #[must_use]
+    pub fn must_fail(&self) -> bool {
+        let refusing: BTreeSet<usize> = self.faults.iter().filter_map(refusing).collect();
+        refusing.len() + usize::from(self.t) > usize::from(self.n)
+            || self.faults.contains(&Fault::ComputeNeverStarts)
+            || self.faults.contains(&Fault::DatasetMislabelled)
+    }
+}
+
+fn refusing(fault: &Fault) -> Option<usize> {
+    match fault {
+        Fault::CustodianRefuses { custodian } => Some(*custodian),
+        Fault::CustodianDown { .. }
+        | Fault::ComputeNeverStarts
+        | Fault::ComputeDies { .. }
+        | Fault::ComputeRestarts { .. }
+        | Fault::DatasetLost { .. }
+        | Fault::DatasetDamaged { .. }
+        | Fault::DatasetMislabelled
+        | Fault::OrchestratorDead { .. }
+        | Fault::OwnerDeclines { .. } => None,
     }
 }
 

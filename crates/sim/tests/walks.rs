@@ -2,8 +2,12 @@
 
 use licen_sim::{JobPlan, Report, Sabotage, Scenario, Tally, Walk, run};
 
-/// Seeds of each walk.
+/// Seeds of each walk, from 0; `LICEN_SIM_SEEDS=2000` runs as many.
 const SEEDS: u64 = 100;
+
+fn seeds() -> u64 {
+    std::env::var("LICEN_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
+}
 
 /// Runs one seed; whatever goes wrong, a panic included, comes back with the command that repeats it.
 fn walk(walk: Walk, seed: u64) -> Result<(Tally, Vec<String>), String> {
@@ -23,7 +27,8 @@ fn walk_all(which: Walk) -> (Tally, String) {
     let mut sum = Tally::default();
     let mut failures = Vec::new();
     let mut traces = String::new();
-    for seed in 0..SEEDS {
+    let seeds = seeds();
+    for seed in 0..seeds {
         match walk(which, seed) {
             Ok((tally, trace)) => {
                 traces.extend(trace.iter().map(|line| format!("{line}\n")));
@@ -36,7 +41,7 @@ fn walk_all(which: Walk) -> (Tally, String) {
             Err(failure) => failures.push(failure),
         }
     }
-    eprintln!("{which:?}: {SEEDS} seeds, {sum:?}");
+    eprintln!("{which:?}: {seeds} seeds, {sum:?}");
     assert!(failures.is_empty(), "{} seeds failed\n{}", failures.len(), failures.join("\n"));
     (sum, traces)
 }

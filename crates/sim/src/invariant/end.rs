@@ -7,6 +7,7 @@ use licen_core::money::{Settlement, total_escrow};
 use licen_core::primitives::U256;
 
 use crate::error::SimError;
+use crate::requester::Requester;
 use crate::world::World;
 
 impl World {
@@ -22,6 +23,11 @@ impl World {
             self.check_ended(index, &job)?;
         }
         self.check_paid_out()?;
+        let completed =
+            |r: &Requester| r.job.and_then(|job| self.watcher.state(job)) == Some(JobState::Completed);
+        if self.scenario.must_fail() && self.requesters.iter().any(completed) {
+            return SimError::violation("a job was paid that could not have been trained");
+        }
         if let Some(broken) = self.custodians.iter().position(|c| !c.records.log_holds()) {
             return SimError::violation(format!("the log of custodian {broken} is not a chain"));
         }
