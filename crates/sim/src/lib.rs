@@ -12,6 +12,7 @@
 //!   orchestrator, custodian, compute      the real machines, effects carried out
 //!   storage    the real blob directory    records     a custodian's disk
 //!   fault      what goes wrong, strangers, withdrawals
+//!   trial      what `admit` predicts against what the contract does
 //!   sabotage   what a test breaks on purpose, to see that it is noticed
 //! invariant  after every block, whenever a share leaves, and at the end
 //! ```
@@ -40,6 +41,7 @@ mod sabotage;
 mod scenario;
 mod storage;
 mod trace;
+mod trial;
 mod world;
 
 pub use error::SimError;

@@ -21,7 +21,7 @@ use licen_seal::{DatasetKey, Envelope, RecipientPublicKey, SealError};
 use crate::error::SimError;
 use crate::keys::dataset_key;
 use crate::scenario::Fault;
-use crate::world::{Sent, World};
+use crate::world::{SETTLE_MS, Sent, World};
 
 /// The one purpose here.
 pub(crate) const PURPOSE: &str = "RESEARCH";
@@ -93,6 +93,7 @@ impl World {
             maxRunsPerRequester: 3,
             startWindow: scenario.start_window,
             runWindow: scenario.run_window,
+            policyExpiry: self.policy_expiry(),
             purposes: vec![purpose_id(PURPOSE)],
             constraintsHash: self.put_json(&Constraints::default())?,
             termsHash: self.storage.put(b"Training inside attested compute.")?,
@@ -109,6 +110,13 @@ impl World {
         self.published = Some(Published { policy, envelope, split, text });
         self.send(owner, call, Default::default(), Sent::Setup);
         Ok(())
+    }
+
+    /// Unix seconds; 0 = never.
+    fn policy_expiry(&self) -> u64 {
+        let last = self.scenario.jobs.iter().map(|plan| plan.asked_ms).max().unwrap_or_default();
+        let first = self.now_seconds() + SETTLE_MS / 1000;
+        self.scenario.expires_after.map_or(0, |seconds| first + last / 1000 + seconds)
     }
 
     fn rows(&mut self) -> Vec<u8> {

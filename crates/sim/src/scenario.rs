@@ -107,6 +107,8 @@ pub struct Scenario {
     pub start_window: u32,
     /// Seconds.
     pub run_window: u32,
+    /// Seconds after the last request until the policy ends; `None` never. What was granted goes on.
+    pub expires_after: Option<u64>,
     /// Longest time between two blocks, milliseconds.
     pub block_ms: u64,
     /// Blocks on top of what is believed.
@@ -151,6 +153,7 @@ impl Scenario {
             split: random.chance(40).then(|| random.between(1, 9_999) as u16),
             start_window: random.between(120, 600) as u32,
             run_window,
+            expires_after: None,
             block_ms: random.between(1_000, 6_000),
             confirmations: random.between(0, 3),
             delay_ms: (random.between(1, 20), random.between(20, 1_500)),
@@ -169,6 +172,7 @@ impl Scenario {
         for _ in 0..random.between(0, 2) {
             scenario.faults.push(fault(&scenario, &mut random));
         }
+        scenario.expires_after = random.chance(50).then(|| random.between(60, 900));
         scenario
     }
 

@@ -1,7 +1,7 @@
 //! Storage: the real blob directory, in a folder of this run's own that is gone after it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use licen_core::primitives::{B256, hex};
 use licen_storage::Blobs;
@@ -22,7 +22,10 @@ pub(crate) struct Storage {
 
 impl Storage {
     pub(crate) fn new() -> Result<Self, SimError> {
-        let dir = tempfile::tempdir().map_err(SimError::world)?;
+        // Every put is synced; in memory that costs nothing, and nothing here outlives the run anyway.
+        let memory = Path::new("/dev/shm");
+        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let dir = dir.map_err(SimError::world)?;
         let blobs = Blobs::open(dir.path(), Options::default()).map_err(SimError::world)?;
         Ok(Self { blobs, dir })
     }

@@ -22,7 +22,7 @@ use crate::orchestrator::Orchestrator;
 use crate::owner::Published;
 use crate::random::Random;
 use crate::requester::{self, Requester};
-use crate::scenario::{Fault, Scenario};
+use crate::scenario::{Fault, Scenario, Walk};
 use crate::storage::Storage;
 use crate::trace::Trace;
 
@@ -58,6 +58,8 @@ pub(crate) enum Happening {
     Cancel(usize),
     /// A stranger asks a custodian for what is not theirs.
     Probe(usize),
+    /// Predictions about requests are held against the contract.
+    Trial(usize),
     /// A breach is tried.
     Sabotage,
     Begin(Fault),
@@ -280,6 +282,7 @@ impl World {
                 Ok(())
             }
             Happening::Probe(index) => self.probe(index),
+            Happening::Trial(index) => self.trial(index),
             Happening::Sabotage => self.sabotage(),
             Happening::Begin(fault) => self.begin_fault(fault),
             Happening::End(fault) => self.end_fault(fault),
@@ -380,6 +383,10 @@ impl World {
         for _ in 0..4 {
             let delay = self.random.between(0, 300_000);
             self.after(delay, Happening::Probe(index));
+        }
+        // Once a run: it is about the contract, not about the weather.
+        if index == 0 && self.scenario.walk == Walk::Money {
+            self.after(5_000, Happening::Trial(index));
         }
         self.after(10_000, Happening::Watch(index));
         self.look_after(job)

@@ -154,6 +154,22 @@ impl Chain {
         }
     }
 
+    /// What a transaction to `DataPolicy` would come to in a block of that time, Unix seconds.
+    pub(crate) fn attempt(
+        &self,
+        from: Address,
+        value: U256,
+        data: Vec<u8>,
+        time: u64,
+    ) -> Result<Result<(), Revert>, SimError> {
+        let head = self.head();
+        let call = Transaction { from, to: Some(self.contracts.data_policy), value, data: data.into() };
+        Ok(match evm::execute(&head.state, (head.number + 1, time), &call)?.0 {
+            Outcome::Done { .. } | Outcome::Created(_) => Ok(()),
+            Outcome::Reverted(data) => Err(Revert::decode(&data)),
+        })
+    }
+
     /// A job's state (`None`: no such job) and commitment after `block`.
     pub(crate) fn job_state(&self, block: &Block, job: B256) -> Result<(Option<JobState>, B256), SimError> {
         let call = DataPolicy::jobStateCall { jobId: job };
