@@ -1,5 +1,5 @@
-//! What an owner allows. `admit` predicts, rule by rule and in the contract's order, whether
-//! `requestAccess` will revert, so that a refusal names the rule before anything is signed.
+//! What an owner allows. `admit` predicts, rule by rule, whether `requestAccess` will revert, so that
+//! a refusal names the rule before anything is signed; `sim` holds it against the contract.
 
 use alloc::string::String;
 use alloy_primitives::{Address, B256, U256};
@@ -25,7 +25,7 @@ pub const DEFAULT_RUN_WINDOW: u32 = 6 * 3_600;
 /// What the chain knows beside the policy when a request arrives.
 #[derive(Debug, Clone, Default)]
 pub struct RequestContext {
-    /// Chain time, seconds.
+    /// Time of the newest block, seconds. The request comes into a later one, so what ends now is over.
     pub now: u64,
     /// Whether the owner paused the dataset.
     pub paused: bool,
@@ -181,7 +181,7 @@ fn check_quote(policy: &Policy, request: &Request, context: &RequestContext) -> 
     if quote.jobSpecHash != request.jobSpecHash {
         return Err(PolicyBreach::Quote("other job specification"));
     }
-    if context.now > quote.expiresAt {
+    if context.now >= quote.expiresAt {
         return Err(PolicyBreach::Quote("expired"));
     }
     Ok(())
@@ -267,6 +267,26 @@ mod tests {
     fn a_request_inside_the_policy_passes() {
         let (policy, request, context) = open_policy();
         assert_eq!(admit(&policy, &request, &context), Ok(()));
+    }
+
+    #[test]
+    fn what_ends_now_is_over_before_the_next_block() {
+        let (mut policy, mut request, mut context) = open_policy();
+        request.providerId = B256::repeat_byte(5);
+        let quote = |expires| Quote {
+            providerId: B256::repeat_byte(5),
+            datasetUid: B256::repeat_byte(1),
+            expiresAt: expires,
+            ..Quote::default()
+        };
+        context.quote = Some(quote(context.now + 1));
+        policy.policyExpiry = context.now + 1;
+        assert_eq!(admit(&policy, &request, &context), Ok(()));
+        context.quote = Some(quote(context.now));
+        assert_eq!(admit(&policy, &request, &context), Err(PolicyBreach::Quote("expired")));
+        policy.policyExpiry = context.now;
+        let expired = PolicyBreach::Expired { expiry: context.now, now: context.now };
+        assert_eq!(admit(&policy, &request, &context), Err(expired));
     }
 
     #[test]
