@@ -83,14 +83,14 @@ fn explain_says_what_a_code_means() {
 }
 
 #[test]
-fn an_unknown_code_is_refused() {
+fn an_unknown_code_is_a_usage_error() {
     check(
         &["explain", "LIC9999"],
         expect![[r#"
             error: no such code: LIC9999 [LIC0101]
 
             hint: licen explain LIC0207
-            exit 1
+            exit 2
         "#]],
     );
 }
