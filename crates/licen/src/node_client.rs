@@ -253,7 +253,8 @@ impl NodeClient {
         if !status.is_success() {
             let said = serde_json::from_slice::<Problem>(&body)
                 .map_or_else(|_| status.to_string(), |p| p.to_string());
-            return Err(CliError::environment(codes::NODE, format!("the node refused: {said}")));
+            return Err(CliError::environment(codes::NODE, format!("the node refused: {said}"))
+                .hint("licen config tells where `node` comes from"));
         }
         serde_json::from_slice(&body)
             .map_err(|e| node_error("the node's answer is not what was expected", &e))

@@ -112,7 +112,9 @@ impl Session {
 
     async fn find_deployment(&self) -> Outcome<Deployment> {
         let bad = |message: &str, e: &dyn std::error::Error| {
-            CliError::environment(codes::CONFIG, message).because(e)
+            CliError::environment(codes::CONFIG, message)
+                .because(e)
+                .hint("licen config tells where `deployment` comes from")
         };
         let file = self.config.get("deployment");
         if !file.is_empty() {
@@ -141,7 +143,7 @@ impl Session {
         }
         let known = Deployment::read(&pinned).map_err(|e| bad("the pinned deployment is not usable", &e))?;
         if known.identity() != told.identity() || known.contracts != told.contracts {
-            return Err(CliError::refused(
+            return Err(CliError::environment(
                 codes::WRONG_CHAIN,
                 "the node serves another world than the pinned one",
             )
@@ -199,6 +201,10 @@ impl Session {
         loop {
             let indexed = self.node()?.job(prefix).await?;
             match chain.chain.job_at_depth(&indexed.job).await {
+                // The index shows the head, the chain is believed at its depth only.
+                Ok(read) if indexed.text("state") != read.value.name() && Instant::now() < deadline => {
+                    tokio::time::sleep(AGREE_POLL).await;
+                }
                 Ok(read) => return Ok((indexed, read.value)),
                 Err(ChainError::JobMismatch { .. } | ChainError::JobUnknown { .. })
                     if Instant::now() < deadline =>
@@ -548,4 +554,5 @@ pub fn chain_error(error: ChainError) -> CliError {
 pub fn parse_b256(text: &str) -> Outcome<B256> {
     text.parse()
         .map_err(|_| CliError::environment(codes::USAGE, format!("{text:?} is not 0x and 64 hex digits")))
+        .map_err(|e| e.hint("give the whole id, as the command that made it printed it"))
 }

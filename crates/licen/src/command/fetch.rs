@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::cli::FetchArgs;
 use crate::codes;
 use crate::command::key::key_error;
-use crate::command::request::{key_file, remember_key};
+use crate::command::request::key_file;
 use crate::error::{CliError, Outcome};
 use crate::session::{Session, parse_b256};
 
@@ -50,19 +50,17 @@ pub async fn fetch(session: &Session, args: &FetchArgs) -> Outcome<Vec<String>> 
             .hint("--out with a new directory"));
     }
     let result_hash = parse_b256(&indexed.text("resultHash"))?;
-    let key = if args.new_result_key {
-        replaced_key(session, args, &job).await?
-    } else {
-        let path = match &args.result_key {
-            Some(path) => path.clone(),
-            None => kept_key(session, args, &job)?,
-        };
-        load_key(args, &path)?
+    if args.new_result_key {
+        replaced_key(session, args, &job).await?;
+    }
+    let keys = match &args.result_key {
+        Some(path) => vec![load_key(args, path)?],
+        None => kept_keys(session, args, &job)?,
     };
     let blob = session.config.state_dir()?.join(format!("fetch-{}.bin", job.jobId));
     let bytes = session.get_file(result_hash, &blob).await?;
     session.ui.progress(&format!("{bytes} bytes, verified against the chain's resultHash"));
-    let done = open(session, args, &job, result_hash, &key, &blob).await;
+    let done = open(session, args, &job, result_hash, &keys, &blob).await;
     let _ = std::fs::remove_file(&blob);
     let files = done?;
     session.ui.progress(&format!("{} files in {}", files.len(), args.out.display()));
@@ -78,16 +76,27 @@ fn replacing(args: &FetchArgs) -> String {
     format!("licen fetch {} --out {} --new-result-key", args.job, args.out.display())
 }
 
-/// The key file of this job in the state directory: the one `request` or `--new-result-key` noted,
-/// else the one of the key that the job names.
-fn kept_key(session: &Session, args: &FetchArgs, job: &Job) -> Outcome<PathBuf> {
+/// Where `--new-result-key` keeps its key.
+fn new_key_file(session: &Session, job: &Job) -> Outcome<PathBuf> {
+    Ok(key_file(session, job.jobId)?.with_file_name(format!("new-{}.key", job.jobId)))
+}
+
+/// Every key of this job in the state directory, the newest first: custodians that were down while
+/// the key was replaced still answer the old one.
+fn kept_keys(session: &Session, args: &FetchArgs, job: &Job) -> Outcome<Vec<RecipientKey>> {
     let noted = key_file(session, job.jobId)?;
-    if noted.exists() {
-        return Ok(noted);
-    }
     let named = noted.with_file_name(format!("{}.key", job.resultKey));
-    if named.exists() {
-        return Ok(named);
+    let mut keys: Vec<RecipientKey> = Vec::new();
+    for path in [new_key_file(session, job)?, noted.clone(), named] {
+        if path.exists() {
+            let key = load_key(args, &path)?;
+            if keys.iter().all(|known| known.public() != key.public()) {
+                keys.push(key);
+            }
+        }
+    }
+    if !keys.is_empty() {
+        return Ok(keys);
     }
     let place = noted.parent().map(|dir| dir.display().to_string()).unwrap_or_default();
     Err(CliError::environment(codes::KEY_FILE, format!("no result key of this job in {place}"))
@@ -102,8 +111,8 @@ fn load_key(args: &FetchArgs, path: &Path) -> Outcome<RecipientKey> {
     })
 }
 
-/// A new result key that custodians have taken in place of the old one.
-async fn replaced_key(session: &Session, args: &FetchArgs, job: &Job) -> Outcome<RecipientKey> {
+/// Makes a new result key and has custodians take it in place of the old one.
+async fn replaced_key(session: &Session, args: &FetchArgs, job: &Job) -> Outcome {
     let wallet = session.wallet()?.address();
     if wallet != job.requester {
         let message = format!("the job is {}'s, the wallet is {wallet}", job.requester);
@@ -111,10 +120,9 @@ async fn replaced_key(session: &Session, args: &FetchArgs, job: &Job) -> Outcome
             CliError::refused(codes::JOB_STATE, message).hint("--wallet FILE with the requester's key")
         );
     }
-    let noted = key_file(session, job.jobId)?;
     let path = match &args.result_key {
         Some(path) => path.clone(),
-        None => noted.with_file_name(format!("new-{}.key", job.jobId)),
+        None => new_key_file(session, job)?,
     };
     let key = if path.exists() {
         load_key(args, &path)?
@@ -124,10 +132,7 @@ async fn replaced_key(session: &Session, args: &FetchArgs, job: &Job) -> Outcome
         key.save(&path).map_err(|e| key_error("result", &path, &e))?;
         key
     };
-    replace_key(session, job, &key).await?;
-    // From now on custodians answer the new key only: the next fetch must find it.
-    remember_key(session, job, &path)?;
-    Ok(key)
+    replace_key(session, job, &key).await
 }
 
 async fn open(
@@ -135,8 +140,8 @@ async fn open(
     args: &FetchArgs,
     job: &Job,
     result_hash: B256,
-    key: &RecipientKey,
-    blob: &std::path::Path,
+    keys: &[RecipientKey],
+    blob: &Path,
 ) -> Outcome<Vec<String>> {
     let seal = |message: &str, e: &licen_seal::SealError| CliError::of(codes::SEAL, message, e);
     let file = File::open(blob)
@@ -148,7 +153,7 @@ async fn open(
     if (terms.job_id, terms.attempt) != (job.jobId, job.attempt) {
         return Err(CliError::refused(codes::SEAL, "the result is another job's"));
     }
-    let shares = gather(session, args, job, &header, &result_hash, key).await?;
+    let shares = gather(session, args, job, &header, &result_hash, keys).await?;
     let result_key =
         combine_result(&header, &shares).map_err(|e| seal("the result key does not combine", &e))?;
     unpack_result(&result_key, &header, source, &args.out, MAX_UNPACKED)
@@ -162,7 +167,7 @@ async fn gather(
     job: &Job,
     header: &ResultHeader,
     result_hash: &B256,
-    key: &RecipientKey,
+    keys: &[RecipientKey],
 ) -> Outcome<Vec<ResultKeyShare>> {
     let needed = usize::from(header.t());
     let deadline = Instant::now() + SETTLED_WITHIN;
@@ -175,7 +180,16 @@ async fn gather(
             }
             let asked = ask(session, member.custodian, job.jobId).await;
             let opened = asked.and_then(|answer| {
-                open_result_release(&answer.share, key, header, result_hash).map_err(|e| e.to_string())
+                let tried =
+                    keys.iter().map(|key| open_result_release(&answer.share, key, header, result_hash));
+                let mut refused = String::new();
+                for outcome in tried {
+                    match outcome {
+                        Ok(share) => return Ok(share),
+                        Err(e) => refused = e.to_string(),
+                    }
+                }
+                Err(refused)
             });
             match opened {
                 Ok(share) => shares.push(share),
@@ -241,7 +255,8 @@ async fn replace_key(session: &Session, job: &Job, key: &RecipientKey) -> Outcom
         .build()
         .map_err(|e| CliError::environment(codes::CUSTODIANS, "no HTTP client").because(&e))?;
     let mut accepted = 0;
-    for custodian in &session.deployment().await?.custodians {
+    let custodians = &session.deployment().await?.custodians;
+    for custodian in custodians {
         let url = format!("{}/v1/result-key", custodian.url.trim_end_matches('/'));
         let answer = http.post(url).json(&request).send().await;
         if answer.is_ok_and(|a| a.status().is_success()) {
@@ -252,6 +267,6 @@ async fn replace_key(session: &Session, job: &Job, key: &RecipientKey) -> Outcom
         return Err(CliError::environment(codes::CUSTODIANS, "no custodian took the new result key")
             .hint("try again later: the old key is still the one that counts"));
     }
-    session.ui.progress(&format!("{accepted} custodians took the new result key"));
+    session.ui.progress(&format!("{accepted} of {} custodians took the new result key", custodians.len()));
     Ok(())
 }

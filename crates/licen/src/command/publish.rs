@@ -46,6 +46,7 @@ pub struct Published {
 /// Anything refused before registration leaves nothing registered.
 pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published> {
     let ui = &session.ui;
+    looks_like_rows(&args.file)?;
     let chain = session.chain().await?;
     let wallet = session.wallet()?;
     let domain = chain.domain();
@@ -99,6 +100,25 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
         args.purposes.join(", ")
     ));
     Ok(Published { policy, rows: encrypted.row_count, bytes: encrypted.byte_count })
+}
+
+/// Refuses what is no file with rows before anything is connected.
+fn looks_like_rows(file: &Path) -> Outcome {
+    let shown = file.display();
+    let cannot = |e: &std::io::Error| {
+        CliError::environment(codes::FILE, format!("cannot read {shown}"))
+            .because(e)
+            .hint("give a JSON Lines file: one JSON object per line")
+    };
+    let found = std::fs::File::open(file).and_then(|f| f.metadata()).map_err(|e| cannot(&e))?;
+    if !found.is_file() {
+        return Err(cannot(&std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+    }
+    if found.len() == 0 {
+        return Err(CliError::refused(codes::EMPTY_FILE, format!("{shown} is empty"))
+            .hint("every line must be one JSON object, for example {\"text\": \"...\"}"));
+    }
+    Ok(())
 }
 
 fn encrypt_file(
@@ -176,7 +196,8 @@ async fn custody(
     }
     let set = parse_b256(&set)?;
     let chain = session.chain().await?;
-    let (t, members) = chain.custodians(set, 1).await?;
+    let known = chain.custodians(set, 1).await;
+    let (t, members) = known.map_err(|e| e.hint("licen custodian register prints the id of a new set"))?;
     let terms = EnvelopeTerms {
         domain: chain.domain(),
         dataset_uid: uid,
@@ -261,7 +282,11 @@ fn draft(
 
 fn constraints(args: &PublishArgs) -> Outcome<Constraints> {
     Ok(Constraints {
-        base_models: args.base_models.iter().map(|m| parse_b256(m)).collect::<Outcome<_>>()?,
+        base_models: args
+            .base_models
+            .iter()
+            .map(|m| parse_b256(m).map_err(|e| e.hint("licen model list prints roots")))
+            .collect::<Outcome<_>>()?,
         training_limits: TrainingLimits {
             max_rank: args.max_rank,
             max_steps: args.max_steps,

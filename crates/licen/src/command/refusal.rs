@@ -28,6 +28,12 @@ pub fn corrected(
     if let Some(path) = &args.config {
         words.push(format!("--config {}", path.display()));
     }
+    if args.eval_fraction != 0.1 {
+        words.push(format!("--eval-fraction {}", args.eval_fraction));
+    }
+    if args.seed != 0 {
+        words.push(format!("--seed {}", args.seed));
+    }
     if let Some(path) = &args.result_key {
         words.push(format!("--result-key {}", path.display()));
     }

@@ -312,10 +312,7 @@ pub fn key_file(session: &Session, job: B256) -> Outcome<PathBuf> {
 }
 
 /// Notes which key file a job's result is for; a later note replaces an earlier one.
-///
-/// # Errors
-/// The state directory cannot be written.
-pub fn remember_key(session: &Session, job: &Job, key: &Path) -> Outcome {
+fn remember_key(session: &Session, job: &Job, key: &Path) -> Outcome {
     let link = key_file(session, job.jobId)?;
     let absolute = key.canonicalize().unwrap_or_else(|_| key.to_path_buf());
     let beside = link.with_extension("new");

@@ -23,7 +23,8 @@ pub async fn search(session: &Session, args: &SearchArgs) -> Outcome {
     let mut listed = 0;
     for dataset in session.node()?.datasets(1000).await? {
         let manifest = manifest(session, &dataset).await.ok();
-        let name = manifest.as_ref().map_or("", PolicyManifest::name).to_string();
+        let unknown = "(storage has no manifest of it)";
+        let name = manifest.as_ref().map_or(unknown, PolicyManifest::name).to_string();
         let about = manifest.as_ref().map_or("", PolicyManifest::description).to_string();
         let root = dataset.policy.datasetRoot.to_string();
         let haystack = format!("{root} {name} {about}").to_lowercase();

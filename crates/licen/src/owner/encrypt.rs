@@ -133,13 +133,11 @@ fn pass(
     let reading =
         |e: &std::io::Error| CliError::environment(codes::FILE, format!("cannot read {shown}")).because(e);
     let writing = |e: &dyn std::error::Error| {
-        CliError::environment(codes::FILE, format!("cannot write {}", out.display())).because(e)
+        CliError::environment(codes::FILE, format!("cannot write {}", out.display()))
+            .because(e)
+            .hint("nothing was published; licen config tells where `state` is, it needs the size of the file")
     };
     let mut input = File::open(plain).map_err(|e| reading(&e))?;
-    if input.metadata().map_err(|e| reading(&e))?.len() == 0 {
-        return Err(CliError::refused(codes::EMPTY_FILE, format!("{shown} is empty"))
-            .hint("every line must be one JSON object, for example {\"text\": \"...\"}"));
-    }
     let file = File::create(out).map_err(|e| writing(&e))?;
     let named = Named { file, tree: FileTreeBuilder::new(Keccak::detect()) };
     let mut encryptor =
@@ -157,8 +155,9 @@ fn pass(
     let mut buffer = vec![0; READ_BYTES];
     let mut bytes = 0;
     let stopped = |stop: Stop| match stop {
-        Stop::Row(e) => CliError::refused(codes::BAD_ROWS, format!("{shown}: {e}"))
-            .hint("every line must be one JSON object, for example {\"text\": \"...\"}"),
+        Stop::Row(e) => {
+            CliError::refused(codes::BAD_ROWS, format!("{shown}: {e}")).hint(mended(&e, &plain.display()))
+        }
         Stop::Seal(e) => CliError::of(codes::SEAL, "cannot commit to a row", &e),
     };
     loop {
@@ -188,6 +187,18 @@ fn pass(
         preview,
         trainable,
     })
+}
+
+/// What to do about a line that is not a row.
+fn mended(error: &RowError, file: &dyn std::fmt::Display) -> String {
+    match error {
+        RowError::NotUtf8 { .. } => format!("iconv -f latin1 -t utf-8 {file} > utf8.jsonl, if it is Latin-1"),
+        RowError::TooLong { .. } => "split the row into several".into(),
+        RowError::NotJson { line, .. } => format!("sed -n {line}p {file} shows the line"),
+        RowError::Empty | RowError::NotObject { .. } => {
+            "every line must be one JSON object, for example {\"text\": \"...\"}".into()
+        }
+    }
 }
 
 /// Whether a row has the fields of one of the trainer's shapes; what is in them only compute judges.

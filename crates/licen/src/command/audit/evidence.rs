@@ -122,3 +122,43 @@ fn about(verdict: &Verdict, job: &Job, started: u64) -> bool {
         && verdict.level >= job.requiredLevel
         && verdict.expiresAt >= started
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use licen_core::primitives::Address;
+
+    #[test]
+    fn evidence_of_another_time_is_not_of_this_start() {
+        let started = 1_000_000;
+        assert!(recorded(started, started).is_ok() && recorded(started - 900, started).is_ok());
+        for at in [started - VERDICT_SECONDS - SKEW_SECONDS - 1, started + SKEW_SECONDS + 1, 0] {
+            assert!(recorded(at, started).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_about_anything_else_does_not_count() {
+        let job = Job { attempt: 1, setVersion: 1, requiredLevel: 2, ..Job::default() };
+        let good = Verdict { attempt: 1, setVersion: 1, level: 2, expiresAt: 100, ..Verdict::default() };
+        assert!(about(&good, &job, 100));
+        type Change = fn(&mut Verdict);
+        let changes: [Change; 9] = [
+            |v| v.jobId = B256::repeat_byte(1),
+            |v| v.attempt = 2,
+            |v| v.signer = Address::repeat_byte(1),
+            |v| v.runtimeDataHash = B256::repeat_byte(1),
+            |v| v.custodianSet = B256::repeat_byte(1),
+            |v| v.setVersion = 2,
+            |v| v.appraisalPolicy = B256::repeat_byte(1),
+            |v| v.level = 1,
+            |v| v.expiresAt = 99,
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut verdict = good.clone();
+            change(&mut verdict);
+            assert_ne!(verdict, good, "change {number} changed nothing");
+            assert!(!about(&verdict, &job, 100), "change {number}");
+        }
+    }
+}
