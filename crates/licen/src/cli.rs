@@ -133,7 +133,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     /// Epochs to ask for
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: u32,
     /// Show a failure and where the money went
     #[arg(long, value_enum, value_name = "MODE")]

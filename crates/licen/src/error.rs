@@ -55,9 +55,10 @@ impl CliError {
             root = source;
         }
         for text in [cause.to_string(), root.to_string()] {
-            if !said.contains(&text) {
-                said.push_str(&text);
-                self.causes.push(text);
+            let text = text.trim_end();
+            if !said.contains(text) {
+                said.push_str(text);
+                self.causes.push(text.to_string());
             }
         }
         self

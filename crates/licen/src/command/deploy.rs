@@ -22,6 +22,11 @@ pub async fn run(session: &Session, args: &DeployArgs) -> Outcome {
         return Err(CliError::environment(codes::FILE, format!("{} exists already", args.out.display()))
             .hint("--out with another file: a deployment is never overwritten"));
     }
+    // Contracts that nobody noted would be of no use.
+    if let Some(dir) = args.out.parent().filter(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()) {
+        return Err(CliError::environment(codes::FILE, format!("{} is not a directory", dir.display()))
+            .hint("--out with a file in a directory that exists"));
+    }
     let contract = deploy(session, args, &[]).await?;
     session.ui.record(&json!({"dataPolicy": contract, "file": args.out}));
     let shown = args.out.display();

@@ -21,6 +21,8 @@ use crate::session::Session;
 const POLL: Duration = Duration::from_millis(300);
 /// The longest windows of any policy, one after the other.
 const FOLLOW_WITHIN: Duration = Duration::from_secs(37 * 24 * 3_600);
+/// Between two losses of one epoch.
+const LOSS_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks at a job that only waits.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -67,6 +69,7 @@ pub async fn show(session: &Session, args: &JobArg) -> Outcome {
     let now = session.chain().await?.now().await?;
     session.ui.record(&record(&indexed));
     let job = &indexed.job;
+    let compute = training(&session.node()?, &indexed).await.unwrap_or_default();
     let amount = |name: &str| coins(&indexed.text(name));
     let lines = [
         ("job", job.jobId.to_string()),
@@ -74,6 +77,7 @@ pub async fn show(session: &Session, args: &JobArg) -> Outcome {
         ("requester", job.requester.to_string()),
         ("state", state.name().to_string()),
         ("reason", indexed.text("failReason")),
+        ("compute", compute.trim_start_matches("compute: ").to_string()),
         ("asked", epochs(job.epochs)),
         ("trained", indexed.fields["actualEpochs"].as_u64().map_or(String::new(), |n| epochs(n as u32))),
         ("escrow", format_units(licen_core::money::total_escrow(job), 18)),
@@ -195,7 +199,12 @@ pub async fn follow(session: &Session, job: B256, within: Duration) -> Outcome<I
                 session.ui.progress(format!("job {} {state} {reason}", short(&job.to_string())).trim_end());
                 spoken = Instant::now();
             }
-            if let Some(told) = training(&node, &now).await.filter(|told| *told != line) {
+            // A loss of every step would bury the rest: each epoch and some in between are enough.
+            let fresh = |told: &String| {
+                let head = |line: &str| line.split(" loss ").next().unwrap_or_default().to_string();
+                *told != line && (head(told) != head(&line) || spoken.elapsed() > LOSS_EVERY)
+            };
+            if let Some(told) = training(&node, &now).await.filter(fresh) {
                 session.ui.progress(&told);
                 (line, spoken) = (told, Instant::now());
             }
