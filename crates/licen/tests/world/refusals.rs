@@ -234,7 +234,7 @@ fn of_other_datasets(place: &Place) {
         exit 0
     "#]],
     );
-    let soon = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 12;
+    let soon = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 9;
     let ending = publish(place, "Ending", &["--expires", &soon.to_string(), "--max-steps", "5"]);
     place.write("steps.json", "{\"max_steps\": 50}");
     golden(
@@ -285,7 +285,7 @@ fn of_other_datasets(place: &Place) {
         exit 0
     "#]],
     );
-    while std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() < soon + 4 {
+    while std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() < soon + 2 {
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     golden(
@@ -302,7 +302,10 @@ fn of_other_datasets(place: &Place) {
 
 /// A job that completes, and then no run is left.
 pub fn followed(place: &Place) {
-    let root = publish(place, "Once", &["--max-runs", "1", "--preview", "1"]);
+    place.write("pass", "several words of a passphrase\n");
+    let recovery = ["--recovery", "once.recovery", "--passphrase-file", "pass"];
+    let root = publish(place, "Once", &[&["--max-runs", "1", "--preview", "1"][..], &recovery].concat());
+    recovered(place);
     let preview = place.licen(&["preview", &root]);
     assert_eq!(preview.out, "{\"text\": \"Sparrow 0 sits on roof 0.\"}\n", "{}", preview.err);
     let ask = ["request", &root, "--epochs", "1", "--yes", "--follow", "--base", "tiny"];
@@ -329,4 +332,13 @@ pub fn followed(place: &Place) {
         exit 1
     "#]],
     );
+}
+
+/// The owner's way back to a dataset key: the file and the passphrase, and no other.
+fn recovered(place: &Place) {
+    use licen_seal::recovery::load_recovery;
+    let file = place.path("once.recovery");
+    assert!(load_recovery(&file, b"several words of a passphrase").is_ok());
+    let refused = load_recovery(&file, b"several other words").err().unwrap();
+    assert_eq!(refused.to_string(), "wrong passphrase, or the recovery file was changed");
 }
