@@ -190,6 +190,23 @@ impl Session {
         Ok(Arc::new(Rpcs::connect(&options).await.map_err(chain_error)?))
     }
 
+    /// That the node serves the deployment in use: another world's node may have taken its port.
+    ///
+    /// # Errors
+    /// It serves another one, or does not answer.
+    pub async fn same_world(&self) -> Outcome {
+        let ours = self.deployment().await?;
+        let told = self.node()?.deployment().await?;
+        let same = (told.chain_id, told.genesis_hash, told.contracts.data_policy)
+            == (ours.chain_id, ours.genesis_hash, ours.contracts.data_policy);
+        if same {
+            return Ok(());
+        }
+        let message = format!("the node at {} serves another deployment", self.config.node());
+        Err(CliError::environment(codes::WRONG_CHAIN, message)
+            .hint("licen config tells where `node` and `deployment` come from"))
+    }
+
     /// One job of the index and where the chain says it stands. While a job starts or ends, index and
     /// chain may be one block apart; they are asked again until they agree.
     ///
@@ -197,6 +214,7 @@ impl Session {
     /// No such job, or the two do not come to agree.
     pub async fn job(&self, prefix: &str) -> Outcome<(IndexedJob, JobState)> {
         let chain = self.chain().await?;
+        self.same_world().await?;
         let deadline = Instant::now() + AGREE_WITHIN;
         loop {
             let indexed = self.node()?.job(prefix).await?;

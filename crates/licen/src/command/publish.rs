@@ -49,6 +49,7 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     looks_like_rows(&args.file)?;
     let chain = session.chain().await?;
     let wallet = session.wallet()?;
+    session.same_world().await?;
     let domain = chain.domain();
     let salt = licen_salt(&args.file)?;
     let uid = dataset_uid(&domain, wallet.address(), salt);

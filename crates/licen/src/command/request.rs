@@ -124,6 +124,7 @@ async fn pay(
 /// The dataset with its current policy. After an update the index may be a block behind.
 async fn current(session: &Session, prefix: &str) -> Outcome<(IndexedDataset, bool)> {
     let chain = session.chain().await?;
+    session.same_world().await?;
     for _ in 0..CURRENT_TRIES {
         let dataset = session.node()?.dataset(prefix).await?;
         match chain.dataset(&dataset.policy).await {

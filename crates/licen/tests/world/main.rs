@@ -405,6 +405,9 @@ fn other_chains(place: &Place) {
         exit 2
     "#]],
     );
+    let liar = liar::start_as(&place.setting("node"), "/v1/deployment");
+    let said = place.licen(&["--node", &liar, "audit", &place.job]);
+    assert!(said.exit == 2 && said.err.contains("serves another deployment [LIC0302]"), "{}", said.err);
     place.write("other.json", "{");
     let said = place.licen_with("LICEN_DEPLOYMENT", &place.path("other.json"), &["earnings"]);
     golden(
@@ -518,16 +521,13 @@ fn node_is_gone(place: &Place) {
         place,
         &said,
         expect![[r#"
-        warning: attestation is simulated (level SOFTWARE): compute is not confidential
-          Checked 48 rows and encrypted 1862 bytes
-          Sealed the key to 3 custodians, 2 needed
-        error: upload failed [LIC0611]
-          because: cannot reach NODE
-          because: Connection refused (os error 111)
+            error: the node at NODE does not answer [LIC0901]
+              because: error sending request for url (NODE/v1/deployment)
+              because: Connection refused (os error 111)
 
-        hint: licen config tells where `node` comes from; licen run node starts one
-        exit 2
-    "#]],
+            hint: licen run node, or set `node` in licen.toml
+            exit 2
+        "#]],
     );
     let left = names(&place.dir.join("state-researcher"));
     assert!(left.iter().all(|name| !name.starts_with("publish-")), "{left:?}");
