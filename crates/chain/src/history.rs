@@ -1,13 +1,13 @@
 //! What the chain says of one job, for an auditor: its events, and the transaction that settled it.
 
-use alloy::primitives::{B256, Bytes, U64};
+use alloy::primitives::{Address, B256, Bytes, U64};
 use licen_core::abi::DataPolicy;
 use licen_core::sol_types::SolEvent;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::ChainError;
-use crate::event::{ChainEvent, RawLog, decode};
+use crate::event::{ChainEvent, EventKind, RawLog, Rest, decode};
 use crate::view::Chain;
 
 /// Most blocks of one question.
@@ -37,11 +37,54 @@ impl Chain {
             DataPolicy::JobExpired::SIGNATURE_HASH,
             DataPolicy::JobCancelled::SIGNATURE_HASH,
         ];
+        self.events(contract, json!([topics, job_id]), since, last).await
+    }
+
+    /// Whether an appraisal policy held an entry at block `at`, whose time is `time`: from the logs
+    /// alone, so that no old state of the chain is needed and a later revocation does not matter.
+    ///
+    /// # Errors
+    /// No answer, or the RPCs disagree.
+    pub async fn appraisal_entry_at(
+        &self,
+        policy: B256,
+        entry: B256,
+        since: u64,
+        at: u64,
+        time: u64,
+    ) -> Result<bool, ChainError> {
+        let topics = [
+            Rest::AppraisalPolicyCreated::SIGNATURE_HASH,
+            Rest::AppraisalEntryAdded::SIGNATURE_HASH,
+            Rest::AppraisalEntryRevoked::SIGNATURE_HASH,
+            Rest::AppraisalPolicyEnded::SIGNATURE_HASH,
+        ];
+        let custody = self.contracts().custody;
+        let mut live = false;
+        for event in self.events(custody, json!([topics, policy]), since, at).await? {
+            match event.kind {
+                EventKind::AppraisalPolicyCreated(e) => live |= e.entries.contains(&entry),
+                EventKind::AppraisalEntryAdded(e) if e.entry == entry => live |= e.liveAt <= time,
+                EventKind::AppraisalEntryRevoked(e) if e.entry == entry => return Ok(false),
+                EventKind::AppraisalPolicyEnded(_) => return Ok(false),
+                _ => {}
+            }
+        }
+        Ok(live)
+    }
+
+    async fn events(
+        &self,
+        contract: Address,
+        topics: Value,
+        since: u64,
+        last: u64,
+    ) -> Result<Vec<ChainEvent>, ChainError> {
         let (mut from, mut events) = (since, Vec::new());
         while from <= last {
             let to = last.min(from.saturating_add(SEARCH_RANGE - 1));
             let filter = json!({
-                "address": contract, "topics": [topics, job_id],
+                "address": contract, "topics": topics,
                 "fromBlock": U64::from(from), "toBlock": U64::from(to),
             });
             for log in self.rpcs().agreed_logs(filter).await? {

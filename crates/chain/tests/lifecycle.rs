@@ -6,7 +6,7 @@ use common::{World, native, rpc_options, sender_options, wallet};
 use licen_chain::anvil::{Anvil, AnvilOptions};
 use licen_chain::deployment::Deployment;
 use licen_chain::{ChainError, RpcOptions, Rpcs, SendError};
-use licen_core::abi::DataPolicy;
+use licen_core::abi::{Custody, DataPolicy};
 use licen_core::id;
 use licen_core::job::JobState;
 use licen_core::primitives::{Address, B256, U256};
@@ -57,6 +57,32 @@ async fn a_job_goes_from_grant_to_settlement() {
     assert_eq!(world.chain.credit(owner, native()).await.unwrap().value, U256::ZERO);
     let unknown = licen_core::abi::Job { jobId: B256::repeat_byte(77), ..running };
     assert!(matches!(world.chain.job_at_depth(&unknown).await, Err(ChainError::JobUnknown { .. })));
+}
+
+#[tokio::test]
+async fn an_appraisal_entry_counts_as_it_stood_at_the_block() {
+    let world = World::start().await;
+    world.publish().await;
+    let (policy, entry, later) = (world.appraisal_policy(), B256::repeat_byte(10), B256::repeat_byte(11));
+    let since = world.deployment.start_block;
+    let live = |entry: B256, at: u64, time: u64| {
+        let chain = &world.chain;
+        async move { chain.appraisal_entry_at(policy, entry, since, at, time).await.unwrap() }
+    };
+    let add = Custody::addAppraisalEntryCall { id: policy, entry: later };
+    let added = world.owner.send_and_confirm(&world.custody_call("add", &add)).await.unwrap().mined;
+    let time = world.rpcs.block(added.block_number).await.unwrap().timestamp;
+    assert!(live(entry, added.block_number, time).await);
+    assert!(!live(B256::repeat_byte(12), added.block_number, time).await, "never an entry");
+    assert!(!live(later, added.block_number, time).await, "48 h have not passed");
+    assert!(live(later, added.block_number, time + 48 * 3_600).await);
+    let revoke = Custody::revokeAppraisalEntryCall { id: policy, entry };
+    let revoked = world.owner.send_and_confirm(&world.custody_call("revoke", &revoke)).await.unwrap().mined;
+    assert!(live(entry, revoked.block_number - 1, time).await, "it held before");
+    assert!(!live(entry, revoked.block_number, time).await);
+    let end = Custody::revokeAppraisalPolicyCall { id: policy };
+    let ended = world.owner.send_and_confirm(&world.custody_call("end", &end)).await.unwrap().mined;
+    assert!(!live(later, ended.block_number, time + 48 * 3_600).await);
 }
 
 #[tokio::test]

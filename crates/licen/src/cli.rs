@@ -22,6 +22,7 @@ pub struct Cli {
 
 /// Flags every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// One JSON object per line on stdout
     #[arg(long, global = true)]
@@ -65,7 +66,7 @@ pub enum Command {
     Preview(DatasetArg),
     /// Pay escrow and ask for a training job
     Request(RequestArgs),
-    /// List jobs, or stop one after its current epoch
+    /// List jobs; show, follow, stop or settle one
     Jobs(JobsArgs),
     /// Get escrow back: cancel a Granted job, expire an overdue one
     Cancel(JobArg),
@@ -132,7 +133,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     /// Epochs to ask for
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: u32,
     /// Show a failure and where the money went
     #[arg(long, value_enum, value_name = "MODE")]
@@ -230,7 +231,8 @@ pub struct AppraisalArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   licen publish reviews.jsonl --name Reviews --royalty 0.01 --purpose medical-research
-  licen publish a.jsonl --name A --royalty 0.002 --max-epochs 5 --max-rank 16 --preview 3")]
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research --max-rank 16 --preview 3
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research --recovery a.key --passphrase-file pass")]
 pub struct PublishArgs {
     /// JSON Lines, one object per line
     pub file: PathBuf,
@@ -282,11 +284,11 @@ pub struct PublishArgs {
     /// Appraisal policy, as `custodian appraisal` prints it; else the configured one
     #[arg(long, value_name = "ID")]
     pub appraisal_policy: Option<String>,
-    /// Attestation level you demand
-    #[arg(long, default_value = "hardware", value_parser = ["hardware", "software"])]
+    /// Attestation level you demand; auto is software on a local chain and hardware on every other
+    #[arg(long, default_value = "auto", value_parser = ["auto", "hardware", "software"])]
     pub level: String,
     /// Recovery file to write: the dataset key under a passphrase
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "passphrase_file")]
     pub recovery: Option<PathBuf>,
     /// File with the passphrase of the recovery file
     #[arg(long, value_name = "FILE", requires = "recovery")]
@@ -349,6 +351,10 @@ pub struct JobsArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum JobsCommand {
+    /// Show one job: amounts, deadlines, and what to do next
+    Show(JobArg),
+    /// Wait until a job ends, showing progress
+    Follow(JobArg),
     /// End training after the current epoch and settle what ran
     Stop(JobArg),
     /// Settle a finished job with the manifest its custodians publish: anybody may

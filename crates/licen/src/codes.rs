@@ -13,8 +13,8 @@ pub struct Code {
 macro_rules! codes {
     ($($name:ident = $number:literal, $title:literal, $text:literal;)*) => {
         $(#[doc = $title] pub const $name: u16 = $number;)*
-        /// Every code, ascending.
-        pub const ALL: &[Code] = &[$(Code { number: $number, title: $title, text: $text }),*];
+        /// Codes of the command line itself, ascending.
+        const OWN: &[Code] = &[$(Code { number: $number, title: $title, text: $text }),*];
     };
 }
 
@@ -34,12 +34,13 @@ codes! {
     NO_SUCH_JOB = 210, "no such job", "No indexed job has this id, or the prefix fits several.";
     JOB_STATE = 211, "the job is not in a state that allows this", "The message says where the job stands and which command fits.";
     NO_MODEL = 212, "no such base model", "`licen model list` shows the base models this node offers; `licen model add DIR` adds one.";
+    NO_COMPUTE = 213, "this node has no compute the owner would accept", "The owner demands hardware attestation and the compute of this node is simulated: custodians would refuse it the key, and the job would wait until it expires. Nothing was paid.";
     CHAIN = 301, "the chain did not answer as expected", "The RPC is down, slow, or answered an error. Nothing was lost: transactions are stored before they are sent and are resumed.";
     WRONG_CHAIN = 302, "this is another chain", "Chain id or genesis differs from the deployment's. LICEN refuses rather than to act on the wrong chain.";
     TRANSACTION = 303, "the contract refused the transaction", "The message is the contract's own reason, decoded.";
     FUNDS = 304, "the wallet cannot pay", "The wallet's balance is below the escrow and the gas.";
     SEAL = 401, "encryption or decryption failed", "A key, a share or a ciphertext does not belong here. Nothing was decrypted.";
-    STORAGE = 601, "storage did not answer as expected", "The node or its storage is down, or sent bytes that do not hash to the root asked for; those are never used.";
+    STORAGE = 650, "a stored document is not what it should be", "Its bytes hash to the root that the chain names, but they are not the kind of document that belongs there. Whoever registered it made a mistake or worse: do not pay for it.";
     CUSTODIANS = 701, "too few custodians answered", "The result key needs t custodians. They keep shares for the time they publish; try again, or ask them.";
     NODE = 901, "the node did not answer as expected", "Check `node` in `licen config` and that `licen run node` is up.";
     NODE_NOT_READY = 902, "the node's index is not ready", "The index is behind the chain or saw another chain. Wait, or look at the node's log.";
@@ -47,13 +48,64 @@ codes! {
     DEMO = 904, "the demo did not end as promised", "The lines above say which step failed; logs are in the directory named there.";
 }
 
+/// The entry of a code, whichever program says it.
+#[must_use]
+pub fn find(number: u16) -> Option<&'static Code> {
+    OWN.iter().chain(crate::codes_elsewhere::ELSEWHERE).find(|code| code.number == number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codes_elsewhere::ELSEWHERE;
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
 
     #[test]
     fn codes_ascend_and_explain_themselves() {
-        assert!(ALL.windows(2).all(|w| w[0].number < w[1].number));
-        assert!(ALL.iter().all(|c| !c.title.is_empty() && c.text.ends_with('.')));
+        for list in [OWN, ELSEWHERE] {
+            assert!(list.windows(2).all(|w| w[0].number < w[1].number));
+            assert!(list.iter().all(|c| !c.title.is_empty() && c.text.ends_with('.')));
+        }
+        let numbers: BTreeSet<u16> = OWN.iter().chain(ELSEWHERE).map(|c| c.number).collect();
+        assert_eq!(numbers.len(), OWN.len() + ELSEWHERE.len(), "a code has one meaning");
+    }
+
+    /// Sources of all crates but the command line's own test files, which name codes that do not exist.
+    fn sources() -> Vec<PathBuf> {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut files = Vec::new();
+        let mut dirs: Vec<PathBuf> =
+            std::fs::read_dir(crates).unwrap().map(|e| e.unwrap().path().join("src")).collect();
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    dirs.push(path);
+                } else if path.extension().is_some_and(|e| e == "rs") {
+                    files.push(path);
+                }
+            }
+        }
+        files
+    }
+
+    #[test]
+    fn every_code_that_any_crate_says_is_explained() {
+        let mut said = BTreeSet::new();
+        for path in sources() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for (at, _) in text.match_indices("LIC") {
+                let digits: String = text[at + 3..].chars().take_while(char::is_ascii_digit).collect();
+                if digits.len() == 4 {
+                    let number = digits.parse().unwrap();
+                    assert!(find(number).is_some(), "LIC{digits} of {} is not explained", path.display());
+                    said.insert(number);
+                }
+            }
+        }
+        for entry in ELSEWHERE {
+            assert!(said.contains(&entry.number), "no crate says LIC{:04}", entry.number);
+        }
     }
 }

@@ -82,7 +82,8 @@ impl Config {
     fn read_file(&mut self, path: &Path) -> Outcome {
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(path)
-            .map_err(|e| CliError::environment(codes::CONFIG, format!("cannot read {shown}")).because(&e))?;
+            .map_err(|e| CliError::environment(codes::CONFIG, format!("cannot read {shown}")).because(&e))
+            .map_err(|e| e.hint("LICEN_CONFIG names the configuration file; unset it to do without"))?;
         let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
             CliError::environment(codes::CONFIG, format!("{shown} is not TOML")).because(&e)
         })?;
@@ -145,6 +146,7 @@ impl Config {
                 codes::CONFIG,
                 format!("confirmations must be a whole number, not {text:?}"),
             )
+            .hint("licen config tells where `confirmations` comes from")
         })
     }
 

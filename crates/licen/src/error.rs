@@ -46,16 +46,38 @@ impl CliError {
         self
     }
 
-    /// Adds an error and its sources as causes.
+    /// Adds an error and its root cause; what lies between repeats one of the two.
     #[must_use]
     pub fn because(mut self, cause: &dyn std::error::Error) -> Self {
-        self.causes.push(cause.to_string());
-        let mut source = cause.source();
-        while let Some(cause) = source {
-            self.causes.push(cause.to_string());
-            source = cause.source();
+        let mut said = self.message.clone();
+        let mut root = cause;
+        while let Some(source) = root.source() {
+            root = source;
+        }
+        for text in [cause.to_string(), root.to_string()] {
+            let text = text.trim_end();
+            if !said.contains(text) {
+                said.push_str(text);
+                self.causes.push(text.to_string());
+            }
         }
         self
+    }
+
+    /// What the argument parser says, in the words and with the exit code of every other error.
+    #[must_use]
+    pub fn usage(error: &clap::Error, command: &str) -> Self {
+        let text = error.render().to_string();
+        let told = text.split("\n\nUsage:").next().unwrap_or_default();
+        let told = told.split("\n\nFor more").next().unwrap_or_default();
+        let mut lines = told.lines().map(str::trim).filter(|line| !line.is_empty());
+        let mut message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_string();
+        for line in lines {
+            let join = if message.ends_with(':') { " " } else { "; " };
+            message.push_str(join);
+            message.push_str(line.trim_start_matches('[').trim_end_matches(']'));
+        }
+        Self::environment(crate::codes::USAGE, message).hint(format!("{command} --help"))
     }
 
     /// Says whose fault a library error is, where that is not this machine's.

@@ -8,6 +8,7 @@
 
 mod cli;
 mod codes;
+mod codes_elsewhere;
 mod command;
 mod config;
 mod demo;
@@ -31,7 +32,10 @@ use session::Session;
 fn main() -> ExitCode {
     // A core dump of any of our processes could hold a key.
     let _ = licen_seal::process::harden_process();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let ui = Ui { json: cli.global.json, quiet: cli.global.quiet, yes: cli.global.yes, muted: false };
     match run(ui, cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,6 +44,32 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit)
         }
     }
+}
+
+/// Help and version go to stdout as they are; anything else is an error like every other.
+fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if asked || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return ExitCode::from(if asked { 0 } else { error::ENVIRONMENT });
+    }
+    let error = CliError::usage(error, &spoken());
+    eprintln!("{error}");
+    ExitCode::from(error.exit)
+}
+
+/// The command as far as it was understood, for `COMMAND --help`.
+fn spoken() -> String {
+    let mut known = <Cli as clap::CommandFactory>::command();
+    let mut name = String::from("licen");
+    for word in std::env::args().skip(1) {
+        let Some(next) = known.find_subcommand(&word).cloned() else { continue };
+        name.push(' ');
+        name.push_str(&word);
+        known = next;
+    }
+    name
 }
 
 fn run(ui: Ui, cli: Cli) -> Outcome {
@@ -96,6 +126,8 @@ async fn dispatch(session: &Session, command: &Command) -> Outcome {
         }
         Command::Jobs(args) => match &args.command {
             None => command::jobs::list(session, args).await,
+            Some(JobsCommand::Show(args)) => command::jobs::show(session, args).await,
+            Some(JobsCommand::Follow(args)) => command::jobs::watch(session, args).await,
             Some(JobsCommand::Stop(args)) => command::jobs::stop(session, args).await,
             Some(JobsCommand::Settle(args)) => command::jobs::settle(session, args).await,
         },

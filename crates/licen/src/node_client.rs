@@ -8,7 +8,7 @@ use licen_core::id::{job_hash, policy_hash};
 use licen_core::primitives::{B256, hex};
 use licen_core::sol_types::SolValue;
 use licen_core::wire::Problem;
-use licen_core::wire::compute::{StopRequest, TaskStatus};
+use licen_core::wire::compute::{ComputeInfo, StopRequest, TaskStatus};
 use licen_core::wire::node::{DeploymentInfo, ModelInfo};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -72,8 +72,9 @@ impl NodeClient {
     /// A client of the node at `base`.
     ///
     /// # Errors
-    /// The HTTP client cannot be made.
+    /// Not an http URL, or the HTTP client cannot be made.
     pub fn new(base: &str) -> Outcome<Self> {
+        http_url("node", base)?;
         let http = reqwest::Client::builder()
             .timeout(DEADLINE)
             .build()
@@ -124,6 +125,23 @@ impl NodeClient {
         self.read::<Value>(response).await.map(|_| ())
     }
 
+    /// What compute behind this node says of itself.
+    ///
+    /// # Errors
+    /// The node or compute does not answer.
+    pub async fn compute_info(&self) -> Outcome<ComputeInfo> {
+        self.get("/v1/compute/info").await
+    }
+
+    /// The newest block in the index.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn indexed_block(&self) -> Outcome<u64> {
+        let data = self.graphql("{ _meta { block { number } } }", json!({})).await?;
+        Ok(data["_meta"]["block"]["number"].as_u64().unwrap_or_default())
+    }
+
     /// Whether the node answers and its index is ready.
     pub async fn is_ready(&self) -> bool {
         let asked = self.graphql("{ _meta { ready } }", json!({})).await;
@@ -162,11 +180,12 @@ impl NodeClient {
     /// # Errors
     /// None, or several.
     pub async fn dataset(&self, prefix: &str) -> Outcome<IndexedDataset> {
+        let digits = digits(codes::NO_SUCH_DATASET, prefix)?;
         let all = self.datasets(1000).await?;
         let names = |d: &IndexedDataset| {
             [d.policy.datasetRoot.to_string(), d.policy.datasetUid.to_string()]
                 .iter()
-                .any(|name| fits(name, prefix))
+                .any(|name| fits(name, &digits))
         };
         let mut found: Vec<IndexedDataset> = all.into_iter().filter(names).collect();
         // Several owners may register one root; the earlier registration is the one meant.
@@ -203,16 +222,17 @@ impl NodeClient {
     /// # Errors
     /// None, or several.
     pub async fn job(&self, prefix: &str) -> Outcome<IndexedJob> {
+        let digits = digits(codes::NO_SUCH_JOB, prefix)?;
         let all = self.jobs(None, 1000).await?;
         let mut found: Vec<IndexedJob> =
-            all.into_iter().filter(|j| fits(&j.job.jobId.to_string(), prefix)).collect();
+            all.into_iter().filter(|j| fits(&j.job.jobId.to_string(), &digits)).collect();
+        let refused = |message: String| {
+            CliError::refused(codes::NO_SUCH_JOB, message).hint(listing(codes::NO_SUCH_JOB))
+        };
         if found.len() > 1 {
-            let message = format!("{} jobs begin with {prefix}", found.len());
-            return Err(CliError::refused(codes::NO_SUCH_JOB, message).hint("licen jobs"));
+            return Err(refused(format!("{} jobs begin with {prefix}", found.len())));
         }
-        found.pop().ok_or_else(|| {
-            CliError::refused(codes::NO_SUCH_JOB, format!("no job begins with {prefix}")).hint("licen jobs")
-        })
+        found.pop().ok_or_else(|| refused(format!("no job begins with {prefix}")))
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
@@ -233,7 +253,8 @@ impl NodeClient {
         if !status.is_success() {
             let said = serde_json::from_slice::<Problem>(&body)
                 .map_or_else(|_| status.to_string(), |p| p.to_string());
-            return Err(CliError::environment(codes::NODE, format!("the node refused: {said}")));
+            return Err(CliError::environment(codes::NODE, format!("the node refused: {said}"))
+                .hint("licen config tells where `node` comes from"));
         }
         serde_json::from_slice(&body)
             .map_err(|e| node_error("the node's answer is not what was expected", &e))
@@ -244,10 +265,47 @@ fn node_error(message: &str, cause: &dyn std::error::Error) -> CliError {
     CliError::environment(codes::NODE, message).because(cause)
 }
 
-/// Whether `name` is meant by `prefix`; `0x` may be left out, at least 4 digits are needed.
-fn fits(name: &str, prefix: &str) -> bool {
-    let digits = prefix.strip_prefix("0x").unwrap_or(prefix).to_lowercase();
-    digits.len() >= 4 && name.trim_start_matches("0x").starts_with(&digits)
+/// Refuses an address that no request could go to.
+///
+/// # Errors
+/// Neither http:// nor https://.
+pub fn http_url(setting: &str, url: &str) -> Outcome {
+    let parsed = reqwest::Url::parse(url).ok();
+    if parsed.is_some_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()) {
+        return Ok(());
+    }
+    Err(CliError::environment(codes::CONFIG, format!("{setting} {url:?} is not an http URL"))
+        .hint(format!("licen config tells where `{setting}` comes from")))
+}
+
+/// Fewest hex digits that name something: fewer fit too much.
+const MIN_DIGITS: usize = 4;
+
+/// The first and, after an ellipsis, the last digits of a name, as listings print it; `0x` may be
+/// left out.
+///
+/// # Errors
+/// Something else than hex, or too few digits.
+fn digits(code: u16, text: &str) -> Outcome<(String, String)> {
+    let lower = text.to_lowercase();
+    let (first, last) = lower.split_once('…').or_else(|| lower.split_once("...")).unwrap_or((&lower, ""));
+    let first = first.strip_prefix("0x").unwrap_or(first);
+    let hex = |s: &str| s.bytes().all(|b| b.is_ascii_hexdigit());
+    if first.len() < MIN_DIGITS || !hex(first) || !hex(last) {
+        let what = if code == codes::NO_SUCH_JOB { "a job id" } else { "a root or uid" };
+        let message = format!("{text:?} is not {what} or its first {MIN_DIGITS} or more digits");
+        return Err(CliError::environment(codes::USAGE, message).hint(listing(code)));
+    }
+    Ok((first.to_string(), last.to_string()))
+}
+
+fn listing(code: u16) -> &'static str {
+    if code == codes::NO_SUCH_JOB { "licen jobs --all" } else { "licen search" }
+}
+
+/// Whether `name` begins and ends with the digits.
+fn fits(name: &str, (first, last): &(String, String)) -> bool {
+    name.trim_start_matches("0x").starts_with(first) && name.ends_with(last)
 }
 
 fn decode<T>(fields: &Value, name: &str) -> Outcome<T>

@@ -1,20 +1,21 @@
 //! What a command works with: settings, the node, the chain as this wallet sees it.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use std::sync::Arc;
 
 use licen_chain::sender::Mined;
 use licen_chain::{
-    Call, Chain, ChainError, ChainIdentity, Deployment, FileJournal, RpcOptions, Rpcs, SendError, Sender,
-    SenderOptions, WalletKey,
+    Call, Chain, ChainError, ChainIdentity, Deployment, FileJournal, Revert, RpcOptions, Rpcs, SendError,
+    Sender, SenderOptions, WalletKey,
 };
 use licen_core::abi::{DataPolicy, Job, Member, Policy};
 use licen_core::eip712::Domain;
 use licen_core::id::{account_of, policy_hash};
 use licen_core::job::JobState;
 use licen_core::merkle::file_tree;
+use licen_core::money::format_units;
 use licen_core::primitives::{Address, B256, U256};
 use licen_core::sol_types::SolCall;
 use serde::Serialize;
@@ -28,10 +29,13 @@ use crate::command::publish::json_root;
 use crate::command::storage::{client, storage_error};
 use crate::config::Config;
 use crate::error::{CliError, Outcome};
-use crate::node_client::NodeClient;
+use crate::node_client::{IndexedJob, NodeClient, http_url};
 use crate::output::Ui;
 
 const RPC_DEADLINE: Duration = Duration::from_secs(10);
+/// How long index and chain may take to agree about what just happened.
+const AGREE_WITHIN: Duration = Duration::from_secs(15);
+const AGREE_POLL: Duration = Duration::from_millis(250);
 /// Largest document read as JSON.
 const MAX_JSON: u64 = 4 << 20;
 /// Largest blob downloaded to a file.
@@ -95,7 +99,7 @@ impl Session {
             return Err(CliError::environment(codes::KEY_FILE, "no wallet is set")
                 .hint("licen key new wallet --out owner.key, then --wallet owner.key"));
         }
-        WalletKey::load(Path::new(path)).map_err(|e| key_error(Path::new(path), &e))
+        WalletKey::load(Path::new(path)).map_err(|e| key_error("wallet", Path::new(path), &e))
     }
 
     /// The deployment: the configured file, else the node's, pinned at first use.
@@ -108,7 +112,9 @@ impl Session {
 
     async fn find_deployment(&self) -> Outcome<Deployment> {
         let bad = |message: &str, e: &dyn std::error::Error| {
-            CliError::environment(codes::CONFIG, message).because(e)
+            CliError::environment(codes::CONFIG, message)
+                .because(e)
+                .hint("licen config tells where `deployment` comes from")
         };
         let file = self.config.get("deployment");
         if !file.is_empty() {
@@ -137,7 +143,7 @@ impl Session {
         }
         let known = Deployment::read(&pinned).map_err(|e| bad("the pinned deployment is not usable", &e))?;
         if known.identity() != told.identity() || known.contracts != told.contracts {
-            return Err(CliError::refused(
+            return Err(CliError::environment(
                 codes::WRONG_CHAIN,
                 "the node serves another world than the pinned one",
             )
@@ -157,6 +163,12 @@ impl Session {
     async fn connect(&self) -> Outcome<ChainView> {
         let deployment = self.deployment().await?;
         let rpcs = self.rpcs(Some(deployment.identity())).await?;
+        // Another deployment on the same chain passes the identity: its contracts would not answer.
+        deployment.verify(&rpcs).await.map_err(|e| {
+            CliError::environment(codes::WRONG_CHAIN, "the chain does not have the deployment's contracts")
+                .because(&e)
+                .hint("licen config tells where `rpc` and `deployment` come from")
+        })?;
         Ok(ChainView { chain: Chain::new(rpcs, deployment.contracts), start_block: deployment.start_block })
     }
 
@@ -165,6 +177,9 @@ impl Session {
     /// # Errors
     /// One does not answer, or is another chain.
     pub async fn rpcs(&self, expected: Option<ChainIdentity>) -> Outcome<Arc<Rpcs>> {
+        for url in self.config.rpc_urls() {
+            http_url("rpc", &url)?;
+        }
         let options = RpcOptions {
             urls: self.config.rpc_urls(),
             expected,
@@ -173,6 +188,67 @@ impl Session {
             ..RpcOptions::default()
         };
         Ok(Arc::new(Rpcs::connect(&options).await.map_err(chain_error)?))
+    }
+
+    /// That the node serves the deployment in use: another world's node may have taken its port.
+    ///
+    /// # Errors
+    /// It serves another one, or does not answer.
+    pub async fn same_world(&self) -> Outcome {
+        let ours = self.deployment().await?;
+        let told = self.node()?.deployment().await?;
+        let same = (told.chain_id, told.genesis_hash, told.contracts.data_policy)
+            == (ours.chain_id, ours.genesis_hash, ours.contracts.data_policy);
+        if same {
+            return Ok(());
+        }
+        let message = format!("the node at {} serves another deployment", self.config.node());
+        Err(CliError::environment(codes::WRONG_CHAIN, message)
+            .hint("licen config tells where `node` and `deployment` come from"))
+    }
+
+    /// One job of the index and where the chain says it stands. While a job starts or ends, index and
+    /// chain may be one block apart; they are asked again until they agree.
+    ///
+    /// # Errors
+    /// No such job, or the two do not come to agree.
+    pub async fn job(&self, prefix: &str) -> Outcome<(IndexedJob, JobState)> {
+        let chain = self.chain().await?;
+        self.same_world().await?;
+        let deadline = Instant::now() + AGREE_WITHIN;
+        loop {
+            let indexed = self.node()?.job(prefix).await?;
+            match chain.chain.job_at_depth(&indexed.job).await {
+                // The index shows the head, the chain is believed at its depth only.
+                Ok(read) if indexed.text("state") != read.value.name() && Instant::now() < deadline => {
+                    tokio::time::sleep(AGREE_POLL).await;
+                }
+                Ok(read) => return Ok((indexed, read.value)),
+                Err(ChainError::JobMismatch { .. } | ChainError::JobUnknown { .. })
+                    if Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(AGREE_POLL).await;
+                }
+                Err(error) => return Err(chain_error(error)),
+            }
+        }
+    }
+
+    /// Waits until the node's index has a transaction's block, so that the next command sees what
+    /// this one did. An index that stays behind is only told: the chain has the act.
+    pub async fn indexed(&self, mined: &Mined) {
+        let deadline = Instant::now() + AGREE_WITHIN;
+        let Ok(node) = self.node() else { return };
+        while let Ok(block) = node.indexed_block().await {
+            if block >= mined.block_number {
+                return;
+            }
+            if Instant::now() > deadline {
+                break;
+            }
+            tokio::time::sleep(AGREE_POLL).await;
+        }
+        self.ui.warn("the chain has it, the node's index not yet: search and jobs show it a little later");
     }
 
     /// Sends one transaction and waits until it is deep enough. It is kept on disk before it is
@@ -360,12 +436,32 @@ impl ChainView {
         Ok(self.chain.job_at_depth(job).await.map_err(chain_error)?.value)
     }
 
+    /// That the contract knows a job just requested: as granted, or already further on.
+    ///
+    /// # Errors
+    /// Unknown job.
+    pub async fn known(&self, job: &Job) -> Outcome {
+        match self.chain.job_at_depth(job).await {
+            Ok(_) | Err(ChainError::JobMismatch { .. }) => Ok(()),
+            Err(error) => Err(chain_error(error)),
+        }
+    }
+
     /// Time of a block, seconds.
     ///
     /// # Errors
     /// The RPC does not answer.
     pub async fn block_time(&self, number: u64) -> Outcome<u64> {
         Ok(self.chain.rpcs().block(number).await.map_err(chain_error)?.timestamp)
+    }
+
+    /// Whether an appraisal policy held an entry at a block of the given time.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn entry_live_at(&self, policy: B256, entry: B256, block: u64, time: u64) -> Outcome<bool> {
+        let live = self.chain.appraisal_entry_at(policy, entry, self.start_block, block, time).await;
+        live.map_err(chain_error)
     }
 
     /// What the logs say of a job's end, and the transaction that settled it.
@@ -377,7 +473,12 @@ impl ChainView {
         let events = self.chain.job_events(job.jobId, self.start_block).await.map_err(chain_error)?;
         let mut history = JobHistory::default();
         for event in events {
+            let block = event.block_number;
             match event.kind {
+                EventKind::JobStarted(e) if e.attempt == job.attempt => {
+                    history.started = Some((block, self.block_time(block).await?));
+                }
+                EventKind::JobFailed(e) => history.failed = Some(e.reasonCode),
                 EventKind::JobCompleted(DataPolicy::JobCompleted {
                     actualEpochs,
                     resultHash,
@@ -405,21 +506,63 @@ impl ChainView {
 pub fn send_error(error: SendError) -> CliError {
     match error {
         SendError::Chain(error) => chain_error(error),
+        SendError::Reverted { revert, tx_hash } => {
+            let mut shown = contract_refuses(&revert);
+            shown
+                .causes
+                .push(format!("transaction {tx_hash} was mined and refused; it cost gas, nothing else"));
+            shown
+        }
+        SendError::NoFunds { signer, balance, needed } => CliError::refused(
+            codes::FUNDS,
+            format!(
+                "the wallet {signer} has {}, up to {} are needed with gas",
+                format_units(balance, 18),
+                format_units(needed, 18)
+            ),
+        )
+        .hint(format!("send coins to {signer}, then run the same command again")),
         other => CliError::of(codes::TRANSACTION, "the transaction was not carried out", &other)
-            .hint("licen config shows wallet and rpc; the same command resumes a pending transaction"),
+            .hint("run the same command again: a pending transaction is resumed, not repeated"),
+    }
+}
+
+fn contract_refuses(revert: &Revert) -> CliError {
+    let error = CliError::refused(codes::TRANSACTION, format!("the contract refuses: {}", revert.sentence()));
+    match revert.hint() {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 
 /// A chain error for people.
 pub fn chain_error(error: ChainError) -> CliError {
     use licen_core::fault::Fault;
-    let code = if matches!(error, ChainError::OtherChain { .. }) { codes::WRONG_CHAIN } else { codes::CHAIN };
-    let mut shown = CliError::of(code, "the chain did not answer as expected", &error);
-    if code == codes::WRONG_CHAIN {
-        shown.exit = crate::error::ENVIRONMENT;
-        return shown.hint("set `rpc` to the chain of the deployment: licen config");
+    let config = "licen config tells where `rpc` and `deployment` come from";
+    match &error {
+        ChainError::Reverted(revert) => contract_refuses(revert),
+        ChainError::OtherChain { .. } => {
+            CliError::environment(codes::WRONG_CHAIN, "the rpc is another chain than the deployment's")
+                .because(&error)
+                .hint(config)
+        }
+        ChainError::NoContract { .. } => {
+            CliError::environment(codes::WRONG_CHAIN, "the chain does not have the deployment's contracts")
+                .because(&error)
+                .hint(config)
+        }
+        ChainError::BadUrl { .. } | ChainError::TooFewRpcs { .. } => {
+            CliError::environment(codes::CONFIG, "the setting rpc is not usable").because(&error).hint(config)
+        }
+        _ => {
+            let shown = CliError::of(codes::CHAIN, "the chain did not answer as expected", &error);
+            if error.retryable() {
+                shown.hint("check `rpc` in `licen config`, then try again")
+            } else {
+                shown
+            }
+        }
     }
-    if error.retryable() { shown.hint("check `rpc` in `licen config`, then try again") } else { shown }
 }
 
 /// 32 bytes from hex.
@@ -429,4 +572,5 @@ pub fn chain_error(error: ChainError) -> CliError {
 pub fn parse_b256(text: &str) -> Outcome<B256> {
     text.parse()
         .map_err(|_| CliError::environment(codes::USAGE, format!("{text:?} is not 0x and 64 hex digits")))
+        .map_err(|e| e.hint("give the whole id, as the command that made it printed it"))
 }

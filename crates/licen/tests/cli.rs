@@ -83,14 +83,14 @@ fn explain_says_what_a_code_means() {
 }
 
 #[test]
-fn an_unknown_code_is_refused() {
+fn an_unknown_code_is_a_usage_error() {
     check(
         &["explain", "LIC9999"],
         expect![[r#"
             error: no such code: LIC9999 [LIC0101]
 
             hint: licen explain LIC0207
-            exit 1
+            exit 2
         "#]],
     );
 }
@@ -116,6 +116,246 @@ fn a_node_that_is_down_is_an_environment_error() {
     assert!(said.starts_with("error: the node at http://127.0.0.1:9 does not answer [LIC0901]\n"), "{said}");
     assert!(said.contains("\nhint: licen run node"), "{said}");
     assert!(said.ends_with("exit 2\n"), "{said}");
+}
+
+#[test]
+fn codes_of_other_crates_are_explained() {
+    check(
+        &["explain", "LIC0710"],
+        expect![[r#"
+        LIC0710: a custodian denied a verdict or a release
+
+        A custodian says no more than this to compute, on purpose; its own audit log has the reason. The job fails or expires and everything paid comes back.
+        exit 0
+    "#]],
+    );
+    check(
+        &["explain", "603"],
+        expect![[r#"
+        LIC0603: storage has no such blob
+
+        No blob has this file root on this node. Check the root, or `node` in `licen config`.
+        exit 0
+    "#]],
+    );
+}
+
+#[test]
+fn usage_errors_look_like_every_other() {
+    check(
+        &["requst"],
+        expect![[r#"
+        error: unrecognized subcommand 'requst'; tip: a similar subcommand exists: 'request' [LIC0101]
+
+        hint: licen --help
+        exit 2
+    "#]],
+    );
+    check(
+        &["request", "0x9c1e", "--epoch", "3"],
+        expect![[r#"
+        error: unexpected argument '--epoch' found; tip: a similar argument exists: '--epochs' [LIC0101]
+
+        hint: licen request --help
+        exit 2
+    "#]],
+    );
+    check(
+        &["jobs", "stop"],
+        expect![[r#"
+        error: the following required arguments were not provided: <JOB> [LIC0101]
+
+        hint: licen jobs stop --help
+        exit 2
+    "#]],
+    );
+    check(
+        &["demo", "--epochs", "0"],
+        expect![[r#"
+        error: invalid value '0' for '--epochs <EPOCHS>': 0 is not in 1..=4294967295 [LIC0101]
+
+        hint: licen demo --help
+        exit 2
+    "#]],
+    );
+    check(
+        &["deploy", "--network", "mainnet"],
+        expect![[r#"
+        error: invalid value 'mainnet' for '--network <NETWORK>'; possible values: anvil [LIC0101]
+
+        hint: licen deploy --help
+        exit 2
+    "#]],
+    );
+    check(
+        &["completions", "tcsh"],
+        expect![[r#"
+        error: invalid value 'tcsh' for '<SHELL>'; possible values: bash, elvish, fish, powershell, zsh; tip: a similar value exists: 'zsh' [LIC0101]
+
+        hint: licen completions --help
+        exit 2
+    "#]],
+    );
+}
+
+#[test]
+fn help_is_data_and_every_command_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = licen(&["--help"], dir.path());
+    assert!(help.ends_with("exit 0\n"), "{help}");
+    let commands = help.lines().skip_while(|l| *l != "Commands:").skip(1).take_while(|l| !l.is_empty());
+    let names: Vec<&str> =
+        commands.filter_map(|l| l.split_whitespace().next()).filter(|n| *n != "help").collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        let said = licen(&[name, "--help"], dir.path());
+        assert!(said.contains("Usage: licen ") && said.ends_with("exit 0\n"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_setting_that_is_no_address_is_named() {
+    check(
+        &["--node", "localhost:8080", "search"],
+        expect![[r#"
+        error: node "localhost:8080" is not an http URL [LIC0102]
+
+        hint: licen config tells where `node` comes from
+        exit 2
+    "#]],
+    );
+    check(
+        &["--node", "ftp://here", "storage", "put", "pattern257"],
+        expect![[r#"
+        error: node "ftp://here" is not an http URL [LIC0102]
+
+        hint: licen config tells where `node` comes from
+        exit 2
+    "#]],
+    );
+}
+
+#[test]
+fn what_cannot_be_published_is_refused_before_anything_is_asked() {
+    let terms = ["--name", "N", "--royalty", "0.01", "--purpose", "research"];
+    check(
+        &[&["publish", "empty"][..], &terms].concat(),
+        expect![[r#"
+        error: empty is empty [LIC0201]
+
+        hint: every line must be one JSON object, for example {"text": "..."}
+        exit 1
+    "#]],
+    );
+    check(
+        &[&["publish", "nowhere"][..], &terms].concat(),
+        expect![[r#"
+        error: cannot read nowhere [LIC0103]
+          because: No such file or directory (os error 2)
+
+        hint: give a JSON Lines file: one JSON object per line
+        exit 2
+    "#]],
+    );
+    check(
+        &[&["publish", "pattern257", "--recovery", "r"][..], &terms].concat(),
+        expect![[r#"
+        error: the following required arguments were not provided: --passphrase-file <FILE> [LIC0101]
+
+        hint: licen publish --help
+        exit 2
+    "#]],
+    );
+}
+
+#[test]
+fn keys_are_never_overwritten_and_never_half_made() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(licen(&["key", "new", "wallet", "--out", "a"], dir.path()).ends_with("exit 0\n"));
+    let first = std::fs::read(dir.path().join("a")).unwrap();
+    expect![[r#"
+        error: a exists already [LIC0104]
+
+        hint: --out with another file
+        exit 2
+    "#]]
+    .assert_eq(&licen(&["key", "new", "wallet", "--out", "a"], dir.path()));
+    assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), first);
+    std::fs::write(dir.path().join("b.recipient"), "").unwrap();
+    expect![[r#"
+        error: b.recipient exists already [LIC0104]
+
+        hint: --out with another file
+        exit 2
+    "#]]
+    .assert_eq(&licen(&["key", "new", "custodian", "--out", "b"], dir.path()));
+    assert!(!dir.path().join("b.signing").exists());
+    expect![[r#"
+        error: cannot write no/r [LIC0104]
+          because: No such file or directory (os error 2)
+        exit 2
+    "#]]
+    .assert_eq(&licen(&["key", "new", "result", "--out", "no/r"], dir.path()));
+}
+
+#[test]
+fn a_model_that_compute_could_not_read_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("model");
+    std::fs::create_dir(&model).unwrap();
+    let add = || licen(&["model", "add", "model"], dir.path());
+    expect![[r#"
+        error: model has no config.json [LIC0212]
+
+        hint: give a Hugging Face model directory: config.json, *.safetensors, tokenizer.json
+        exit 2
+    "#]]
+    .assert_eq(&add());
+    std::fs::write(model.join("config.json"), "{").unwrap();
+    std::fs::write(model.join("tokenizer.json"), "{}").unwrap();
+    expect![[r#"
+        error: model has no *.safetensors [LIC0212]
+
+        hint: give a Hugging Face model directory: config.json, *.safetensors, tokenizer.json
+        exit 2
+    "#]]
+    .assert_eq(&add());
+    std::fs::write(model.join("model.safetensors"), "").unwrap();
+    expect![[r#"
+        error: model/config.json is not a JSON object [LIC0212]
+          because: EOF while parsing an object at line 1 column 1
+
+        hint: download the model again
+        exit 2
+    "#]]
+    .assert_eq(&add());
+}
+
+#[test]
+fn configurations_are_read_strictly() {
+    let dir = tempfile::tempdir().unwrap();
+    expect![[r#"
+        error: cannot read nowhere.toml [LIC0102]
+          because: No such file or directory (os error 2)
+        exit 2
+    "#]]
+    .assert_eq(&licen(&["run", "node", "--config", "nowhere.toml"], dir.path()));
+    std::fs::write(dir.path().join("node.toml"), "lisen = 3\n").unwrap();
+    expect![[r#"
+        error: node.toml is not usable [LIC0102]
+          because: TOML parse error at line 1, column 1
+          |
+        1 | lisen = 3
+          | ^^^^^
+        unknown field `lisen`, expected one of `listen`, `state`, `deployment`, `rpc`, `compute`, `wallet`, `confirmations`, `orchestrate`, `pollMs`
+        exit 2
+    "#]].assert_eq(&licen(&["run", "node", "--config", "node.toml"], dir.path()));
+    std::fs::write(dir.path().join("licen.toml"), "confirmations = true\n").unwrap();
+    expect![[r#"
+        error: licen.toml: confirmations must be text, a number or a list, not a boolean [LIC0102]
+        exit 2
+    "#]]
+    .assert_eq(&licen(&["config"], dir.path()));
 }
 
 #[test]

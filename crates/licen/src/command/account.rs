@@ -25,7 +25,7 @@ pub async fn earnings(session: &Session, args: &AccountArgs) -> Outcome {
         }
     }
     session.ui.record(&json!({
-        "account": account, "token": token, "credit": credit.to_string(), "royalties": earned.to_string()
+        "account": account.to_string(), "token": token.to_string(), "credit": credit.to_string(), "royalties": earned.to_string()
     }));
     session.ui.data(&format!(
         "{} to withdraw, {} in royalties so far",
@@ -45,12 +45,15 @@ pub async fn withdraw(session: &Session, args: &AccountArgs) -> Outcome {
     let credit = chain.credit(account, token).await?;
     if credit.is_zero() {
         return Err(CliError::refused(codes::FUNDS, format!("{account} has nothing to withdraw"))
-            .hint("licen earnings"));
+            .hint("licen earnings shows an account; --wallet FILE or --account ADDRESS chooses another"));
     }
     let call = DataPolicy::withdrawCall { account, token };
     let label = format!("withdraw:{account}:{token}:{credit}:{}", chain.now().await?);
+    session.ui.progress(&format!("Withdrawing {} to {account}", format_units(credit, 18)));
     session.send(&label, chain.domain().contract, &call, U256::ZERO).await?;
-    session.ui.record(&json!({"account": account, "token": token, "amount": credit.to_string()}));
+    session.ui.record(
+        &json!({"account": account.to_string(), "token": token.to_string(), "amount": credit.to_string()}),
+    );
     session.ui.data(&format!("{} withdrawn to {account}", format_units(credit, 18)));
     Ok(())
 }
@@ -59,6 +62,7 @@ fn parse(session: &Session, args: &AccountArgs) -> Outcome<(Address, Address)> {
     let address = |text: &str| {
         text.parse::<Address>()
             .map_err(|_| CliError::environment(codes::USAGE, format!("{text:?} is not an address")))
+            .map_err(|e| e.hint("an address is 0x and 40 hex digits"))
     };
     let account = match &args.account {
         Some(text) => address(text)?,

@@ -2,12 +2,14 @@
 
 use licen_core::abi::DataPolicy;
 use licen_core::job::JobState;
+use licen_core::money::{format_units, total_escrow};
 use licen_core::primitives::U256;
 use licen_core::wire::compute::TaskStatus;
 use serde_json::json;
 
 use crate::cli::JobArg;
 use crate::codes;
+use crate::command::search::short;
 use crate::error::{CliError, Outcome};
 use crate::session::Session;
 
@@ -17,24 +19,24 @@ use crate::session::Session;
 /// The job has ended, or runs within its deadline.
 pub async fn cancel(session: &Session, args: &JobArg) -> Outcome {
     let chain = session.chain().await?;
-    let indexed = session.node()?.job(&args.job).await?;
+    let (indexed, state) = session.job(&args.job).await?;
     let job = indexed.job.clone();
     let contract = chain.domain().contract;
     let now = chain.now().await?;
-    let state = chain.state(&job).await?;
-    let label = format!("cancel:{}:{}", job.jobId, job.attempt);
-    match state {
+    // One label per act: an act that came too late must not stand for the one that fits now.
+    let label = |act: &str| format!("{act}:{}:{}", job.jobId, job.attempt);
+    let mined = match state {
         JobState::Granted if now <= job.startDeadline => {
             let call = DataPolicy::cancelJobCall { job: job.clone() };
-            session.send(&label, contract, &call, U256::ZERO).await?;
+            session.send(&label("cancel"), contract, &call, U256::ZERO).await?
         }
         JobState::Granted => {
             let call = DataPolicy::expireJobCall { job: job.clone() };
-            session.send(&label, contract, &call, U256::ZERO).await?;
+            session.send(&label("expire"), contract, &call, U256::ZERO).await?
         }
         JobState::Running if now > job.runDeadline => {
             let call = DataPolicy::expireJobCall { job: job.clone() };
-            session.send(&label, contract, &call, U256::ZERO).await?;
+            session.send(&label("expire"), contract, &call, U256::ZERO).await?
         }
         JobState::Running => {
             let held: Option<TaskStatus> = session.node()?.task(job.jobId, job.attempt).await.ok();
@@ -48,15 +50,18 @@ pub async fn cancel(session: &Session, args: &JobArg) -> Outcome {
             };
             let (report, signature) = (failure.report.0, failure.signature);
             let call = DataPolicy::markJobFailed_0Call { job: job.clone(), report, signature };
-            session.send(&label, contract, &call, U256::ZERO).await?;
+            session.send(&label("fail"), contract, &call, U256::ZERO).await?
         }
         JobState::Completed | JobState::Failed | JobState::Expired | JobState::Cancelled => {
             return Err(CliError::refused(codes::JOB_STATE, format!("the job is already {}", state.name()))
-                .hint("licen earnings, licen withdraw"));
+                .hint(format!("licen jobs show {} says where its escrow went", args.job)));
         }
-    }
+    };
+    session.indexed(&mined).await;
     let ended = chain.state(&job).await?;
-    session.ui.progress(&format!("job {}: the escrow is refunded", ended.name()));
-    session.ui.record(&json!({"jobId": job.jobId, "state": ended.name()}));
+    let (name, escrow) = (ended.name(), format_units(total_escrow(&job), 18));
+    session.ui.progress(&format!("job {name}: the escrow of {escrow} is refunded"));
+    session.ui.record(&json!({"jobId": job.jobId, "state": name}));
+    session.ui.data(&format!("job {} {name}", short(&job.jobId.to_string())));
     Ok(())
 }

@@ -10,6 +10,9 @@ use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::session::Session;
 
+/// The highest protocol fee that `DataPolicy` takes, basis points of the royalty.
+const MAX_FEE_BPS: u16 = 500;
+
 /// `licen deploy`.
 ///
 /// # Errors
@@ -19,8 +22,15 @@ pub async fn run(session: &Session, args: &DeployArgs) -> Outcome {
         return Err(CliError::environment(codes::FILE, format!("{} exists already", args.out.display()))
             .hint("--out with another file: a deployment is never overwritten"));
     }
+    // Contracts that nobody noted would be of no use.
+    if let Some(dir) = args.out.parent().filter(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()) {
+        return Err(CliError::environment(codes::FILE, format!("{} is not a directory", dir.display()))
+            .hint("--out with a file in a directory that exists"));
+    }
     let contract = deploy(session, args, &[]).await?;
     session.ui.record(&json!({"dataPolicy": contract, "file": args.out}));
+    let shown = args.out.display();
+    session.ui.progress(&format!("Wrote {shown}; LICEN_DEPLOYMENT={shown} makes every command use it"));
     session.ui.data(&contract.to_string());
     Ok(())
 }
@@ -43,11 +53,20 @@ pub async fn deploy(session: &Session, args: &DeployArgs, custodians: &[Custodia
         None => session.wallet()?.address(),
         Some(text) => text.parse().map_err(|_| {
             CliError::environment(codes::USAGE, format!("--fee-recipient {text:?} is not an address"))
+                .hint("an address is 0x and 40 hex digits")
         })?,
     };
+    // The contract's own bound, asked before anything is deployed.
+    if args.fee_bps > MAX_FEE_BPS {
+        let message = format!("--fee-bps {} is over the contract's bound of {MAX_FEE_BPS}", args.fee_bps);
+        return Err(CliError::refused(codes::POLICY_INVALID, message).hint("--fee-bps 250 is 2.5 %"));
+    }
     let sender = session.sender(rpcs)?;
     let url = session.config.rpc_urls().first().cloned().unwrap_or_default();
-    let name = args.out.display().to_string();
+    // The name makes a repeated call resume; another file, fee or recipient is another deployment.
+    let file = std::path::absolute(&args.out).unwrap_or_else(|_| args.out.clone());
+    let name = format!("{}:{fee_recipient}:{}", file.display(), args.fee_bps);
+    session.ui.progress("Deploying Custody and DataPolicy");
     let mut deployed = deployment::deploy(&sender, &name, &url, fee_recipient, args.fee_bps)
         .await
         .map_err(|e| CliError::of(codes::TRANSACTION, "the contracts were not deployed", &e))?;

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use licen_core::abi::{Job, ResultKeyChange};
 use licen_core::job::JobState;
@@ -18,46 +19,48 @@ use crate::cli::FetchArgs;
 use crate::codes;
 use crate::command::key::key_error;
 use crate::command::request::key_file;
-use crate::command::search::short;
 use crate::error::{CliError, Outcome};
 use crate::session::{Session, parse_b256};
 
 /// Most bytes an adapter may unpack to.
 const MAX_UNPACKED: u64 = 16 << 30;
 const DEADLINE: Duration = Duration::from_secs(20);
+/// How long a settlement may take to get as deep as custodians demand.
+const SETTLED_WITHIN: Duration = Duration::from_secs(20);
+/// What a custodian says until then.
+const TOO_EARLY: &str = "LIC0714";
 
 /// Fetches one result into a new directory; gives the files' names.
 ///
 /// # Errors
 /// Not Completed, too few custodians, a wrong key: nothing is written.
 pub async fn fetch(session: &Session, args: &FetchArgs) -> Outcome<Vec<String>> {
-    let indexed = session.node()?.job(&args.job).await?;
+    let (indexed, state) = session.job(&args.job).await?;
     let job = indexed.job.clone();
-    let state = session.chain().await?.state(&job).await?;
     if state != JobState::Completed {
+        let hint = if state.is_terminal() { "licen jobs show" } else { "licen jobs follow" };
         return Err(CliError::refused(
             codes::JOB_STATE,
             format!("the job is {}, only a Completed job has a result", state.name()),
         )
-        .hint(format!("licen jobs, or licen cancel {}", args.job)));
+        .hint(format!("{hint} {}", args.job)));
     }
     if args.out.exists() {
         return Err(CliError::environment(codes::FILE, format!("{} exists already", args.out.display()))
             .hint("--out with a new directory"));
     }
     let result_hash = parse_b256(&indexed.text("resultHash"))?;
-    let path = match (&args.result_key, args.new_result_key) {
-        (Some(path), _) => path.clone(),
-        (None, false) => key_file(session, job.jobId)?,
-        (None, true) => session.config.state_dir()?.join(format!("result-keys/new-{}.key", job.jobId)),
-    };
-    let key = result_key(&path, args.new_result_key)?;
     if args.new_result_key {
-        replace_key(session, &job, &key).await?;
+        replaced_key(session, args, &job).await?;
     }
+    let keys = match &args.result_key {
+        Some(path) => vec![load_key(args, path)?],
+        None => kept_keys(session, args, &job)?,
+    };
     let blob = session.config.state_dir()?.join(format!("fetch-{}.bin", job.jobId));
-    session.get_file(result_hash, &blob).await?;
-    let done = open(session, args, &job, result_hash, &key, &blob).await;
+    let bytes = session.get_file(result_hash, &blob).await?;
+    session.ui.progress(&format!("{bytes} bytes, verified against the chain's resultHash"));
+    let done = open(session, args, &job, result_hash, &keys, &blob).await;
     let _ = std::fs::remove_file(&blob);
     let files = done?;
     session.ui.progress(&format!("{} files in {}", files.len(), args.out.display()));
@@ -68,16 +71,68 @@ pub async fn fetch(session: &Session, args: &FetchArgs) -> Outcome<Vec<String>> 
     Ok(files)
 }
 
-fn result_key(path: &std::path::Path, make: bool) -> Outcome<RecipientKey> {
-    if make && !path.exists() {
+/// The command that replaces a lost key, as this one was typed.
+fn replacing(args: &FetchArgs) -> String {
+    format!("licen fetch {} --out {} --new-result-key", args.job, args.out.display())
+}
+
+/// Where `--new-result-key` keeps its key.
+fn new_key_file(session: &Session, job: &Job) -> Outcome<PathBuf> {
+    Ok(key_file(session, job.jobId)?.with_file_name(format!("new-{}.key", job.jobId)))
+}
+
+/// Every key of this job in the state directory, the newest first: custodians that were down while
+/// the key was replaced still answer the old one.
+fn kept_keys(session: &Session, args: &FetchArgs, job: &Job) -> Outcome<Vec<RecipientKey>> {
+    let noted = key_file(session, job.jobId)?;
+    let named = noted.with_file_name(format!("{}.key", job.resultKey));
+    let mut keys: Vec<RecipientKey> = Vec::new();
+    for path in [new_key_file(session, job)?, noted.clone(), named] {
+        if path.exists() {
+            let key = load_key(args, &path)?;
+            if keys.iter().all(|known| known.public() != key.public()) {
+                keys.push(key);
+            }
+        }
+    }
+    if !keys.is_empty() {
+        return Ok(keys);
+    }
+    let place = noted.parent().map(|dir| dir.display().to_string()).unwrap_or_default();
+    Err(CliError::environment(codes::KEY_FILE, format!("no result key of this job in {place}"))
+        .hint(format!("--result-key FILE where it is elsewhere; where it is lost: {}", replacing(args))))
+}
+
+fn load_key(args: &FetchArgs, path: &Path) -> Outcome<RecipientKey> {
+    RecipientKey::load(path).map_err(|e| {
+        let lost = !path.exists();
+        let error = key_error("result", path, &e);
+        if lost { error.hint(format!("where it is lost: {}", replacing(args))) } else { error }
+    })
+}
+
+/// Makes a new result key and has custodians take it in place of the old one.
+async fn replaced_key(session: &Session, args: &FetchArgs, job: &Job) -> Outcome {
+    let wallet = session.wallet()?.address();
+    if wallet != job.requester {
+        let message = format!("the job is {}'s, the wallet is {wallet}", job.requester);
+        return Err(
+            CliError::refused(codes::JOB_STATE, message).hint("--wallet FILE with the requester's key")
+        );
+    }
+    let path = match &args.result_key {
+        Some(path) => path.clone(),
+        None => new_key_file(session, job)?,
+    };
+    let key = if path.exists() {
+        load_key(args, &path)?
+    } else {
         let key = RecipientKey::generate()
             .map_err(|e| CliError::of(codes::SEAL, "cannot make a result key", &e))?;
-        key.save(path).map_err(|e| key_error(path, &e))?;
-        return Ok(key);
-    }
-    RecipientKey::load(path).map_err(|e| {
-        key_error(path, &e).hint("a lost result key is replaced by the wallet: --new-result-key")
-    })
+        key.save(&path).map_err(|e| key_error("result", &path, &e))?;
+        key
+    };
+    replace_key(session, job, &key).await
 }
 
 async fn open(
@@ -85,8 +140,8 @@ async fn open(
     args: &FetchArgs,
     job: &Job,
     result_hash: B256,
-    key: &RecipientKey,
-    blob: &std::path::Path,
+    keys: &[RecipientKey],
+    blob: &Path,
 ) -> Outcome<Vec<String>> {
     let seal = |message: &str, e: &licen_seal::SealError| CliError::of(codes::SEAL, message, e);
     let file = File::open(blob)
@@ -94,40 +149,72 @@ async fn open(
     let mut source = BufReader::new(file);
     let header =
         ResultHeader::read_from(&mut source).map_err(|e| seal("the result is not one of LICEN's", &e))?;
-    let mut shares: Vec<ResultKeyShare> = Vec::new();
-    let mut refusals = Vec::new();
-    for member in header.members() {
-        if shares.len() == usize::from(header.t()) {
-            break;
-        }
-        let asked = ask(session, member.custodian, job.jobId).await;
-        let opened = asked.and_then(|answer| {
-            open_result_release(&answer.share, key, &header, &result_hash).map_err(|e| e.to_string())
-        });
-        match opened {
-            Ok(share) => {
-                session.ui.progress(&format!(
-                    "Custodian {} released its share",
-                    short(&member.custodian.to_string())
-                ));
-                shares.push(share);
-            }
-            Err(reason) => refusals.push(format!("{}: {reason}", member.custodian)),
-        }
+    let terms = header.terms();
+    if (terms.job_id, terms.attempt) != (job.jobId, job.attempt) {
+        return Err(CliError::refused(codes::SEAL, "the result is another job's"));
     }
-    if shares.len() < usize::from(header.t()) {
-        let message = format!("{} of {} custodians needed gave their share", shares.len(), header.t());
-        let mut error = CliError::environment(codes::CUSTODIANS, message).hint(format!(
-            "try again later; licen fetch {} --new-result-key where the key is lost",
-            args.job
-        ));
-        error.causes = refusals;
-        return Err(error);
-    }
+    let shares = gather(session, args, job, &header, &result_hash, keys).await?;
     let result_key =
         combine_result(&header, &shares).map_err(|e| seal("the result key does not combine", &e))?;
     unpack_result(&result_key, &header, source, &args.out, MAX_UNPACKED)
         .map_err(|e| seal("the result does not decrypt", &e))
+}
+
+/// Shares of t custodians. A settlement that is not deep enough for them yet is waited for.
+async fn gather(
+    session: &Session,
+    args: &FetchArgs,
+    job: &Job,
+    header: &ResultHeader,
+    result_hash: &B256,
+    keys: &[RecipientKey],
+) -> Outcome<Vec<ResultKeyShare>> {
+    let needed = usize::from(header.t());
+    let deadline = Instant::now() + SETTLED_WITHIN;
+    loop {
+        let mut shares: Vec<ResultKeyShare> = Vec::new();
+        let mut refusals = Vec::new();
+        for member in header.members() {
+            if shares.len() == needed {
+                break;
+            }
+            let asked = ask(session, member.custodian, job.jobId).await;
+            let opened = asked.and_then(|answer| {
+                let tried =
+                    keys.iter().map(|key| open_result_release(&answer.share, key, header, result_hash));
+                let mut refused = String::new();
+                for outcome in tried {
+                    match outcome {
+                        Ok(share) => return Ok(share),
+                        Err(e) => refused = e.to_string(),
+                    }
+                }
+                Err(refused)
+            });
+            match opened {
+                Ok(share) => shares.push(share),
+                Err(reason) => refusals.push(format!("{}: {reason}", member.custodian)),
+            }
+        }
+        if shares.len() == needed {
+            for refusal in &refusals {
+                session.ui.progress(&format!("Custodian {refusal}"));
+            }
+            session
+                .ui
+                .progress(&format!("{needed} of {} custodians released their share", header.members().len()));
+            return Ok(shares);
+        }
+        if refusals.iter().any(|r| r.contains(TOO_EARLY)) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            continue;
+        }
+        let message = format!("{} of {needed} custodians needed gave their share", shares.len());
+        let mut error = CliError::environment(codes::CUSTODIANS, message)
+            .hint(format!("try again later; where the result key is lost: {}", replacing(args)));
+        error.causes = refusals;
+        return Err(error);
+    }
 }
 
 async fn ask(
@@ -137,10 +224,10 @@ async fn ask(
 ) -> Result<ResultShareResponse, String> {
     let deployment = session.deployment().await.map_err(|e| e.message)?;
     let url = deployment.custodians.iter().find(|c| c.id == custodian).map(|c| c.url.clone());
-    let url = url.ok_or("the deployment has no address for it")?;
+    let url = url.ok_or("deployment.json has no address for it")?;
     let http = reqwest::Client::builder().timeout(DEADLINE).build().map_err(|e| e.to_string())?;
     let answer = http.get(format!("{}/v1/result/{job}", url.trim_end_matches('/'))).send().await;
-    let answer = answer.map_err(|e| e.to_string())?;
+    let answer = answer.map_err(|_| format!("{url} does not answer"))?;
     let ok = answer.status().is_success();
     let body = answer.bytes().await.map_err(|e| e.to_string())?;
     if !ok {
@@ -154,12 +241,6 @@ async fn ask(
 /// Tells every custodian the new key, signed by the requester's wallet.
 async fn replace_key(session: &Session, job: &Job, key: &RecipientKey) -> Outcome {
     let wallet = session.wallet()?;
-    if wallet.address() != job.requester {
-        let message = format!("the job is {}'s, the wallet is {}", job.requester, wallet.address());
-        return Err(
-            CliError::refused(codes::JOB_STATE, message).hint("--wallet FILE with the requester's key")
-        );
-    }
     let nonce = session.chain().await?.now().await?;
     let change = ResultKeyChange { jobId: job.jobId, newKey: key.public().0, nonce };
     let digest = session.chain().await?.domain().digest(&change);
@@ -174,7 +255,8 @@ async fn replace_key(session: &Session, job: &Job, key: &RecipientKey) -> Outcom
         .build()
         .map_err(|e| CliError::environment(codes::CUSTODIANS, "no HTTP client").because(&e))?;
     let mut accepted = 0;
-    for custodian in &session.deployment().await?.custodians {
+    let custodians = &session.deployment().await?.custodians;
+    for custodian in custodians {
         let url = format!("{}/v1/result-key", custodian.url.trim_end_matches('/'));
         let answer = http.post(url).json(&request).send().await;
         if answer.is_ok_and(|a| a.status().is_success()) {
@@ -182,8 +264,9 @@ async fn replace_key(session: &Session, job: &Job, key: &RecipientKey) -> Outcom
         }
     }
     if accepted == 0 {
-        return Err(CliError::environment(codes::CUSTODIANS, "no custodian took the new result key"));
+        return Err(CliError::environment(codes::CUSTODIANS, "no custodian took the new result key")
+            .hint("try again later: the old key is still the one that counts"));
     }
-    session.ui.progress(&format!("{accepted} custodians took the new result key"));
+    session.ui.progress(&format!("{accepted} of {} custodians took the new result key", custodians.len()));
     Ok(())
 }

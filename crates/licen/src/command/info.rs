@@ -28,10 +28,9 @@ pub fn config(ui: &Ui, config: &Config) -> Outcome {
 pub fn explain(ui: &Ui, code: &str) -> Outcome {
     let digits = code.to_uppercase();
     let number: Option<u16> = digits.strip_prefix("LIC").unwrap_or(&digits).parse().ok();
-    let Some(entry) = codes::ALL.iter().find(|c| Some(c.number) == number) else {
-        return Err(
-            CliError::refused(codes::USAGE, format!("no such code: {code}")).hint("licen explain LIC0207")
-        );
+    let Some(entry) = number.and_then(codes::find) else {
+        return Err(CliError::environment(codes::USAGE, format!("no such code: {code}"))
+            .hint("licen explain LIC0207"));
     };
     ui.record(&json!({"code": format!("LIC{:04}", entry.number), "title": entry.title, "text": entry.text}));
     ui.data(&format!("LIC{:04}: {}\n\n{}", entry.number, entry.title, entry.text));

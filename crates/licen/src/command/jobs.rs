@@ -15,10 +15,16 @@ use crate::cli::{JobArg, JobsArgs};
 use crate::codes;
 use crate::command::search::short;
 use crate::error::{CliError, Outcome};
-use crate::node_client::IndexedJob;
+use crate::node_client::{IndexedJob, NodeClient};
 use crate::session::Session;
 
 const POLL: Duration = Duration::from_millis(300);
+/// The longest windows of any policy, one after the other.
+const FOLLOW_WITHIN: Duration = Duration::from_secs(37 * 24 * 3_600);
+/// Between two losses of one epoch.
+const LOSS_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks at a job that only waits.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Lists jobs.
 ///
@@ -26,18 +32,112 @@ const POLL: Duration = Duration::from_millis(300);
 /// The node does not answer.
 pub async fn list(session: &Session, args: &JobsArgs) -> Outcome {
     let requester = if args.all { None } else { Some(session.wallet()?.address().to_string()) };
-    for job in session.node()?.jobs(requester.as_deref(), 1000).await? {
-        session.ui.record(&record(&job));
+    let jobs = session.node()?.jobs(requester.as_deref(), 1000).await?;
+    for job in &jobs {
+        session.ui.record(&record(job));
         let price = format_units(licen_core::money::total_escrow(&job.job), 18);
-        session.ui.data(&format!(
-            "{}  {:<9}  {} epochs  {price} escrow  {}",
+        let line = format!(
+            "{}  {:<9}  {:<9}  {price} escrow  {}",
             short(&job.job.jobId.to_string()),
             job.text("state"),
-            job.job.epochs,
+            epochs(job.job.epochs),
             job.text("failReason")
-        ));
+        );
+        session.ui.data(line.trim_end());
+    }
+    match requester {
+        Some(who) if jobs.is_empty() => {
+            session.ui.progress(&format!("{who} has requested no job; --all lists everybody's"));
+        }
+        _ => {}
     }
     Ok(())
+}
+
+/// `1 epoch`, `3 epochs`.
+#[must_use]
+pub fn epochs(n: u32) -> String {
+    if n == 1 { "1 epoch".into() } else { format!("{n} epochs") }
+}
+
+/// `licen jobs show`: one job as the chain has it.
+///
+/// # Errors
+/// No such job, or the node or chain does not answer.
+pub async fn show(session: &Session, args: &JobArg) -> Outcome {
+    let (indexed, state) = session.job(&args.job).await?;
+    let now = session.chain().await?.now().await?;
+    session.ui.record(&record(&indexed));
+    let job = &indexed.job;
+    let compute = training(&session.node()?, &indexed).await.unwrap_or_default();
+    let amount = |name: &str| coins(&indexed.text(name));
+    let lines = [
+        ("job", job.jobId.to_string()),
+        ("dataset", job.datasetRoot.to_string()),
+        ("requester", job.requester.to_string()),
+        ("state", state.name().to_string()),
+        ("reason", indexed.text("failReason")),
+        ("compute", compute.trim_start_matches("compute: ").to_string()),
+        ("asked", epochs(job.epochs)),
+        ("trained", indexed.fields["actualEpochs"].as_u64().map_or(String::new(), |n| epochs(n as u32))),
+        ("escrow", format_units(licen_core::money::total_escrow(job), 18)),
+        ("royalty", amount("royaltySettled")),
+        ("refund", amount("refundIssued")),
+        ("result", indexed.text("resultHash")),
+        ("next", next(&indexed, state, now)),
+    ];
+    for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+        session.ui.data(&format!("{name:<13} {value}"));
+    }
+    Ok(())
+}
+
+/// What the requester can do now.
+fn next(indexed: &IndexedJob, state: JobState, now: u64) -> String {
+    let id = short(&indexed.job.jobId.to_string());
+    let (start, run) = (indexed.job.startDeadline, indexed.job.runDeadline);
+    match state {
+        JobState::Granted if now <= start => {
+            format!("starts within {} s, or licen cancel {id}", start - now)
+        }
+        JobState::Running if now <= run => {
+            format!("ends within {} s, or licen jobs stop {id}", run - now)
+        }
+        JobState::Granted | JobState::Running => format!("overdue: licen cancel {id}"),
+        JobState::Completed => format!("licen fetch {id} --out adapter"),
+        JobState::Failed | JobState::Expired | JobState::Cancelled => format!("licen audit {id}"),
+    }
+}
+
+/// `licen jobs follow`.
+///
+/// # Errors
+/// As [`follow`].
+pub async fn watch(session: &Session, args: &JobArg) -> Outcome {
+    let id = session.node()?.job(&args.job).await?.job.jobId;
+    let ended = follow(session, id, FOLLOW_WITHIN).await?;
+    self::ended(session, &ended)
+}
+
+/// Says how a followed job ended.
+///
+/// # Errors
+/// Refused where it did not complete, so that a script notices.
+pub fn ended(session: &Session, job: &IndexedJob) -> Outcome {
+    let (id, state) = (short(&job.job.jobId.to_string()), job.text("state"));
+    session.ui.record(&record(job));
+    session.ui.data(&format!("job {id} {state}"));
+    if state == JobState::Completed.name() {
+        session.ui.progress(&format!("licen fetch {id} --out adapter decrypts the adapter"));
+        return Ok(());
+    }
+    let reason = job.text("failReason");
+    let why = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+    Err(CliError::refused(
+        codes::JOB_STATE,
+        format!("the job ended {state}{why}, {} came back", coins(&job.text("refundIssued"))),
+    )
+    .hint(format!("licen audit {id}")))
 }
 
 /// A job as NDJSON, with the GraphQL field names.
@@ -57,11 +157,18 @@ pub fn record(job: &IndexedJob) -> serde_json::Value {
 /// # Errors
 /// Not the requester's job, or not Running.
 pub async fn stop(session: &Session, args: &JobArg) -> Outcome {
-    let job = session.node()?.job(&args.job).await?;
+    let (job, state) = session.job(&args.job).await?;
     let wallet = session.wallet()?;
-    if job.text("state") != JobState::Running.name() {
-        let message = format!("the job is {}, only a Running job can be stopped", job.text("state"));
-        return Err(CliError::refused(codes::JOB_STATE, message).hint(format!("licen cancel {}", args.job)));
+    if state != JobState::Running {
+        let message = format!("the job is {}, only a Running job can be stopped", state.name());
+        let hint = if state == JobState::Granted { "licen cancel" } else { "licen jobs show" };
+        return Err(CliError::refused(codes::JOB_STATE, message).hint(format!("{hint} {}", args.job)));
+    }
+    if wallet.address() != job.job.requester {
+        let message = format!("the job is {}'s, the wallet is {}", job.job.requester, wallet.address());
+        return Err(
+            CliError::refused(codes::JOB_STATE, message).hint("--wallet FILE with the requester's key")
+        );
     }
     let stop = Stop { jobId: job.job.jobId, attempt: job.job.attempt };
     let digest = session.chain().await?.domain().digest(&stop);
@@ -70,6 +177,7 @@ pub async fn stop(session: &Session, args: &JobArg) -> Outcome {
     session.node()?.stop(job.job.jobId, &request).await?;
     session.ui.progress("Compute ends after the current epoch and settles what ran");
     session.ui.record(&json!({"jobId": job.job.jobId, "stopped": true}));
+    session.ui.data(&format!("job {} stops", short(&job.job.jobId.to_string())));
     Ok(())
 }
 
@@ -81,36 +189,56 @@ pub async fn follow(session: &Session, job: B256, within: Duration) -> Outcome<I
     let deadline = Instant::now() + within;
     let node = session.node()?;
     let (mut state, mut line) = (String::new(), String::new());
+    let mut spoken = Instant::now();
     loop {
         let now = node.job(&job.to_string()).await;
         if let Ok(now) = now {
             if now.text("state") != state {
                 state = now.text("state");
-                session.ui.progress(&format!("job {} {state}", short(&job.to_string())));
+                let reason = now.text("failReason");
+                session.ui.progress(format!("job {} {state} {reason}", short(&job.to_string())).trim_end());
+                spoken = Instant::now();
             }
-            if now.text("state") == JobState::Running.name()
-                && let Ok(status) = node.task(job, now.job.attempt).await
-            {
-                let told = format!(
-                    "epoch {} loss {}",
-                    status.epoch,
-                    status.loss.map_or("-".into(), |l| format!("{l:.4}"))
-                );
-                if status.epoch > 0 && told != line {
-                    session.ui.progress(&told);
-                    line = told;
-                }
+            // A loss of every step would bury the rest: each epoch and some in between are enough.
+            let fresh = |told: &String| {
+                let head = |line: &str| line.split(" loss ").next().unwrap_or_default().to_string();
+                *told != line && (head(told) != head(&line) || spoken.elapsed() > LOSS_EVERY)
+            };
+            if let Some(told) = training(&node, &now).await.filter(fresh) {
+                session.ui.progress(&told);
+                (line, spoken) = (told, Instant::now());
             }
             let ended = [JobState::Completed, JobState::Failed, JobState::Expired, JobState::Cancelled];
             if ended.iter().any(|s| s.name() == state) {
                 return Ok(now);
             }
         }
+        if spoken.elapsed() > PATIENCE {
+            session.ui.progress(&format!(
+                "still {state}; licen jobs show {} tells until when",
+                short(&job.to_string())
+            ));
+            spoken = Instant::now();
+        }
         if Instant::now() > deadline {
             return Err(CliError::environment(codes::JOB_STATE, format!("the job is still {state}"))
                 .hint(format!("licen cancel {job} gets the escrow back after the deadline")));
         }
         tokio::time::sleep(POLL).await;
+    }
+}
+
+/// One line about a job's training, where there is one.
+async fn training(node: &NodeClient, now: &IndexedJob) -> Option<String> {
+    let running = now.text("state") == JobState::Running.name();
+    if !running && now.text("state") != JobState::Granted.name() {
+        return None;
+    }
+    let status = node.task(now.job.jobId, now.job.attempt).await.ok()?;
+    match status.loss.filter(|_| status.epoch > 0) {
+        Some(loss) => Some(format!("epoch {} of {} loss {loss:.4}", status.epoch, now.job.epochs)),
+        None if status.message.is_empty() => None,
+        None => Some(format!("compute: {}", status.message)),
     }
 }
 
@@ -122,14 +250,24 @@ pub async fn follow(session: &Session, job: B256, within: Duration) -> Outcome<I
 pub async fn held_manifest(session: &Session, job: B256) -> Outcome<SignedManifest> {
     let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build();
     let http = http.map_err(|e| CliError::environment(codes::CUSTODIANS, "no HTTP client").because(&e))?;
-    for custodian in &session.deployment().await?.custodians {
+    let custodians = &session.deployment().await?.custodians;
+    let mut silent = 0;
+    for custodian in custodians {
         let url = format!("{}/v1/manifest/{job}", custodian.url.trim_end_matches('/'));
-        let Ok(answer) = http.get(url).send().await else { continue };
+        let Ok(answer) = http.get(url).send().await else {
+            silent += 1;
+            continue;
+        };
         if let Ok(manifest) = answer.json::<SignedManifest>().await {
             return Ok(manifest);
         }
     }
-    Err(CliError::environment(codes::CUSTODIANS, "no custodian publishes a manifest of this job"))
+    if silent > 0 && silent == custodians.len() {
+        return Err(CliError::environment(codes::CUSTODIANS, format!("none of {silent} custodians answers"))
+            .hint("try again later, or ask the custodians named in deployment.json"));
+    }
+    Err(CliError::refused(codes::CUSTODIANS, "no custodian publishes a manifest of this job yet")
+        .hint(format!("licen jobs follow {}", short(&job.to_string()))))
 }
 
 /// Settles a job with the manifest a custodian publishes: anybody may.
@@ -158,6 +296,10 @@ pub async fn settle_held(session: &Session, id: B256) -> Outcome<IndexedJob> {
 /// See [`settle_held`].
 pub async fn settle(session: &Session, args: &JobArg) -> Outcome {
     let job = session.node()?.job(&args.job).await?;
+    let before = job.text("state");
+    if JobState::from_name(&before).is_some_and(JobState::is_terminal) {
+        session.ui.progress(&format!("It was {before} already"));
+    }
     let ended = settle_held(session, job.job.jobId).await?;
     session.ui.record(&record(&ended));
     session.ui.data(&format!("job {} {}", short(&job.job.jobId.to_string()), ended.text("state")));

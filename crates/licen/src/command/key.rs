@@ -32,20 +32,27 @@ pub fn make(out: &Path, kind: KeyKind) -> Outcome<String> {
     match kind {
         KeyKind::Wallet => {
             let key = WalletKey::generate();
-            key.save(out).map_err(|e| key_error(out, &e))?;
+            key.save(out).map_err(|e| unwritten(out, &e))?;
             Ok(key.address().to_string())
         }
         KeyKind::Result => {
-            let key = RecipientKey::generate().map_err(|e| key_error(out, &e))?;
-            key.save(out).map_err(|e| key_error(out, &e))?;
+            let key = RecipientKey::generate().map_err(|e| unwritten(out, &e))?;
+            key.save(out).map_err(|e| unwritten(out, &e))?;
             Ok(key.public().0.to_string())
         }
         KeyKind::Custodian => {
             let (signing_file, recipient_file) = custodian_files(out);
-            let signing = SigningKey::generate().map_err(|e| key_error(out, &e))?;
-            let recipient = RecipientKey::generate().map_err(|e| key_error(out, &e))?;
-            signing.save(&signing_file).map_err(|e| key_error(&signing_file, &e))?;
-            recipient.save(&recipient_file).map_err(|e| key_error(&recipient_file, &e))?;
+            // Checked before the first is written: half a custodian is of no use.
+            if recipient_file.exists() {
+                return Err(unwritten(
+                    &recipient_file,
+                    &std::io::Error::from(std::io::ErrorKind::AlreadyExists),
+                ));
+            }
+            let signing = SigningKey::generate().map_err(|e| unwritten(out, &e))?;
+            let recipient = RecipientKey::generate().map_err(|e| unwritten(out, &e))?;
+            signing.save(&signing_file).map_err(|e| unwritten(&signing_file, &e))?;
+            recipient.save(&recipient_file).map_err(|e| unwritten(&recipient_file, &e))?;
             Ok(format!("{}:{}", signing.address(), recipient.public().0))
         }
     }
@@ -62,9 +69,30 @@ pub fn custodian_files(base: &Path) -> (PathBuf, PathBuf) {
     (with(".signing"), with(".recipient"))
 }
 
-/// A key file that cannot be used, with what to do.
-pub fn key_error(path: &Path, cause: &dyn std::error::Error) -> CliError {
-    CliError::environment(codes::KEY_FILE, format!("key file {}", path.display()))
-        .because(cause)
-        .hint("licen key new wallet --out FILE makes one; chmod 600 FILE where others can read it")
+/// A key file that cannot be used, with what to do about it. `kind` is what `key new` calls it.
+pub fn key_error(kind: &str, path: &Path, cause: &dyn std::error::Error) -> CliError {
+    use std::os::unix::fs::PermissionsExt;
+    let shown = path.display();
+    let Ok(found) = std::fs::metadata(path) else {
+        return CliError::environment(codes::KEY_FILE, format!("no {kind} key at {shown}"))
+            .because(cause)
+            .hint(format!("licen key new {kind} --out {shown}"));
+    };
+    let error =
+        CliError::environment(codes::KEY_FILE, format!("key file {shown} was refused")).because(cause);
+    if found.permissions().mode() & 0o077 == 0 {
+        error.hint(format!("a key of kind {kind} is needed: licen key new {kind} --out FILE"))
+    } else {
+        error.hint(format!("chmod 600 {shown}"))
+    }
+}
+
+/// A key file that cannot be made.
+fn unwritten(path: &Path, cause: &dyn std::error::Error) -> CliError {
+    let shown = path.display();
+    if path.exists() {
+        let message = format!("{shown} exists already");
+        return CliError::environment(codes::KEY_FILE, message).hint("--out with another file");
+    }
+    CliError::environment(codes::KEY_FILE, format!("cannot write {shown}")).because(cause)
 }

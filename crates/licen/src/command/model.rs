@@ -64,6 +64,21 @@ pub async fn add(session: &Session, dir: &Path, name: &str) -> Outcome<ModelInfo
                 .hint("give a Hugging Face model directory: config.json, *.safetensors, tokenizer.json"));
         }
     }
+    let weights = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    if !weights.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|e| e == "safetensors")) {
+        return Err(CliError::environment(codes::NO_MODEL, format!("{shown} has no *.safetensors"))
+            .hint("give a Hugging Face model directory: config.json, *.safetensors, tokenizer.json"));
+    }
+    for needed in ["config.json", "tokenizer.json"] {
+        // A model that cannot be read would be found out by compute, after the escrow.
+        let text = std::fs::read(dir.join(needed)).unwrap_or_default();
+        if let Err(e) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&text) {
+            let message = format!("{shown}/{needed} is not a JSON object");
+            return Err(CliError::environment(codes::NO_MODEL, message)
+                .because(&e)
+                .hint("download the model again"));
+        }
+    }
     let tokenizer = std::fs::read(dir.join("tokenizer.json")).map_err(|e| {
         CliError::environment(codes::FILE, format!("cannot read {shown}/tokenizer.json")).because(&e)
     })?;

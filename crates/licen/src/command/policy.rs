@@ -1,6 +1,7 @@
 //! `licen policy update | pause | resume`.
 
 use licen_core::abi::{DataPolicy, Policy};
+use licen_core::id::policy_hash;
 use licen_core::money::parse_units;
 use licen_core::policy::validate;
 use licen_core::primitives::U256;
@@ -26,11 +27,22 @@ pub async fn run(session: &Session, command: &PolicyCommand) -> Outcome {
 async fn update(session: &Session, args: &PolicyUpdateArgs) -> Outcome {
     let chain = session.chain().await?;
     let old = owned(session, &args.dataset).await?;
+    if args.royalty.is_none()
+        && args.max_epochs.is_none()
+        && args.max_runs.is_none()
+        && args.expires.is_none()
+    {
+        return Err(CliError::environment(codes::USAGE, "nothing to change")
+            .hint("give --royalty, --max-epochs, --max-runs or --expires"));
+    }
+    // An index that is behind would make a next version that the contract has already.
+    chain.dataset(&old).await?;
     let mut next = Policy { version: old.version + 1, ..old.clone() };
     if let Some(text) = &args.royalty {
         let royalty = parse_units(text, 18).and_then(|r| u128::try_from(r).ok());
         next.royaltyPerEpoch = royalty.ok_or_else(|| {
             CliError::environment(codes::USAGE, format!("--royalty {text:?} is not an amount in whole coins"))
+                .hint("for example --royalty 0.01")
         })?;
     }
     next.maxEpochsPerRun = args.max_epochs.unwrap_or(next.maxEpochsPerRun);
@@ -38,9 +50,10 @@ async fn update(session: &Session, args: &PolicyUpdateArgs) -> Outcome {
     next.policyExpiry = args.expires.unwrap_or(next.policyExpiry);
     validate(&next, chain.domain().chain_id, chain.now().await?)
         .map_err(|e| CliError::refused(codes::POLICY_INVALID, e.to_string()))?;
-    let label = format!("policy:{}:{}", next.datasetUid, next.version);
+    let label = format!("policy:{}:{}:{}", next.datasetUid, next.version, policy_hash(&next));
     let call = DataPolicy::updatePolicyCall { old, next: next.clone() };
-    session.send(&label, chain.domain().contract, &call, U256::ZERO).await?;
+    let mined = session.send(&label, chain.domain().contract, &call, U256::ZERO).await?;
+    session.indexed(&mined).await;
     session
         .ui
         .progress(&format!("Version {} holds for new requests; running jobs keep theirs", next.version));
@@ -53,12 +66,21 @@ async fn pause(session: &Session, args: &DatasetArg, pause: bool) -> Outcome {
     let policy = owned(session, &args.dataset).await?;
     let (uid, contract) = (policy.datasetUid, chain.domain().contract);
     let label = format!("pause:{uid}:{pause}:{}", chain.now().await?);
-    if pause {
-        session.send(&label, contract, &DataPolicy::pausePolicyCall { policy }, U256::ZERO).await?;
+    if chain.dataset(&policy).await?.paused == pause {
+        session.ui.progress(if pause { "It was paused already" } else { "It took requests already" });
     } else {
-        session.send(&label, contract, &DataPolicy::resumePolicyCall { policy }, U256::ZERO).await?;
+        let mined = if pause {
+            session.send(&label, contract, &DataPolicy::pausePolicyCall { policy }, U256::ZERO).await?
+        } else {
+            session.send(&label, contract, &DataPolicy::resumePolicyCall { policy }, U256::ZERO).await?
+        };
+        session.indexed(&mined).await;
     }
-    let word = if pause { "Paused: new requests are refused, running jobs go on" } else { "Resumed" };
+    let word = if pause {
+        "Paused: new requests are refused, running jobs go on"
+    } else {
+        "Resumed: new requests are taken again"
+    };
     session.ui.progress(word);
     session.ui.record(&json!({"datasetUid": uid, "paused": pause}));
     Ok(())

@@ -2,15 +2,16 @@
 //! everything the registration names is stored; the ciphertext waits in the state directory until
 //! then, so that a second try goes on where the first stopped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use licen_core::abi::{DataPolicy, Policy};
 use licen_core::canonical::json_to_vec;
 use licen_core::constraints::{Constraints, TrainingLimits};
+use licen_core::eip712::Domain;
 use licen_core::id::{account_of, dataset_uid, purpose_id};
 use licen_core::merkle::file_tree;
 use licen_core::money::parse_units;
-use licen_core::policy::{self, LEVEL_HARDWARE, LEVEL_SOFTWARE};
+use licen_core::policy::{self, LEVEL_HARDWARE, LEVEL_SOFTWARE, LOCAL_CHAIN_ID};
 use licen_core::policy_manifest::{Description, Facts, PolicyManifest, TokenCount};
 use licen_core::primitives::{Address, B256, keccak256};
 use licen_seal::DatasetKey;
@@ -18,11 +19,13 @@ use licen_seal::RecipientPublicKey;
 use licen_seal::envelope::{EnvelopeMember, EnvelopeTerms, MemberPublicKey, Uses, seal_envelope};
 use licen_seal::recovery::{RecoveryCost, save_recovery};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::cli::PublishArgs;
 use crate::codes;
 use crate::command::search::{short, warnings};
 use crate::error::{CliError, Outcome};
+use crate::output::Ui;
 use crate::owner::encrypt::{Encrypted, encrypt};
 use crate::session::{Session, parse_b256};
 
@@ -43,52 +46,54 @@ pub struct Published {
 /// Anything refused before registration leaves nothing registered.
 pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published> {
     let ui = &session.ui;
+    looks_like_rows(&args.file)?;
     let chain = session.chain().await?;
     let wallet = session.wallet()?;
+    session.same_world().await?;
     let domain = chain.domain();
     let salt = licen_salt(&args.file)?;
     let uid = dataset_uid(&domain, wallet.address(), salt);
+    let passphrase = passphrase(args)?;
+    let constraints = constraints(args)?;
     let (terms, members) = custody(session, args, uid).await?;
+    let draft = draft(session, args, wallet.address(), uid, salt, &terms)?;
+    // Everything but the file is known to pass before hours may go into encrypting it.
+    let stand_in = Policy { datasetRoot: B256::repeat_byte(1), ..draft.clone() };
+    policy::validate(&stand_in, domain.chain_id, chain.now().await?).map_err(|e| {
+        CliError::refused(codes::POLICY_INVALID, e.to_string()).hint("licen publish --help shows every bound")
+    })?;
+    for warning in warnings(draft.requiredLevel, terms.t) {
+        ui.warn(&warning);
+    }
 
     let key =
         DatasetKey::generate().map_err(|e| CliError::of(codes::SEAL, "cannot make a dataset key", &e))?;
-    let out = session
-        .config
-        .state_dir()?
-        .join(format!("publish-{}.bin", short(&uid.to_string()).replace('…', "-")));
-    let mut shown = 0;
-    let encrypted = encrypt(&args.file, &out, &key, &domain, &uid, args.preview, &mut |bytes| {
-        if bytes >= shown + (1 << 30) {
-            shown = bytes;
-            ui.progress(&format!("encrypted {} GiB", bytes >> 30));
-        }
-    })?;
-    let guard = Leftover(Some(out));
-    ui.progress(&format!(
-        "Checked {} rows and encrypted {} bytes",
-        encrypted.row_count, encrypted.byte_count
-    ));
-
+    let out = session.config.state_dir()?.join(format!("publish-{uid}.bin"));
+    let encrypted = encrypt_file(&session.ui, args, &key, &domain, &uid, &out)?;
+    let _guard = Leftover(Some(out));
     let envelope = seal_envelope(&key, &terms, &members).and_then(|e| e.encode());
     let envelope =
         envelope.map_err(|e| CliError::of(codes::SEAL, "cannot seal the key to the custodians", &e))?;
     ui.progress(&format!("Sealed the key to {} custodians, {} needed", members.len(), terms.t));
-    if let Some(path) = &args.recovery {
-        save_recovery_file(args, path, &key, &domain, &uid)?;
-    }
+    let policy = store(session, args, draft, &constraints, &encrypted, envelope).await?;
+    let recovery = match (&args.recovery, passphrase) {
+        (Some(path), Some(passphrase)) => {
+            save_recovery_file(path, &key, &domain, &uid, &passphrase)?;
+            ui.progress(&format!("Wrote the recovery file {}", path.display()));
+            Some(path)
+        }
+        _ => None,
+    };
     drop(key);
-
-    let policy = draft(args, wallet.address(), uid, salt, &terms, &encrypted)?;
-    let policy = store(session, args, policy, &encrypted, envelope).await?;
-    let now = chain.now().await?;
-    policy::validate(&policy, domain.chain_id, now)
-        .map_err(|e| CliError::refused(codes::POLICY_INVALID, e.to_string()))?;
-    for warning in warnings(policy.requiredLevel, terms.t) {
-        ui.warn(&warning);
-    }
     let call = DataPolicy::registerDataset_0Call { policy: policy.clone() };
-    session.send(&format!("register:{uid}"), domain.contract, &call, Default::default()).await?;
-    drop(guard);
+    let sent = session.send(&format!("register:{uid}"), domain.contract, &call, Default::default()).await;
+    let mined = sent.inspect_err(|error| {
+        // Refused for good: the key opens nothing that exists. A registration that only waits keeps it.
+        if let (Some(path), crate::error::REFUSED) = (recovery, error.exit) {
+            let _ = std::fs::remove_file(path);
+        }
+    })?;
+    session.indexed(&mined).await;
     ui.progress(&format!(
         "Registered: {} per epoch, at most {} per run, purposes {}",
         args.royalty,
@@ -96,6 +101,53 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
         args.purposes.join(", ")
     ));
     Ok(Published { policy, rows: encrypted.row_count, bytes: encrypted.byte_count })
+}
+
+/// Refuses what is no file with rows before anything is connected.
+fn looks_like_rows(file: &Path) -> Outcome {
+    let shown = file.display();
+    let cannot = |e: &std::io::Error| {
+        CliError::environment(codes::FILE, format!("cannot read {shown}"))
+            .because(e)
+            .hint("give a JSON Lines file: one JSON object per line")
+    };
+    let found = std::fs::File::open(file).and_then(|f| f.metadata()).map_err(|e| cannot(&e))?;
+    if !found.is_file() {
+        return Err(cannot(&std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+    }
+    if found.len() == 0 {
+        return Err(CliError::refused(codes::EMPTY_FILE, format!("{shown} is empty"))
+            .hint("every line must be one JSON object, for example {\"text\": \"...\"}"));
+    }
+    Ok(())
+}
+
+fn encrypt_file(
+    ui: &Ui,
+    args: &PublishArgs,
+    key: &DatasetKey,
+    domain: &Domain,
+    uid: &B256,
+    out: &Path,
+) -> Outcome<Encrypted> {
+    let mut shown = 0;
+    let encrypted = encrypt(&args.file, out, key, domain, uid, args.preview, &mut |bytes| {
+        if bytes >= shown + (1 << 30) {
+            shown = bytes;
+            ui.progress(&format!("encrypted {} GiB", bytes >> 30));
+        }
+    })?;
+    if !encrypted.trainable {
+        ui.warn(
+            "row 1 has none of the shapes training takes: {\"text\"}, {\"messages\"}, \
+             {\"prompt\", \"completion\"} or {\"instruction\", \"input\", \"output\"}",
+        );
+    }
+    ui.progress(&format!(
+        "Checked {} rows and encrypted {} bytes",
+        encrypted.row_count, encrypted.byte_count
+    ));
+    Ok(encrypted)
 }
 
 /// Prints what [`publish`] did.
@@ -145,13 +197,14 @@ async fn custody(
     }
     let set = parse_b256(&set)?;
     let chain = session.chain().await?;
-    let (t, members) = chain.custodians(set, 1).await?;
+    let known = chain.custodians(set, 1).await;
+    let (t, members) = known.map_err(|e| e.hint("licen custodian register prints the id of a new set"))?;
     let terms = EnvelopeTerms {
         domain: chain.domain(),
         dataset_uid: uid,
         uses: Uses::Job,
         t,
-        required_level: if args.level == "software" { LEVEL_SOFTWARE } else { LEVEL_HARDWARE },
+        required_level: level(args, chain.domain().chain_id),
         custodian_set: set,
         set_version: 1,
     };
@@ -165,14 +218,34 @@ async fn custody(
     Ok((terms, members))
 }
 
+/// A local chain has simulated compute only, which the warning after it says; no other chain takes
+/// level SOFTWARE.
+fn level(args: &PublishArgs, chain_id: u64) -> u8 {
+    match args.level.as_str() {
+        "software" => LEVEL_SOFTWARE,
+        "hardware" => LEVEL_HARDWARE,
+        _ if chain_id == LOCAL_CHAIN_ID => LEVEL_SOFTWARE,
+        _ => LEVEL_HARDWARE,
+    }
+}
+
+/// The policy as far as it is known without the file.
 fn draft(
+    session: &Session,
     args: &PublishArgs,
     owner: Address,
     uid: B256,
     salt: B256,
     terms: &EnvelopeTerms,
-    encrypted: &Encrypted,
 ) -> Outcome<Policy> {
+    let appraisal = match &args.appraisal_policy {
+        Some(id) => id.clone(),
+        None => session.config.get("appraisal_policy").to_string(),
+    };
+    if appraisal.is_empty() {
+        return Err(CliError::environment(codes::CONFIG, "no appraisal policy to demand of compute")
+            .hint("licen custodian appraisal, then --appraisal-policy ID"));
+    }
     let royalty = parse_units(&args.royalty, 18).and_then(|r| u128::try_from(r).ok()).ok_or_else(|| {
         CliError::environment(
             codes::USAGE,
@@ -183,12 +256,12 @@ fn draft(
     let payee = match &args.payee {
         Some(text) => text.parse().map_err(|_| {
             CliError::environment(codes::USAGE, format!("--payee {text:?} is not an address"))
+                .hint("an address is 0x and 40 hex digits")
         })?,
         None => owner,
     };
     Ok(Policy {
         datasetUid: uid,
-        datasetRoot: encrypted.dataset_root,
         owner,
         salt,
         version: 1,
@@ -203,7 +276,24 @@ fn draft(
         custodianSet: terms.custodian_set,
         setVersion: terms.set_version,
         requiredLevel: terms.required_level,
+        appraisalPolicy: parse_b256(&appraisal)?,
         ..Policy::default()
+    })
+}
+
+fn constraints(args: &PublishArgs) -> Outcome<Constraints> {
+    Ok(Constraints {
+        base_models: args
+            .base_models
+            .iter()
+            .map(|m| parse_b256(m).map_err(|e| e.hint("licen model list prints roots")))
+            .collect::<Outcome<_>>()?,
+        training_limits: TrainingLimits {
+            max_rank: args.max_rank,
+            max_steps: args.max_steps,
+            ..TrainingLimits::default()
+        },
+        ..Constraints::default()
     })
 }
 
@@ -212,28 +302,12 @@ async fn store(
     session: &Session,
     args: &PublishArgs,
     mut policy: Policy,
+    constraints: &Constraints,
     encrypted: &Encrypted,
     envelope: Vec<u8>,
 ) -> Outcome<Policy> {
-    let appraisal = match &args.appraisal_policy {
-        Some(id) => id.clone(),
-        None => session.config.get("appraisal_policy").to_string(),
-    };
-    if appraisal.is_empty() {
-        return Err(CliError::environment(codes::CONFIG, "no appraisal policy to demand of compute")
-            .hint("licen custodian appraisal, then --appraisal-policy ID"));
-    }
-    policy.appraisalPolicy = parse_b256(&appraisal)?;
-    let constraints = Constraints {
-        base_models: args.base_models.iter().map(|m| parse_b256(m)).collect::<Outcome<_>>()?,
-        training_limits: TrainingLimits {
-            max_rank: args.max_rank,
-            max_steps: args.max_steps,
-            ..TrainingLimits::default()
-        },
-        ..Constraints::default()
-    };
-    policy.constraintsHash = session.put_json(&constraints).await?;
+    policy.datasetRoot = encrypted.dataset_root;
+    policy.constraintsHash = session.put_json(constraints).await?;
     policy.envelopeHash = session.put_blob(envelope).await?;
     let terms = terms_text(args);
     policy.termsHash = session.put_blob(terms.clone().into_bytes()).await?;
@@ -277,22 +351,35 @@ fn terms_text(args: &PublishArgs) -> String {
     )
 }
 
+/// The passphrase for `--recovery`, read before anything else happens.
+fn passphrase(args: &PublishArgs) -> Outcome<Option<Zeroizing<Vec<u8>>>> {
+    let (Some(path), Some(file)) = (&args.recovery, &args.passphrase_file) else { return Ok(None) };
+    if path.exists() {
+        return Err(CliError::environment(codes::FILE, format!("{} exists already", path.display()))
+            .hint("--recovery with another file: a recovery file is never overwritten"));
+    }
+    let shown = file.display();
+    let text = std::fs::read(file)
+        .map_err(|e| CliError::environment(codes::FILE, format!("cannot read {shown}")).because(&e))?;
+    let text = Zeroizing::new(text);
+    let passphrase = Zeroizing::new(text.trim_ascii_end().to_vec());
+    if passphrase.is_empty() {
+        return Err(CliError::environment(codes::USAGE, format!("the passphrase in {shown} is empty"))
+            .hint("write a passphrase of several words into it"));
+    }
+    Ok(Some(passphrase))
+}
+
 fn save_recovery_file(
-    args: &PublishArgs,
-    path: &std::path::Path,
+    path: &Path,
     key: &DatasetKey,
-    domain: &licen_core::eip712::Domain,
+    domain: &Domain,
     uid: &B256,
+    passphrase: &[u8],
 ) -> Outcome {
-    let Some(file) = &args.passphrase_file else {
-        return Err(CliError::environment(codes::USAGE, "--recovery needs --passphrase-file"));
-    };
-    let text = std::fs::read(file).map_err(|e| {
-        CliError::environment(codes::FILE, format!("cannot read {}", file.display())).because(&e)
-    })?;
-    let passphrase = text.trim_ascii_end();
-    save_recovery(path, key, domain, uid, passphrase, RecoveryCost::default())
-        .map_err(|e| CliError::of(codes::SEAL, format!("cannot write {}", path.display()), &e))
+    save_recovery(path, key, domain, uid, passphrase, RecoveryCost::default()).map_err(|e| {
+        CliError::environment(codes::FILE, format!("cannot write {}", path.display())).because(&e)
+    })
 }
 
 /// The root that canonical JSON of `value` will have.

@@ -1,26 +1,34 @@
 //! `licen request`: predict every refusal, show every amount and deadline, then pay.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use licen_core::abi::{DataPolicy, Job, Policy, Request};
+use licen_core::abi::{DataPolicy, Job, Member, Policy, Request};
 use licen_core::constraints::{Constraints, JobSpec, ProviderFacts, check};
 use licen_core::id::purpose_id;
 use licen_core::job::{Grant, granted};
 use licen_core::money::{escrow, format_units, total_escrow};
-use licen_core::policy::{PolicyBreach, RequestContext, admit};
+use licen_core::policy::{LEVEL_HARDWARE, RequestContext, admit};
 use licen_core::primitives::{Address, B256, U256};
 use licen_core::wire::node::ModelInfo;
 use licen_seal::RecipientKey;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::cli::RequestArgs;
 use crate::codes;
-use crate::command::jobs;
+use crate::command::job_spec::job_spec;
 use crate::command::key::key_error;
+use crate::command::publish::json_root;
 use crate::command::search::{manifest, short, warnings};
+use crate::command::{jobs, refusal};
 use crate::error::{CliError, Outcome};
+use crate::node_client::IndexedDataset;
 use crate::session::Session;
+
+/// How often an index that is behind is asked again, a second apart.
+const CURRENT_TRIES: u32 = 8;
+/// How long a custodian may take to say that it is there.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Requests one job and gives it as granted.
 ///
@@ -29,70 +37,163 @@ use crate::session::Session;
 pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     let chain = session.chain().await?;
     let wallet = session.wallet()?;
-    let dataset = session.node()?.dataset(&args.dataset).await?;
+    let (dataset, paused) = current(session, &args.dataset).await?;
     let policy = &dataset.policy;
     let manifest = manifest(session, &dataset).await?;
-    let model = base_model(session, &args.base).await?;
+    let models = session.node()?.models().await?;
+    let model = base_model(args, &models)?;
     let spec = job_spec(args, &model)?;
-    let purpose = match &args.purpose {
-        Some(name) => purpose_id(name),
-        None => policy.purposes.first().copied().unwrap_or_default(),
-    };
-    let constraints: Constraints = session.json_blob(policy.constraintsHash).await?;
-    check(&constraints, &spec, &ProviderFacts::default()).map_err(|e| {
-        CliError::refused(codes::CONSTRAINTS_REFUSE, format!("the owner's constraints refuse the job: {e}"))
-    })?;
-    let (key, key_file) = result_key(session, args)?;
-    let job_spec_hash = session.put_json(&spec).await?;
-    let request = Request {
-        purposeId: purpose,
+    let given = given_key(args)?;
+    let (runs, counter) = chain.runs(policy.datasetUid, wallet.address()).await?;
+    let draft = Request {
+        purposeId: match &args.purpose {
+            Some(name) => purpose_id(name),
+            None => policy.purposes.first().copied().unwrap_or_default(),
+        },
         epochs: args.epochs,
         termsHash: policy.termsHash,
-        jobSpecHash: job_spec_hash,
-        resultKey: key.public().0,
+        jobSpecHash: json_root(&spec)?.0,
+        // Stands for the key that is made once everything else is known to pass.
+        resultKey: given.as_ref().map_or(B256::repeat_byte(1), |(key, _)| key.public().0),
         ..Request::default()
     };
-    let state = chain.dataset(policy).await?;
-    let (runs, counter) = chain.runs(policy.datasetUid, wallet.address()).await?;
     let context = RequestContext {
         now: chain.now().await?,
-        paused: state.paused,
+        paused,
         runs,
         requester: wallet.address(),
         admitted: policy.requestersRoot.is_zero(),
         quote: None,
     };
-    admit(policy, &request, &context)
-        .map_err(|breach| refusal(args, policy, &manifest.purposes(), &breach))?;
-    let (t, _) = chain.custodians(policy.custodianSet, policy.setVersion).await?;
+    admit(policy, &draft, &context)
+        .map_err(|breach| refusal::of_policy(args, policy, &manifest.purposes(), &breach))?;
+    constraints_kept(session, args, policy, &spec, &models).await?;
+    compute_fits(session, policy).await?;
     let price = U256::from(policy.royaltyPerEpoch) * U256::from(args.epochs);
+    afford(session, args, policy, wallet.address(), price).await?;
+    let (t, members) = chain.custodians(policy.custodianSet, policy.setVersion).await?;
     show_price(session, args, policy, &model, manifest.byte_count(), price, t);
-    afford(session, wallet.address(), price).await?;
+    custodians_answer(session, t, &members).await;
     if !session.ui.confirm(&format!("Pay {} into escrow?", format_units(price, 18))) {
-        return Err(
-            CliError::refused(codes::NOT_CONFIRMED, "not confirmed, nothing was paid").hint("add --yes")
-        );
+        return Err(CliError::refused(codes::NOT_CONFIRMED, "not confirmed, nothing was paid")
+            .hint(format!("{} --yes", refusal::corrected(args, None, None, None))));
     }
+    let (key, key_file) = match given {
+        Some(given) => given,
+        None => fresh_key(session)?,
+    };
+    session.put_json(&spec).await?;
+    let request = Request { resultKey: key.public().0, ..draft };
+    pay(session, policy, &request, price, counter, &key_file).await
+}
+
+/// Sends the request and gives the job as the contract knows it.
+async fn pay(
+    session: &Session,
+    policy: &Policy,
+    request: &Request,
+    price: U256,
+    counter: u64,
+    key_file: &Path,
+) -> Outcome<Job> {
+    let chain = session.chain().await?;
     let call = DataPolicy::requestAccess_0Call { policy: policy.clone(), request: request.clone() };
-    let label = format!("request:{}:{}", policy.datasetUid, key.public().0);
+    let label = format!("request:{}:{counter}:{}", policy.datasetUid, request.resultKey);
     let mined = session.send(&label, chain.domain().contract, &call, price).await?;
     let grant = Grant {
-        requester: wallet.address(),
+        requester: session.wallet()?.address(),
         counter: counter + 1,
         now: chain.block_time(mined.block_number).await?,
         protocol_fee_bps: chain.fee_bps().await?,
         ..Grant::default()
     };
-    // The contract keeps a hash of the job: that it knows this one proves every field.
-    let job = granted(&chain.domain(), policy, &request, &grant);
-    chain.state(&job).await?;
-    remember_key(session, &job, &key_file)?;
+    // The contract keeps a hash of the job: that it knows this one proves every field. A job that
+    // has started already has another hash, and its id says as much.
+    let job = granted(&chain.domain(), policy, request, &grant);
+    remember_key(session, &job, key_file)?;
+    chain.known(&job).await?;
+    session.indexed(&mined).await;
     session.ui.progress(&format!(
         "Escrowed {}, job {} Granted",
         format_units(total_escrow(&job), 18),
         short(&job.jobId.to_string())
     ));
     Ok(job)
+}
+
+/// The dataset with its current policy. After an update the index may be a block behind.
+async fn current(session: &Session, prefix: &str) -> Outcome<(IndexedDataset, bool)> {
+    let chain = session.chain().await?;
+    session.same_world().await?;
+    for _ in 0..CURRENT_TRIES {
+        let dataset = session.node()?.dataset(prefix).await?;
+        match chain.dataset(&dataset.policy).await {
+            Ok(state) => return Ok((dataset, state.paused)),
+            Err(error) if error.code == codes::NODE_NOT_READY => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let dataset = session.node()?.dataset(prefix).await?;
+    let paused = chain.dataset(&dataset.policy).await?.paused;
+    Ok((dataset, paused))
+}
+
+async fn constraints_kept(
+    session: &Session,
+    args: &RequestArgs,
+    policy: &Policy,
+    spec: &JobSpec,
+    models: &[ModelInfo],
+) -> Outcome {
+    let constraints: Constraints = session.json_blob(policy.constraintsHash).await?;
+    check(&constraints, spec, &ProviderFacts::default()).map_err(|breach| {
+        let allowed = models.iter().find(|m| constraints.base_models.contains(&m.base_model_root));
+        refusal::of_constraints(args, allowed.map(|m| m.name.as_str()), &breach)
+    })
+}
+
+/// Refuses what custodians would refuse: simulated compute under a policy that demands hardware.
+async fn compute_fits(session: &Session, policy: &Policy) -> Outcome {
+    match session.node()?.compute_info().await {
+        Ok(info) if info.tee_type == "simulated" && policy.requiredLevel == LEVEL_HARDWARE => {
+            Err(CliError::refused(
+                codes::NO_COMPUTE,
+                "the owner demands hardware attestation, the compute of this node is simulated",
+            )
+            .hint("licen search for a dataset of level SOFTWARE, or --node URL with hardware compute"))
+        }
+        Ok(_) => Ok(()),
+        Err(_) => {
+            let seconds = policy.startWindow;
+            session.ui.warn(&format!(
+                "compute does not answer now: if it stays away for {seconds} s everything comes back (licen cancel)"
+            ));
+            Ok(())
+        }
+    }
+}
+
+/// Says before paying what happens where fewer custodians answer than a release needs.
+async fn custodians_answer(session: &Session, t: u8, members: &[Member]) {
+    let Ok(deployment) = session.deployment().await else { return };
+    let Ok(http) = reqwest::Client::builder().timeout(ANSWER_WITHIN).build() else { return };
+    let mut alive = 0;
+    for member in members {
+        let Some(known) = deployment.custodians.iter().find(|c| c.id == member.signer) else { continue };
+        let url = format!("{}/v1/custodian", known.url.trim_end_matches('/'));
+        if http.get(url).send().await.is_ok_and(|a| a.status().is_success()) {
+            alive += 1;
+        }
+    }
+    if alive < usize::from(t) {
+        session.ui.warn(&format!(
+            "{alive} of {} custodians answer, {t} are needed: the job waits for them, and what they do not \
+             release before its deadline comes back (licen cancel)",
+            members.len()
+        ));
+    }
 }
 
 /// Prints the job, and follows it where asked.
@@ -106,82 +207,29 @@ pub async fn report(session: &Session, args: &RequestArgs, job: &Job) -> Outcome
     }));
     session.ui.data(&job.jobId.to_string());
     if args.follow {
-        jobs::follow(session, job.jobId, Duration::from_secs(u64::from(job.runWindow) + 3_600)).await?;
+        let within =
+            Duration::from_secs(job.startDeadline.saturating_sub(session.chain().await?.now().await?));
+        let within = within + Duration::from_secs(u64::from(job.runWindow) + 600);
+        jobs::ended(session, &jobs::follow(session, job.jobId, within).await?)?;
     }
     Ok(())
 }
 
-async fn base_model(session: &Session, name: &str) -> Outcome<ModelInfo> {
-    let models = session.node()?.models().await?;
-    let found = models.iter().find(|m| m.name == name || m.base_model_root.to_string() == name).cloned();
+fn base_model(args: &RequestArgs, models: &[ModelInfo]) -> Outcome<ModelInfo> {
+    let name = &args.base;
+    let found = models.iter().find(|m| m.name == *name || m.base_model_root.to_string() == *name).cloned();
     found.ok_or_else(|| {
-        let names: Vec<&str> = models.iter().map(|m| m.name.as_str()).collect();
-        CliError::refused(codes::NO_MODEL, format!("no base model is called {name:?}")).hint(
-            if names.is_empty() {
-                "licen model add DIR".into()
-            } else {
-                format!("--base {}", names.join(" | --base "))
-            },
-        )
-    })
-}
-
-fn job_spec(args: &RequestArgs, model: &ModelInfo) -> Outcome<JobSpec> {
-    let mut params = match &args.config {
-        None => Map::new(),
-        Some(path) => {
-            let shown = path.display();
-            let text = std::fs::read_to_string(path).map_err(|e| {
-                CliError::environment(codes::FILE, format!("cannot read {shown}")).because(&e)
-            })?;
-            match serde_json::from_str(&text) {
-                Ok(Value::Object(map)) => map,
-                Ok(_) => {
-                    return Err(CliError::environment(codes::USAGE, format!("{shown} is not a JSON object")));
-                }
-                Err(e) => {
-                    return Err(
-                        CliError::environment(codes::USAGE, format!("{shown} is not JSON")).because(&e)
-                    );
-                }
+        let error = CliError::refused(codes::NO_MODEL, format!("no base model is called {name:?}"));
+        match models.first() {
+            None => error.hint("licen model add DIR"),
+            Some(model) => {
+                let names: Vec<&str> = models.iter().map(|m| m.name.as_str()).collect();
+                let mut error = error.hint(refusal::corrected(args, None, None, Some(&model.name)));
+                error.causes = vec![format!("this node has {}", names.join(", "))];
+                error
             }
         }
-    };
-    params.insert("num_train_epochs".into(), json!(args.epochs));
-    Ok(JobSpec {
-        base_model_root: model.base_model_root,
-        training_params: params,
-        eval_fraction: args.eval_fraction,
-        seed: args.seed,
     })
-}
-
-/// The rule, and the same command as the policy would take it.
-fn refusal(args: &RequestArgs, policy: &Policy, purposes: &[String], breach: &PolicyBreach) -> CliError {
-    let error = CliError::refused(codes::POLICY_REFUSES, format!("policy refuses the request: {breach}"));
-    let dataset = &args.dataset;
-    match breach {
-        PolicyBreach::NoEpochs => error.hint(format!("licen request {dataset} --epochs 1")),
-        PolicyBreach::TooManyEpochs { cap, .. } => {
-            error.hint(format!("licen request {dataset} --epochs {cap}"))
-        }
-        PolicyBreach::Purpose { .. } => {
-            let purpose = purposes.first().map_or("…", String::as_str);
-            error.hint(format!("licen request {dataset} --epochs {} --purpose {purpose}", args.epochs))
-        }
-        PolicyBreach::Paused => {
-            error.hint(format!("licen show {dataset} tells when the owner takes requests again"))
-        }
-        PolicyBreach::NotAdmitted { requester } => {
-            error.hint(format!("ask the owner {} to admit {requester}", policy.owner))
-        }
-        PolicyBreach::Expired { .. } | PolicyBreach::TooManyRuns { .. } => error.hint("licen search"),
-        PolicyBreach::Terms { .. }
-        | PolicyBreach::NoResultKey
-        | PolicyBreach::License { .. }
-        | PolicyBreach::Quote(_)
-        | PolicyBreach::QuoteMissing => error.hint(format!("licen show {dataset}")),
-    }
 }
 
 fn show_price(
@@ -195,8 +243,8 @@ fn show_price(
 ) {
     let ui = &session.ui;
     ui.progress(&format!(
-        "{} epochs x {} = {} escrow; what is not trained comes back",
-        args.epochs,
+        "{} x {} = {} escrow; what is not trained comes back",
+        jobs::epochs(args.epochs),
         format_units(U256::from(policy.royaltyPerEpoch), 18),
         format_units(price, 18)
     ));
@@ -214,29 +262,37 @@ fn show_price(
     }
 }
 
-async fn afford(session: &Session, who: Address, price: U256) -> Outcome {
+async fn afford(
+    session: &Session,
+    args: &RequestArgs,
+    policy: &Policy,
+    who: Address,
+    price: U256,
+) -> Outcome {
     let balance = session.chain().await?.balance(who).await?;
-    if balance < price {
-        let (has, needs) = (format_units(balance, 18), format_units(price, 18));
-        return Err(CliError::refused(
-            codes::FUNDS,
-            format!("the wallet {who} has {has}, the escrow is {needs}"),
-        )
-        .hint("fund the wallet, or ask for fewer epochs"));
+    if balance >= price {
+        return Ok(());
     }
-    Ok(())
+    let (has, needs) = (format_units(balance, 18), format_units(price, 18));
+    let error = CliError::refused(codes::FUNDS, format!("the wallet {who} has {has}, the escrow is {needs}"));
+    let fewer = balance / U256::from(policy.royaltyPerEpoch.max(1));
+    match u32::try_from(fewer) {
+        Ok(epochs) if epochs > 0 => Err(error.hint(refusal::corrected(args, Some(epochs), None, None))),
+        _ => Err(error.hint(format!("send coins to {who}, then run the same command again"))),
+    }
 }
 
-fn result_key(session: &Session, args: &RequestArgs) -> Outcome<(RecipientKey, PathBuf)> {
-    if let Some(path) = &args.result_key {
-        let key = RecipientKey::load(path).map_err(|e| key_error(path, &e))?;
-        return Ok((key, path.clone()));
-    }
+fn given_key(args: &RequestArgs) -> Outcome<Option<(RecipientKey, PathBuf)>> {
+    let Some(path) = &args.result_key else { return Ok(None) };
+    let key = RecipientKey::load(path).map_err(|e| key_error("result", path, &e))?;
+    Ok(Some((key, path.clone())))
+}
+
+fn fresh_key(session: &Session) -> Outcome<(RecipientKey, PathBuf)> {
     let key =
         RecipientKey::generate().map_err(|e| CliError::of(codes::SEAL, "cannot make a result key", &e))?;
-    let dir = key_dir(session)?;
-    let path = dir.join(format!("{}.key", key.public().0));
-    key.save(&path).map_err(|e| key_error(&path, &e))?;
+    let path = key_dir(session)?.join(format!("{}.key", key.public().0));
+    key.save(&path).map_err(|e| key_error("result", &path, &e))?;
     Ok((key, path))
 }
 
@@ -256,10 +312,13 @@ pub fn key_file(session: &Session, job: B256) -> Outcome<PathBuf> {
     Ok(key_dir(session)?.join(format!("job-{job}.key")))
 }
 
-fn remember_key(session: &Session, job: &Job, key: &std::path::Path) -> Outcome {
+/// Notes which key file a job's result is for; a later note replaces an earlier one.
+fn remember_key(session: &Session, job: &Job, key: &Path) -> Outcome {
     let link = key_file(session, job.jobId)?;
     let absolute = key.canonicalize().unwrap_or_else(|_| key.to_path_buf());
-    std::os::unix::fs::symlink(absolute, &link).map_err(|e| {
-        CliError::environment(codes::FILE, format!("cannot write {}", link.display())).because(&e)
-    })
+    let beside = link.with_extension("new");
+    let _ = std::fs::remove_file(&beside);
+    std::os::unix::fs::symlink(absolute, &beside).and_then(|()| std::fs::rename(&beside, &link)).map_err(
+        |e| CliError::environment(codes::FILE, format!("cannot write {}", link.display())).because(&e),
+    )
 }

@@ -54,9 +54,10 @@ pub async fn node(path: &Path) -> Outcome {
             freshness.clone(),
         ))
         .merge(licen_storage::http::router(blobs, licen_storage::http::Options::default()));
-    let listener = tokio::net::TcpListener::bind(config.listen)
-        .await
-        .map_err(|e| broken(&format!("cannot listen on {}", config.listen), &e))?;
+    let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|e| {
+        broken(&format!("cannot listen on {}", config.listen), &e)
+            .hint(format!("choose another `listen` in {}", path.display()))
+    })?;
     tracing::info!(listen = %config.listen, "node");
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {

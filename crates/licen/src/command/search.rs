@@ -1,5 +1,7 @@
 //! `search`, `show`, `preview`.
 
+use licen_core::abi::Policy;
+use licen_core::constraints::Constraints;
 use licen_core::money::format_units;
 use licen_core::policy::{LEVEL_HARDWARE, LEVEL_SOFTWARE};
 use licen_core::policy_manifest::{MAX_BYTES, PolicyManifest};
@@ -18,9 +20,11 @@ use crate::session::Session;
 /// The node does not answer.
 pub async fn search(session: &Session, args: &SearchArgs) -> Outcome {
     let ui = &session.ui;
+    let mut listed = 0;
     for dataset in session.node()?.datasets(1000).await? {
         let manifest = manifest(session, &dataset).await.ok();
-        let name = manifest.as_ref().map_or("", PolicyManifest::name).to_string();
+        let unknown = "(storage has no manifest of it)";
+        let name = manifest.as_ref().map_or(unknown, PolicyManifest::name).to_string();
         let about = manifest.as_ref().map_or("", PolicyManifest::description).to_string();
         let root = dataset.policy.datasetRoot.to_string();
         let haystack = format!("{root} {name} {about}").to_lowercase();
@@ -29,13 +33,22 @@ pub async fn search(session: &Session, args: &SearchArgs) -> Outcome {
         }
         let policy = &dataset.policy;
         ui.record(&json!({
-            "datasetRoot": root, "datasetUid": policy.datasetUid, "owner": policy.owner, "name": name,
+            "datasetRoot": root, "datasetUid": policy.datasetUid, "owner": policy.owner.to_string(), "name": name,
             "description": about, "royaltyPerEpoch": policy.royaltyPerEpoch.to_string(),
-            "rows": manifest.as_ref().map(PolicyManifest::row_count), "active": dataset.fields["active"]
+            "rows": manifest.as_ref().map(PolicyManifest::row_count), "active": dataset.fields["active"], "paused": dataset.fields["paused"]
         }));
+        listed += 1;
         let price = format_units(U256::from(policy.royaltyPerEpoch), 18);
         let rows = manifest.as_ref().map_or(0, PolicyManifest::row_count);
-        ui.data(&format!("{}  {rows:>9} rows  {price:>10} per epoch  {name}", short(&root)));
+        let paused = if dataset.fields["paused"] == json!(true) { "  (paused)" } else { "" };
+        ui.data(&format!("{}  {rows:>9} rows  {price:>10} per epoch  {name}{paused}", short(&root)));
+    }
+    if listed == 0 {
+        ui.progress(if args.words.is_empty() {
+            "no datasets yet: licen publish"
+        } else {
+            "no dataset matches; licen search without words lists all"
+        });
     }
     Ok(())
 }
@@ -48,37 +61,36 @@ pub async fn show(session: &Session, args: &DatasetArg) -> Outcome {
     let dataset = session.node()?.dataset(&args.dataset).await?;
     let manifest = manifest(session, &dataset).await?;
     let policy = &dataset.policy;
+    let constraints: Constraints = session.json_blob(policy.constraintsHash).await?;
+    let paused = session.chain().await?.dataset(policy).await?.paused;
     let (t, members) = session.chain().await?.custodians(policy.custodianSet, policy.setVersion).await?;
     let ui = &session.ui;
     ui.record(&json!({
-        "datasetRoot": policy.datasetRoot, "datasetUid": policy.datasetUid, "owner": policy.owner,
+        "datasetRoot": policy.datasetRoot, "datasetUid": policy.datasetUid, "owner": policy.owner.to_string(),
         "name": manifest.name(), "description": manifest.description(), "rows": manifest.row_count(),
         "bytes": manifest.byte_count(), "royaltyPerEpoch": policy.royaltyPerEpoch.to_string(),
-        "token": policy.token, "maxEpochsPerRun": policy.maxEpochsPerRun,
+        "token": policy.token.to_string(), "maxEpochsPerRun": policy.maxEpochsPerRun,
         "maxRunsPerRequester": policy.maxRunsPerRequester, "purposes": manifest.purposes(),
         "startWindow": policy.startWindow, "runWindow": policy.runWindow, "policyExpiry": policy.policyExpiry,
         "requiredLevel": policy.requiredLevel, "threshold": t, "custodians": members.len(),
-        "version": policy.version, "paused": dataset.fields["paused"]
+        "version": policy.version, "paused": paused, "constraints": constraints
     }));
-    let coin = if policy.token == Address::ZERO { "coins".to_string() } else { policy.token.to_string() };
-    let lines = [
+    let mut lines = vec![
         ("dataset", policy.datasetRoot.to_string()),
         ("owner", policy.owner.to_string()),
         ("name", manifest.name().to_string()),
+        ("description", manifest.description().to_string()),
         ("rows", format!("{} ({} bytes)", manifest.row_count(), manifest.byte_count())),
-        ("price", format!("{} {coin} per epoch", format_units(U256::from(policy.royaltyPerEpoch), 18))),
-        (
-            "caps",
-            format!(
-                "{} epochs per run, {} runs per requester",
-                policy.maxEpochsPerRun, policy.maxRunsPerRequester
-            ),
-        ),
+        ("price", price(policy)),
+        ("caps", caps(policy)),
         ("purposes", manifest.purposes().join(", ")),
+        ("training", limits(&constraints)),
         ("access lasts", format!("{} s to start, then {} s to run", policy.startWindow, policy.runWindow)),
+        ("requests", taken(policy, paused)),
         ("custodians", format!("{t} of {} release a key", members.len())),
         ("attestation", level_name(policy.requiredLevel).to_string()),
     ];
+    lines.retain(|(_, value)| !value.is_empty());
     for (name, value) in lines {
         ui.data(&format!("{name:<13} {value}"));
     }
@@ -86,6 +98,42 @@ pub async fn show(session: &Session, args: &DatasetArg) -> Outcome {
         ui.warn(&warning);
     }
     Ok(())
+}
+
+fn price(policy: &Policy) -> String {
+    let coin = if policy.token == Address::ZERO { "coins".to_string() } else { policy.token.to_string() };
+    format!("{} {coin} per epoch", format_units(U256::from(policy.royaltyPerEpoch), 18))
+}
+
+fn caps(policy: &Policy) -> String {
+    format!("{} epochs per run, {} runs per requester", policy.maxEpochsPerRun, policy.maxRunsPerRequester)
+}
+
+fn taken(policy: &Policy, paused: bool) -> String {
+    match (paused, policy.policyExpiry) {
+        (true, _) => "refused: the owner has paused the dataset".into(),
+        (false, 0) => "taken".into(),
+        (false, end) => format!("taken until Unix time {end}"),
+    }
+}
+
+/// What the owner demands of training, in words.
+fn limits(constraints: &Constraints) -> String {
+    let limits = &constraints.training_limits;
+    let mut said = Vec::new();
+    if let Some(rank) = limits.max_rank {
+        said.push(format!("LoRA rank at most {rank}"));
+    }
+    if let Some(steps) = limits.max_steps {
+        said.push(format!("at most {steps} steps"));
+    }
+    let models: Vec<String> = constraints.base_models.iter().map(|m| short(&m.to_string())).collect();
+    if models.is_empty() {
+        said.push("any base model".into());
+    } else {
+        said.push(format!("base models {}", models.join(", ")));
+    }
+    said.join(", ")
 }
 
 /// Shows the owner's preview rows.
@@ -103,7 +151,9 @@ pub async fn preview(session: &Session, args: &DatasetArg) -> Outcome {
         session.ui.record(&json!({"index": row.index, "row": row.row}));
         session.ui.data(&row.row);
     }
-    session.ui.progress(&format!("{} rows, each proven to be in the dataset", rows.len()));
+    if !rows.is_empty() {
+        session.ui.progress(&format!("{} rows, each proven to be in the dataset", rows.len()));
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::cli::StorageCommand;
 use crate::codes;
 use crate::config::Config;
 use crate::error::{CliError, Outcome};
+use crate::node_client::http_url;
 use crate::output::Ui;
 
 /// Largest blob `storage get` takes.
@@ -20,6 +21,13 @@ const MAX_GET: u64 = 1 << 40;
 /// # Errors
 /// The file is empty (refused) or unreadable.
 pub fn root(ui: &Ui, file: &Path) -> Outcome {
+    let root = root_of(file)?;
+    ui.record(&json!({"root": root, "file": file}));
+    ui.data(&root.to_string());
+    Ok(())
+}
+
+fn root_of(file: &Path) -> Outcome<B256> {
     let tree = licen_storage::root::of_path(file, |_| {}).map_err(|e| match e {
         licen_storage::Error::Empty => {
             CliError::refused(codes::EMPTY_FILE, format!("{} is empty", file.display()))
@@ -29,9 +37,7 @@ pub fn root(ui: &Ui, file: &Path) -> Outcome {
             CliError::environment(codes::FILE, format!("cannot read {}", file.display())).because(&other)
         }
     })?;
-    ui.record(&json!({"root": tree.root, "file": file}));
-    ui.data(&tree.root.to_string());
-    Ok(())
+    Ok(tree.root)
 }
 
 /// `storage put` and `storage get`.
@@ -43,20 +49,16 @@ pub async fn transfer(ui: &Ui, config: &Config, command: &StorageCommand) -> Out
     match command {
         StorageCommand::Root { file } => root(ui, file),
         StorageCommand::Put { file } => {
-            let tree = licen_storage::root::of_path(file, |_| {}).map_err(|e| {
-                CliError::environment(codes::FILE, format!("cannot read {}", file.display())).because(&e)
-            })?;
-            client
-                .put_file(tree.root, file, |_, _| {})
-                .await
-                .map_err(|e| storage_error("upload failed", &e))?;
-            ui.record(&json!({"root": tree.root, "file": file}));
-            ui.data(&tree.root.to_string());
+            let name = root_of(file)?;
+            client.put_file(name, file, |_, _| {}).await.map_err(|e| storage_error("upload failed", &e))?;
+            ui.record(&json!({"root": name, "file": file}));
+            ui.data(&name.to_string());
             Ok(())
         }
         StorageCommand::Get { root, out } => {
             let root: B256 = root.parse().map_err(|_| {
-                CliError::environment(codes::USAGE, format!("{root} is not 0x and 64 hex digits"))
+                CliError::environment(codes::USAGE, format!("{root:?} is not 0x and 64 hex digits"))
+                    .hint("licen storage root FILE prints a root")
             })?;
             let bytes = client
                 .get_file(root, out, MAX_GET, |_, _| {})
@@ -64,6 +66,7 @@ pub async fn transfer(ui: &Ui, config: &Config, command: &StorageCommand) -> Out
                 .map_err(|e| storage_error("download failed", &e))?;
             ui.record(&json!({"root": root, "bytes": bytes, "file": out}));
             ui.progress(&format!("{bytes} bytes, verified against {root}"));
+            ui.data(&out.display().to_string());
             Ok(())
         }
     }
@@ -74,11 +77,37 @@ pub async fn transfer(ui: &Ui, config: &Config, command: &StorageCommand) -> Out
 /// # Errors
 /// The address is not usable.
 pub fn client(node: &str) -> Outcome<Client> {
+    http_url("node", node)?;
     Client::new(node, Options::default()).map_err(|e| storage_error("no blob server", &e))
 }
 
-/// A storage error for people.
+/// A storage error for people, under storage's own code: refused where bytes are not what they
+/// should be, environment where a machine, a disk or a network is in the way.
 pub fn storage_error(message: &str, cause: &licen_storage::Error) -> CliError {
-    CliError::of(codes::STORAGE, message, cause)
-        .hint("check `node` in `licen config`, then try again: uploads resume")
+    use licen_storage::Error;
+    let code = cause.code().trim_start_matches("LIC").parse().unwrap_or(codes::STORAGE);
+    let refused = matches!(
+        cause,
+        Error::Empty
+            | Error::RootMismatch { .. }
+            | Error::NotFound { .. }
+            | Error::TooLarge { .. }
+            | Error::Corrupt { .. }
+            | Error::Untrue { .. }
+            | Error::Tar { .. }
+            | Error::TarEntry { .. }
+            | Error::LengthConflict { .. }
+    );
+    let error = if refused { CliError::refused(code, message) } else { CliError::environment(code, message) };
+    let error = error.because(cause);
+    match cause {
+        Error::Unreachable { .. } | Error::Protocol { .. } => {
+            error.hint("licen config tells where `node` comes from; licen run node starts one")
+        }
+        Error::Deadline { .. } | Error::Busy { .. } | Error::TooManyUploads | Error::Refused { .. } => {
+            error.hint("run the same command again: uploads and downloads resume")
+        }
+        Error::DiskFull { .. } => error.hint("free some space, then run the same command again"),
+        _ => error.hint(format!("licen explain {}", cause.code())),
+    }
 }

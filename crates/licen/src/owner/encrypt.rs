@@ -37,6 +37,8 @@ pub struct Encrypted {
     pub byte_count: u64,
     /// Rows the owner shows to everybody.
     pub preview: Vec<PreviewRow>,
+    /// Whether the first row has a shape that training takes.
+    pub trainable: bool,
 }
 
 enum Stop {
@@ -74,12 +76,16 @@ struct Rows {
     leaves: Vec<B256>,
     wanted: u64,
     shown: Vec<(u64, String, B256)>,
+    trainable: bool,
 }
 
 impl Rows {
     fn push(&mut self, index: u64, row: &[u8]) -> Result<(), SealError> {
         let leaf = self.salts.leaf(index, row)?;
         self.root.push(leaf);
+        if index == 0 {
+            self.trainable = trainable(row);
+        }
         if self.wanted == 0 {
             return Ok(());
         }
@@ -127,25 +133,31 @@ fn pass(
     let reading =
         |e: &std::io::Error| CliError::environment(codes::FILE, format!("cannot read {shown}")).because(e);
     let writing = |e: &dyn std::error::Error| {
-        CliError::environment(codes::FILE, format!("cannot write {}", out.display())).because(e)
+        CliError::environment(codes::FILE, format!("cannot write {}", out.display()))
+            .because(e)
+            .hint("nothing was published; licen config tells where `state` is, it needs the size of the file")
     };
     let mut input = File::open(plain).map_err(|e| reading(&e))?;
-    if input.metadata().map_err(|e| reading(&e))?.len() == 0 {
-        return Err(CliError::refused(codes::EMPTY_FILE, format!("{shown} is empty")));
-    }
     let file = File::create(out).map_err(|e| writing(&e))?;
     let named = Named { file, tree: FileTreeBuilder::new(Keccak::detect()) };
     let mut encryptor =
         Encryptor::new(key, &dataset_aad(domain, dataset_uid), named).map_err(|e| writing(&e))?;
     let salts = RowSalts::new(key, dataset_uid);
-    let mut rows =
-        Rows { salts, root: RootBuilder::default(), leaves: Vec::new(), wanted: preview, shown: Vec::new() };
+    let mut rows = Rows {
+        salts,
+        root: RootBuilder::default(),
+        leaves: Vec::new(),
+        wanted: preview,
+        shown: Vec::new(),
+        trainable: false,
+    };
     let mut scanner = RowScanner::default();
     let mut buffer = vec![0; READ_BYTES];
     let mut bytes = 0;
     let stopped = |stop: Stop| match stop {
-        Stop::Row(e) => CliError::refused(codes::BAD_ROWS, format!("{shown}: {e}"))
-            .hint("every line must be one JSON object, for example {\"text\": \"...\"}"),
+        Stop::Row(e) => {
+            CliError::refused(codes::BAD_ROWS, format!("{shown}: {e}")).hint(mended(&e, &plain.display()))
+        }
         Stop::Seal(e) => CliError::of(codes::SEAL, "cannot commit to a row", &e),
     };
     loop {
@@ -164,6 +176,7 @@ fn pass(
     named.file.sync_all().map_err(|e| writing(&e))?;
     let tree = named.tree.finish().map_err(|e| writing(&e))?;
     let preview = previews(&rows, row_count)?;
+    let trainable = rows.trainable;
     let rows_root = rows.root.finish().map_err(|e| writing(&e))?;
     Ok(Encrypted {
         path: out.to_path_buf(),
@@ -172,7 +185,30 @@ fn pass(
         row_count,
         byte_count,
         preview,
+        trainable,
     })
+}
+
+/// What to do about a line that is not a row.
+fn mended(error: &RowError, file: &dyn std::fmt::Display) -> String {
+    match error {
+        RowError::NotUtf8 { .. } => format!("iconv -f latin1 -t utf-8 {file} > utf8.jsonl, if it is Latin-1"),
+        RowError::TooLong { .. } => "split the row into several".into(),
+        RowError::NotJson { line, .. } => format!("sed -n {line}p {file} shows the line"),
+        RowError::Empty | RowError::NotObject { .. } => {
+            "every line must be one JSON object, for example {\"text\": \"...\"}".into()
+        }
+    }
+}
+
+/// Whether a row has the fields of one of the trainer's shapes; what is in them only compute judges.
+fn trainable(row: &[u8]) -> bool {
+    let Ok(row) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(row) else {
+        return false;
+    };
+    [&["text"][..], &["messages"], &["prompt", "completion"], &["instruction", "output"]]
+        .iter()
+        .any(|shape| shape.iter().all(|field| row.contains_key(*field)))
 }
 
 fn previews(rows: &Rows, row_count: u64) -> Outcome<Vec<PreviewRow>> {

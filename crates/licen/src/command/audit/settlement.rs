@@ -1,0 +1,152 @@
+//! The end of a job: who signed it, where every coin went, and that the result is still there.
+
+use std::io::BufReader;
+
+use licen_core::abi::{DataPolicy, Job, ResultManifest};
+use licen_core::eip712::Domain;
+use licen_core::job::{JobState, Reason};
+use licen_core::money::{Settlement, format_units, total_escrow};
+use licen_core::primitives::{B256, U256};
+use licen_core::sol_types::SolCall;
+use licen_seal::result::ResultHeader;
+
+use super::{Audit, JobHistory, evidence, holds};
+
+pub(super) async fn completed(audit: &mut Audit<'_>, domain: &Domain, job: &Job, history: &JobHistory) {
+    let Some((epochs, result_hash, attestation_ref)) = history.completed else {
+        return audit.line("settlement", Err("Completed, but no JobCompleted event".into()));
+    };
+    match DataPolicy::confirmTrainingCompleteCall::abi_decode(&history.input) {
+        Ok(call) => {
+            let signer = domain.signer_of(&call.manifest, &call.signature);
+            let signed = holds(
+                signer == Some(job.signer),
+                format!("signed by the attested key {}", job.signer),
+                "not signed by the key that custodians attested",
+            );
+            audit.line("result manifest", signed);
+            let same = same_as_event(&call.manifest, job, epochs, result_hash, attestation_ref);
+            audit.line("manifest fields", same);
+        }
+        // Settled through another contract: DataPolicy itself checked the same signature.
+        Err(_) => {
+            audit.line("result manifest", Ok("settled through another contract, which passed it on".into()));
+        }
+    }
+    audit.line("money", money(job, epochs, history));
+    evidence::evidence(audit, domain, job, history, attestation_ref).await;
+    let verdict = result(audit, domain, job, result_hash).await;
+    audit.line("result blob", verdict);
+}
+
+/// Every end without a result: the escrow went back.
+pub(super) fn refunded(audit: &mut Audit<'_>, job: &Job, state: JobState, history: &JobHistory) {
+    let reason = history.failed.and_then(Reason::from_chain);
+    if state == JobState::Failed {
+        let verdict = match (history.failed, reason) {
+            (_, Some(reason)) => Ok(reason.name().to_string()),
+            (Some(number), None) => Err(format!("reason {number} is unknown")),
+            (None, None) => Err("Failed, but no JobFailed event".into()),
+        };
+        audit.line("reason", verdict);
+    }
+    let coins = |amount: U256| format_units(amount, 18);
+    let paid = total_escrow(job);
+    let kept = paid.saturating_sub(history.refund);
+    // A specification that cannot be trained is the requester's fault: compute is paid for what ran.
+    let may_keep = reason == Some(Reason::JobSpecInvalid) && job.computeFeePerEpoch > 0;
+    let fair = history.royalty.is_zero() && history.refund <= paid && (kept.is_zero() || may_keep);
+    audit.line(
+        "money",
+        holds(
+            fair,
+            format!(
+                "{} paid in, {} refunded, {} to compute",
+                coins(paid),
+                coins(history.refund),
+                coins(kept)
+            ),
+            format!(
+                "{} paid in, but {} refunded and {} paid as royalty",
+                coins(paid),
+                coins(history.refund),
+                coins(history.royalty)
+            ),
+        ),
+    );
+}
+
+fn same_as_event(
+    manifest: &ResultManifest,
+    job: &Job,
+    epochs: u32,
+    result_hash: B256,
+    attestation_ref: B256,
+) -> Result<String, String> {
+    let same = manifest.jobId == job.jobId
+        && manifest.attempt == job.attempt
+        && manifest.datasetRoot == job.datasetRoot
+        && manifest.actualEpochs == epochs
+        && manifest.resultHash == result_hash
+        && manifest.attestationRef == attestation_ref;
+    holds(
+        same,
+        format!(
+            "{epochs} epochs, {} samples, {} text tokens trained",
+            manifest.samples, manifest.tokensTrained
+        ),
+        "they are not what the event says",
+    )
+}
+
+fn money(job: &Job, epochs: u32, history: &JobHistory) -> Result<String, String> {
+    let coins = |amount: U256| format_units(amount, 18);
+    let Some(due) = Settlement::completed(job, epochs) else {
+        return Err("epochs outside the request".into());
+    };
+    holds(
+        due.royalty == history.royalty && due.refund == history.refund,
+        format!(
+            "{} paid in = {} royalty ({} of it protocol fee) + {} refund + {} compute",
+            coins(total_escrow(job)),
+            coins(due.royalty),
+            coins(due.protocol_fee),
+            coins(due.refund),
+            coins(due.compute_fee)
+        ),
+        format!(
+            "the events say {} royalty and {} refund, the terms say {} and {}",
+            coins(history.royalty),
+            coins(history.refund),
+            coins(due.royalty),
+            coins(due.refund)
+        ),
+    )
+}
+
+/// Downloads the result, which checks its root, and reads whom its key is shared to.
+async fn result(audit: &Audit<'_>, domain: &Domain, job: &Job, root: B256) -> Result<String, String> {
+    let dir = audit.session.config.state_dir().map_err(|e| e.message)?;
+    let path = dir.join(format!("audit-{root}.bin"));
+    let got = audit.session.get_file(root, &path).await;
+    let header = std::fs::File::open(&path)
+        .map_err(|e| e.to_string())
+        .and_then(|file| ResultHeader::read_from(&mut BufReader::new(file)).map_err(|e| e.to_string()));
+    let _ = std::fs::remove_file(&path);
+    let bytes = got.map_err(|e| e.causes.first().cloned().unwrap_or(e.message))?;
+    let header = header?;
+    let terms = header.terms();
+    let (t, members) = audit.custodians(job).await?;
+    let ours = terms.domain == *domain && (terms.job_id, terms.attempt) == (job.jobId, job.attempt);
+    let shared = header.t() == t
+        && header.members().len() == members.len()
+        && header.members().iter().zip(&members).all(|(h, m)| (h.custodian, h.pk.0) == (m.signer, m.hpkeKey));
+    if !ours {
+        return Err(format!("{root} is another job's result"));
+    }
+    holds(
+        shared,
+        format!("{bytes} bytes hash to {root}, key shared to the job's custodians, {t} needed"),
+        format!("{root} is shared to other keys than the custodians'"),
+    )
+}
