@@ -97,7 +97,8 @@ fn one(dir: &Path, threads: usize) {
     let mut speeds: Vec<f64> = outcome.steps.iter().skip(1).map(|s| s.tokens_per_cpu_second).collect();
     speeds.sort_by(f64::total_cmp);
     let last = outcome.steps.last().map(|s| s.loss);
-    let line = json!({"tokensPerCpuSecond": speeds[speeds.len() / 2], "peakMib": peak_mib(), "lastLoss": last});
+    let line =
+        json!({"tokensPerCpuSecond": speeds[speeds.len() / 2], "peakMib": peak_mib(), "lastLoss": last});
     println!("{line}");
 }
 

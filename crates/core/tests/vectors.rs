@@ -24,7 +24,10 @@ impl Vectors {
     }
 
     /// The struct, which must encode to the same bytes again.
-    fn decode<T: SolValue + From<<T::SolType as alloy_sol_types::SolType>::RustType>>(&self, name: &str) -> T {
+    fn decode<T: SolValue + From<<T::SolType as alloy_sol_types::SolType>::RustType>>(
+        &self,
+        name: &str,
+    ) -> T {
         let bytes = hex::decode(self.file["encoded"][name].as_str().unwrap()).unwrap();
         let value = T::abi_decode_validate(&bytes).unwrap();
         assert_eq!(value.abi_encode(), bytes, "{name}");

@@ -2,6 +2,7 @@
 //! only processes started here are ever ended.
 
 use std::fs::File;
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -94,14 +95,25 @@ impl Drop for Running {
     }
 }
 
-/// A free loopback port: the wanted one where it is free, any other where it is not.
-///
-/// # Errors
-/// No port at all.
-pub fn free_port(wanted: u16) -> Outcome<u16> {
-    let bind = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port));
-    let listener = bind(wanted).or_else(|_| bind(0)).and_then(|l| l.local_addr());
-    listener
-        .map(|address| address.port())
-        .map_err(|e| CliError::environment(codes::PROCESS, "no free loopback port").because(&e))
+/// A loopback port that stays ours until the program that wants it is started.
+#[derive(Debug)]
+pub struct Port {
+    /// Its number.
+    pub number: u16,
+    _held: TcpListener,
+}
+
+impl Port {
+    /// The wanted port where it is free, any other where it is not.
+    ///
+    /// # Errors
+    /// No port at all.
+    pub fn reserve(wanted: u16) -> Outcome<Self> {
+        let none =
+            |e: std::io::Error| CliError::environment(codes::PROCESS, "no free loopback port").because(&e);
+        let bind = |port: u16| TcpListener::bind(("127.0.0.1", port));
+        let held = bind(wanted).or_else(|_| bind(0)).map_err(none)?;
+        let number = held.local_addr().map_err(none)?.port();
+        Ok(Self { number, _held: held })
+    }
 }

@@ -10,6 +10,8 @@ pub mod sample;
 pub mod story;
 pub mod world;
 
+use std::fs::File;
+
 use serde_json::{Value, json};
 
 use crate::cli::DemoArgs;
@@ -69,6 +71,12 @@ async fn interrupted() {
 }
 
 async fn run(ui: Ui, args: &DemoArgs) -> Outcome {
+    if let Some(file) = &args.data {
+        // A world takes seconds; a mistyped name should not.
+        File::open(file).map_err(|e| {
+            CliError::environment(codes::FILE, format!("cannot read {}", file.display())).because(&e)
+        })?;
+    }
     let stage = Stage { ui };
     let mut world = World::start(&stage, args).await?;
     let told = story::tell(&stage, &mut world, args).await;

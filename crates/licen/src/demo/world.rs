@@ -8,7 +8,7 @@ use licen_core::primitives::{Address, B256};
 use licen_core::wire::compute::CustodianUrl;
 use serde_json::json;
 
-use super::child::{self, Running, free_port};
+use super::child::{self, Port, Running};
 use super::{Stage, fail, sample};
 use crate::cli::{AppraisalArgs, DemoArgs, DeployArgs, FailMode, KeyKind, RegisterArgs};
 use crate::codes;
@@ -44,6 +44,8 @@ pub struct World {
     node_port: u16,
     node_toml: String,
     members: Vec<String>,
+    /// By the name of the program that will listen on it.
+    ports: Vec<(String, Port)>,
     /// Started programs by name, in order.
     pub children: Vec<(String, Running)>,
     /// The custodian set.
@@ -76,25 +78,28 @@ impl World {
             dir.path().display(),
             if args.keep { "kept" } else { "deleted on exit" }
         ));
-        let chain_port = free_port(8545)?;
         let mut world = Self {
             dir,
-            rpc: format!("http://127.0.0.1:{chain_port}"),
-            node_port: free_port(8080)?,
+            rpc: String::new(),
+            node_port: 0,
             node_toml: String::new(),
             members: Vec::new(),
+            ports: Vec::new(),
             children: Vec::new(),
             custodian_set: B256::ZERO,
             appraisal_policy: B256::ZERO,
             reference_entry: B256::ZERO,
         };
+        let chain_port = world.reserve("anvil", 8545)?;
+        world.rpc = format!("http://127.0.0.1:{chain_port}");
+        world.node_port = world.reserve("node", 8080)?;
         world.chain(stage, chain_port).await?;
         let custodians = world.keys().await?;
         let hurry = Hurry::start(&world.rpc);
         world.deploy(stage, &custodians).await?;
         world.custody(stage, &custodians, args.fail).await?;
         hurry.end().await?;
-        let compute_port = free_port(7201)?;
+        let compute_port = world.reserve("compute", 7201)?;
         world.compute(stage, compute_port, args.fail)?;
         world.node(stage, compute_port)?;
         world.write_config()?;
@@ -161,7 +166,15 @@ impl World {
         }
     }
 
+    fn reserve(&mut self, name: &str, wanted: u16) -> Outcome<u16> {
+        let port = Port::reserve(wanted)?;
+        let number = port.number;
+        self.ports.push((name.to_string(), port));
+        Ok(number)
+    }
+
     fn spawn(&mut self, name: &str, command: &mut Command) -> Outcome {
+        self.ports.retain(|(wants, _)| wants != name);
         let running = child::start(name, &self.logs(), command)?;
         self.children.push((name.to_string(), running));
         Ok(())
@@ -201,7 +214,8 @@ impl World {
             let member = key::make(&base, KeyKind::Custodian)?;
             let id: Address = custodian::member(&member)?.signer;
             self.members.push(member);
-            custodians.push(CustodianUrl { id, url: format!("http://127.0.0.1:{}", free_port(7100 + i)?) });
+            let port = self.reserve(&format!("custodian{i}"), 7100 + i)?;
+            custodians.push(CustodianUrl { id, url: format!("http://127.0.0.1:{port}") });
         }
         Ok(custodians)
     }
