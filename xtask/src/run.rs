@@ -11,6 +11,11 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// The cargo that runs us.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -55,8 +60,7 @@ pub(crate) fn install_contracts() -> Outcome {
 pub(crate) fn demo(args: &[String]) -> Outcome {
     install_contracts()?;
     run("cargo build", cargo().args(["build", "--quiet", "-p", "licen", "-p", "licen-compute"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let mut licen = Command::new(target.join("debug/licen"));
+    let mut licen = Command::new(target().join("debug/licen"));
     licen.arg("demo").args(args);
     licen.env("LICEN_ANVIL", native_anvil()?);
     run("licen demo", &mut licen)
@@ -77,11 +81,12 @@ pub(crate) fn native_anvil() -> Result<PathBuf, String> {
 /// Every test. Rust first, forge last, so that the last lines are a test runner's own summary.
 pub(crate) fn test(args: &[String]) -> Outcome {
     install_contracts()?;
-    // Tests start the real binaries, which cargo builds only for their own package's tests.
-    run("cargo build", cargo().args(["build", "--quiet", "-p", "licen", "-p", "licen-compute"]))?;
     let anvil = native_anvil()?;
     if args.is_empty() {
         run("forge test", contracts_bin("forge").arg("test"))?;
+    } else {
+        // Tests start both binaries; cargo builds them where their packages are tested.
+        run("cargo build", cargo().args(["build", "--quiet", "-p", "licen", "-p", "licen-compute"]))?;
     }
     let nextest = cargo().args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
     let mut rust = cargo();

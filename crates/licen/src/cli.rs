@@ -232,7 +232,8 @@ pub struct AppraisalArgs {
 #[command(after_help = "Examples:
   licen publish reviews.jsonl --name Reviews --royalty 0.01 --purpose medical-research
   licen publish a.jsonl --name A --royalty 0.002 --purpose research --max-rank 16 --preview 3
-  licen publish a.jsonl --name A --royalty 0.002 --purpose research --recovery a.key --passphrase-file pass")]
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research --recovery a.key --passphrase-file pass
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research --dry-run")]
 pub struct PublishArgs {
     /// JSON Lines, one object per line
     pub file: PathBuf,
@@ -278,6 +279,13 @@ pub struct PublishArgs {
     /// Rows to show to everybody, from the first
     #[arg(long, default_value_t = 0)]
     pub preview: u64,
+    /// Folder of a base model: publish how many text tokens its tokenizer makes of the rows, which
+    /// compute counts again; may be repeated
+    #[arg(long = "count-with", value_name = "DIR")]
+    pub count_with: Vec<PathBuf>,
+    /// Check, commit and encrypt as publishing does, under a key thrown away; needs no node, keeps nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Custodian set, as `custodian register` prints it; else the configured one
     #[arg(long, value_name = "ID")]
     pub custodian_set: Option<String>,

@@ -17,6 +17,7 @@ mod node;
 mod node_client;
 mod output;
 mod owner;
+mod program;
 mod session;
 
 use std::process::ExitCode;
@@ -113,6 +114,9 @@ async fn dispatch(session: &Session, command: &Command) -> Outcome {
             command::custodian::appraisal(session, args).await
         }
         Command::Publish(args) => {
+            if args.dry_run {
+                return command::publish::dry_run(session, args);
+            }
             let done = command::publish::publish(session, args).await?;
             command::publish::report(session, &done);
             Ok(())

@@ -3,6 +3,7 @@
 //! then, so that a second try goes on where the first stopped.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use licen_core::abi::{DataPolicy, Policy};
 use licen_core::canonical::json_to_vec;
@@ -27,6 +28,7 @@ use crate::command::search::{short, warnings};
 use crate::error::{CliError, Outcome};
 use crate::output::Ui;
 use crate::owner::encrypt::{Encrypted, encrypt};
+use crate::owner::tokens::count_tokens;
 use crate::session::{Session, parse_b256};
 
 /// What publishing ends with.
@@ -75,7 +77,9 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     let envelope =
         envelope.map_err(|e| CliError::of(codes::SEAL, "cannot seal the key to the custodians", &e))?;
     ui.progress(&format!("Sealed the key to {} custodians, {} needed", members.len(), terms.t));
-    let policy = store(session, args, draft, &constraints, &encrypted, envelope).await?;
+    let tokens: Vec<TokenCount> =
+        args.count_with.iter().map(|base| count_tokens(ui, &args.file, base)).collect::<Outcome<_>>()?;
+    let policy = store(session, args, draft, &constraints, &encrypted, &tokens, envelope).await?;
     let recovery = match (&args.recovery, passphrase) {
         (Some(path), Some(passphrase)) => {
             save_recovery_file(path, &key, &domain, &uid, &passphrase)?;
@@ -101,6 +105,41 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
         args.purposes.join(", ")
     ));
     Ok(Published { policy, rows: encrypted.row_count, bytes: encrypted.byte_count })
+}
+
+/// What `--dry-run` does: everything that happens to the file, under a key that is thrown away.
+///
+/// # Errors
+/// What publishing would refuse about the file.
+pub fn dry_run(session: &Session, args: &PublishArgs) -> Outcome {
+    looks_like_rows(&args.file)?;
+    constraints(args)?;
+    let key =
+        DatasetKey::generate().map_err(|e| CliError::of(codes::SEAL, "cannot make a dataset key", &e))?;
+    let domain = Domain { chain_id: 0, contract: Address::ZERO };
+    let out = session.config.state_dir()?.join(format!("dry-run-{}.bin", std::process::id()));
+    let guard = Leftover(Some(out.clone()));
+    let (clock, cpu) = (Instant::now(), cpu_time());
+    let encrypted = encrypt_file(&session.ui, args, &key, &domain, &B256::ZERO, &out)?;
+    let (seconds, cpu_seconds) = (clock.elapsed().as_secs_f64(), (cpu_time() - cpu).as_secs_f64());
+    let stored = std::fs::metadata(&out).map_or(0, |m| m.len());
+    drop(guard);
+    for base in &args.count_with {
+        count_tokens(&session.ui, &args.file, base)?;
+    }
+    session.ui.record(&json!({"rows": encrypted.row_count, "bytes": encrypted.byte_count,
+        "storedBytes": stored, "seconds": seconds, "cpuSeconds": cpu_seconds}));
+    session.ui.data(&format!(
+        "{} rows, {} bytes would be stored as {stored}; nothing was kept",
+        encrypted.row_count, encrypted.byte_count
+    ));
+    Ok(())
+}
+
+/// Processor time of this process so far.
+fn cpu_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 /// Refuses what is no file with rows before anything is connected.
@@ -304,6 +343,7 @@ async fn store(
     mut policy: Policy,
     constraints: &Constraints,
     encrypted: &Encrypted,
+    tokens: &[TokenCount],
     envelope: Vec<u8>,
 ) -> Outcome<Policy> {
     policy.datasetRoot = encrypted.dataset_root;
@@ -315,7 +355,7 @@ async fn store(
         rows_root: encrypted.rows_root,
         row_count: encrypted.row_count,
         byte_count: encrypted.byte_count,
-        token_counts: token_counts(args),
+        token_counts: tokens.to_vec(),
         preview: encrypted.preview.clone(),
         human_text_hash: keccak256(terms),
     };
@@ -332,11 +372,6 @@ async fn store(
     session.put_file(encrypted.dataset_root, &encrypted.path).await?;
     session.ui.progress(&format!("Stored, datasetRoot {}", short(&encrypted.dataset_root.to_string())));
     Ok(policy)
-}
-
-/// Token counts need a tokenizer, which only compute has: none are published here yet.
-fn token_counts(_: &PublishArgs) -> Vec<TokenCount> {
-    Vec::new()
 }
 
 /// The terms a requester agrees to, in words; the text's root is `termsHash`.

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use licen_core::primitives::B256;
 
 use super::restart::Restart;
-use super::world::{World, compute_program};
+use super::world::World;
 use crate::cli::{DemoArgs, FailMode};
 use crate::codes;
 use crate::error::{CliError, Outcome};
+use crate::program::compute_program;
 
 /// What is broken, in one line.
 #[must_use]

@@ -88,6 +88,9 @@ async fn owner(stage: &Stage, world: &World, args: &DemoArgs) -> Outcome<Publish
         max_rank: Some(16),
         max_steps: None,
         preview: 2,
+        // The base model the researcher will name: compute counts again and must find the same.
+        count_with: vec![world.dir().join("tiny")],
+        dry_run: false,
         custodian_set: None,
         appraisal_policy: None,
         level: "software".into(),

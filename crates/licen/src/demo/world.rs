@@ -17,6 +17,7 @@ use crate::command::{custodian, deploy, key, model};
 use crate::config::Config;
 use crate::error::{CliError, Outcome};
 use crate::output::Ui;
+use crate::program::{compute_program, this_program};
 use crate::session::Session;
 
 const CUSTODIANS: u16 = 3;
@@ -472,26 +473,6 @@ pub async fn rpc(url: &str, method: &str, params: serde_json::Value) -> Outcome<
 fn make_dir(path: &Path) -> Outcome {
     std::fs::create_dir_all(path).map_err(|e| {
         CliError::environment(codes::FILE, format!("cannot make {}", path.display())).because(&e)
-    })
-}
-
-fn this_program() -> Outcome<PathBuf> {
-    std::env::current_exe()
-        .map_err(|e| CliError::environment(codes::PROCESS, "cannot find this program").because(&e))
-}
-
-/// licen-compute: beside this program, else LICEN_COMPUTE_BIN.
-///
-/// # Errors
-/// Neither exists.
-pub fn compute_program() -> Outcome<PathBuf> {
-    let beside = this_program()?.with_file_name("licen-compute");
-    if beside.is_file() {
-        return Ok(beside);
-    }
-    std::env::var_os("LICEN_COMPUTE_BIN").map(PathBuf::from).filter(|p| p.is_file()).ok_or_else(|| {
-        CliError::environment(codes::PROCESS, "licen-compute is not beside licen")
-            .hint("cargo build -p licen-compute, or set LICEN_COMPUTE_BIN")
     })
 }
 

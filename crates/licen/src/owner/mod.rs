@@ -1,3 +1,4 @@
 //! What only an owner's machine does: encrypt a dataset and describe it.
 
 pub mod encrypt;
+pub mod tokens;
