@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::process::Command;
 
 use crate::run::{Outcome, cargo, root, run, target};
 
+const SDK_MIB: usize = 16;
 const ROW_BYTES: usize = 1_024;
 
 /// `cargo xtask bench WHAT`.
@@ -17,12 +19,29 @@ pub(crate) fn bench(args: &[String]) -> Outcome {
         )
     };
     match args.split_first() {
+        Some((what, [flag])) if what == "storage" && flag == "--sdk" => {
+            // As much as the SDK does in seconds; the same bytes for both, so the roots can be compared.
+            example("licen-storage", "bench_tree", &[SDK_MIB.to_string()])?;
+            sdk()
+        }
         Some((what, rest)) if what == "storage" => example("licen-storage", "bench_tree", rest),
         Some((what, rest)) if what == "seal" => example("licen-seal", "bench_stream", rest),
         Some((what, rest)) if what == "train" => example("licen-compute", "bench_train", rest),
         Some((what, rest)) if what == "publish" => publish(rest),
         _ => Err("bench what?\n\nhint: cargo xtask bench storage".into()),
     }
+}
+
+/// The official SDK from npm, in a folder of its own under target/.
+fn sdk() -> Outcome {
+    let dir = target().join("bench/sdk");
+    std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--ignore-scripts", "--prefix", "."]);
+    run("npm install", npm.args(["@0gfoundation/0g-ts-sdk@1.2.8", "ethers@6"]).current_dir(&dir))?;
+    let script = root().join("crates/storage/examples/bench_tree_sdk.mjs");
+    let mut node = Command::new("node");
+    run("bench 0g-ts-sdk", node.arg(script).arg(SDK_MIB.to_string()).current_dir(&dir))
 }
 
 /// Reads, checks, commits to, encrypts, hashes and writes a generated file of `--size` MiB, as `licen
@@ -47,7 +66,7 @@ print(json.dumps({"bench": "publish", "bytes": said["bytes"], "rows": said["rows
     "gbPerCpuSecond": round(said["bytes"] / said["cpuSeconds"] / 1e9, 3),
     "gbPerSecond": round(said["bytes"] / said["seconds"] / 1e9, 3)}))"#;
     let licen = target().join("release/licen");
-    let mut python = std::process::Command::new("python3");
+    let mut python = Command::new("python3");
     python.current_dir(root()).env("LICEN_STATE", &dir).args(["-c", script]).arg(licen);
     python.args(["--json", "publish"]).arg(&file).args(["--name", "bench", "--royalty", "1"]);
     let done = run("bench publish", python.args(["--purpose", "bench", "--dry-run"]));

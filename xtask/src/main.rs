@@ -20,7 +20,7 @@ usage: cargo xtask <command> [args]
   codegen        write generated files again: contracts/abi
   tidy           sizes, crate edges, vocabulary, licences
   verify         halmos and slither (expects both on PATH: pip install -r contracts/requirements.txt)
-  bench WHAT     storage | seal | publish [--size MIB] | train [--peft PYTHON]: measurements, beside named peers
+  bench WHAT     storage [--sdk] | seal | publish [--size MIB] | train [--peft PYTHON]: measurements, beside named peers
 
 examples:
   cargo xtask demo --once

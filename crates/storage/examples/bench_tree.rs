@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout)]
 
 use licen_core::merkle::{CHUNK_BYTES, FileTreeBuilder, Hasher};
+use licen_core::primitives::B256;
 use licen_storage::keccak::Keccak;
 use rustix::time::{ClockId, clock_gettime};
 use sha3::{Digest, Keccak256};
@@ -31,12 +32,12 @@ fn cpu_seconds() -> f64 {
     now.tv_sec as f64 + now.tv_nsec as f64 * 1e-9
 }
 
-fn tree_seconds(hasher: &dyn Hasher, data: &[u8]) -> f64 {
+fn tree_seconds(hasher: &dyn Hasher, data: &[u8]) -> (f64, B256) {
     let start = cpu_seconds();
     let mut builder = FileTreeBuilder::new(hasher);
     builder.update(data);
-    std::hint::black_box(builder.finish().expect("not empty"));
-    cpu_seconds() - start
+    let tree = std::hint::black_box(builder.finish().expect("not empty"));
+    (cpu_seconds() - start, tree.root)
 }
 
 fn main() {
@@ -47,10 +48,13 @@ fn main() {
     for keccak in kernels.into_iter().flatten() {
         subjects.push((keccak.name(), Box::new(keccak), vec![]));
     }
+    let mut root = None;
     // Interleaved, so that a busy neighbour slows every subject alike.
     for _ in 0..RUNS {
         for (_, hasher, seconds) in &mut subjects {
-            seconds.push(tree_seconds(&**hasher, &data));
+            let (took, found) = tree_seconds(&**hasher, &data);
+            seconds.push(took);
+            assert!(*root.get_or_insert(found) == found, "every kernel finds the same root");
         }
     }
     let median = |seconds: &[f64]| {
@@ -59,12 +63,13 @@ fn main() {
         sorted[sorted.len() / 2]
     };
     let sha3 = median(&subjects[0].2);
+    let root = root.expect("there were runs");
     for (name, _, seconds) in &subjects {
         let seconds = median(seconds);
         let rate = data.len() as f64 / seconds / 1e9;
         let ratio = sha3 / seconds;
         println!(
-            r#"{{"bench":"tree","kernel":"{name}","mib":{mib},"runs":{RUNS},"gbPerCpuSecond":{rate:.3},"timesSha3":{ratio:.2}}}"#
+            r#"{{"bench":"tree","kernel":"{name}","mib":{mib},"runs":{RUNS},"gbPerCpuSecond":{rate:.3},"timesSha3":{ratio:.2},"root":"{root}"}}"#
         );
     }
 }
