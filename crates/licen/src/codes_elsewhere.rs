@@ -171,16 +171,6 @@ pub const ELSEWHERE: &[Code] = &[
         "The bytes do not hash to the root; they were thrown away. Use another node, and tell the operator of this one.",
     ),
     code(
-        614,
-        "the archive is not a deterministic tar",
-        "Models and results are archives of one exact form; this one was made by something else.",
-    ),
-    code(
-        615,
-        "a file cannot go into a deterministic tar",
-        "Only regular files with plain UTF-8 paths can. The message names the file.",
-    ),
-    code(
         616,
         "the blob is stored with another length",
         "Two files that differ only in zeros at their end have one root. Keep the one that is stored, or change a byte.",

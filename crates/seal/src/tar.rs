@@ -59,6 +59,42 @@ impl<W: Write> TarWriter<W> {
     }
 }
 
+/// Packs every file under `dir`; folders without files leave no trace.
+///
+/// # Errors
+/// [`SealError::Tar`] for a link or another special file and for a name that is not portable UTF-8;
+/// reading and writing.
+pub fn pack<W: Write>(dir: &Path, sink: W) -> Result<W, SealError> {
+    let mut files = Vec::new();
+    collect(dir, "", &mut files)?;
+    files.sort();
+    let mut writer = TarWriter::new(sink);
+    for (path, place) in files {
+        let mut file = fs::File::open(place)?;
+        let len = file.metadata()?.len();
+        writer.append(&path, len, &mut file)?;
+    }
+    writer.finish()
+}
+
+fn collect(dir: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> Result<(), SealError> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_str().ok_or(SealError::Tar("a name is not UTF-8"))?;
+        let path = format!("{prefix}{name}");
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            collect(&entry.path(), &format!("{path}/"), files)?;
+        } else if kind.is_file() {
+            files.push((path, entry.path()));
+        } else {
+            return Err(SealError::Tar("something is neither a file nor a folder"));
+        }
+    }
+    Ok(())
+}
+
 /// Reads an archive, strictly.
 pub struct TarReader<R: Read> {
     source: R,
@@ -358,6 +394,22 @@ mod tests {
         assert!(!refusal(&[&good[..], &[0]].concat()).is_empty());
         let swapped = [&good[1024..2048], &good[..1024], &good[2048..]].concat();
         assert_eq!(refusal(&swapped), "paths do not ascend");
+    }
+
+    #[test]
+    fn a_packed_folder_comes_back_and_has_one_archive() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::create_dir_all(from.join("d/empty")).unwrap();
+        // "d.x" sorts before "d/b", which a walk of folders would not see.
+        for path in ["d/b", "d.x", "a"] {
+            fs::write(from.join(path), path).unwrap();
+        }
+        let bytes = pack(&from, Vec::new()).unwrap();
+        assert_eq!(bytes, archive(&[("a", b"a"), ("d.x", b"d.x"), ("d/b", b"d/b")]));
+        assert_eq!(unpack(TarReader::new(&bytes[..]), &to, 100).unwrap(), ["a", "d.x", "d/b"]);
+        std::os::unix::fs::symlink("a", from.join("link")).unwrap();
+        assert!(matches!(pack(&from, Vec::new()), Err(SealError::Tar(_))));
     }
 
     #[test]

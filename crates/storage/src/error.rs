@@ -37,10 +37,6 @@ pub enum Error {
     /// A server handed out bytes that are not what they were asked for. The bytes are gone.
     #[error("{url} served bytes with the file root {actual} as {expected}")]
     Untrue { url: String, expected: B256, actual: B256 },
-    #[error("not a canonical tar at byte {offset}: {reason}")]
-    Tar { offset: u64, reason: &'static str },
-    #[error("cannot put {path:?} into a canonical tar: {reason}")]
-    TarEntry { path: String, reason: &'static str },
     /// A file root does not commit to the length: trailing zeros inside the padding change nothing.
     #[error("{root} is stored with {stored} bytes, not {offered}")]
     LengthConflict { root: B256, stored: u64, offered: u64 },
@@ -71,8 +67,6 @@ impl Error {
             Self::Unreachable { .. } => "LIC0611",
             Self::Deadline { .. } => "LIC0612",
             Self::Untrue { .. } => "LIC0613",
-            Self::Tar { .. } => "LIC0614",
-            Self::TarEntry { .. } => "LIC0615",
             Self::LengthConflict { .. } => "LIC0616",
             Self::TooManyUploads => "LIC0617",
             Self::Range { .. } => "LIC0618",
@@ -99,7 +93,7 @@ impl Error {
         let kind = match &self {
             Self::Io { source, .. } => source.kind(),
             Self::DiskFull { .. } => io::ErrorKind::StorageFull,
-            Self::Corrupt { .. } | Self::Tar { .. } => io::ErrorKind::InvalidData,
+            Self::Corrupt { .. } => io::ErrorKind::InvalidData,
             _ => io::ErrorKind::Other,
         };
         io::Error::new(kind, self)
@@ -109,7 +103,7 @@ impl Error {
 impl Fault for Error {
     fn fault(&self) -> Party {
         match self {
-            Self::Empty | Self::Tar { .. } | Self::TarEntry { .. } | Self::TooLarge { .. } => Party::Owner,
+            Self::Empty | Self::TooLarge { .. } => Party::Owner,
             Self::RootMismatch { .. } | Self::Offset { .. } | Self::Busy { .. } => Party::Environment,
             Self::BadRequest { .. } | Self::Range { .. } | Self::DiskFull { .. } => Party::Environment,
             Self::Io { .. } | Self::LengthConflict { .. } => Party::Environment,
@@ -128,7 +122,7 @@ impl Fault for Error {
             }
             Self::Empty | Self::RootMismatch { .. } | Self::NotFound { .. } | Self::TooLarge { .. } => false,
             Self::Corrupt { .. } | Self::BadRequest { .. } | Self::DiskFull { .. } => false,
-            Self::Io { .. } | Self::Untrue { .. } | Self::Tar { .. } | Self::TarEntry { .. } => false,
+            Self::Io { .. } | Self::Untrue { .. } => false,
             Self::LengthConflict { .. } | Self::Range { .. } | Self::Protocol { .. } => false,
         }
     }

@@ -3,7 +3,7 @@
 //! Everything LICEN keeps off the chain is a blob: bytes with the name that [`licen_core::merkle`]
 //! gives them. The name is the check. [`root`] computes it, [`blobs`] keeps blobs in a local
 //! directory, [`http`] serves them and [`client`] moves them, and each of them recomputes the name
-//! instead of believing the other side. [`tar`] turns a folder into the one blob it can be.
+//! instead of believing the other side.
 //!
 //! A blob here is ciphertext or public: this crate never sees a key.
 //!
@@ -16,7 +16,6 @@ mod error;
 pub mod http;
 pub mod keccak;
 pub mod root;
-pub mod tar;
 
 pub use blobs::Blobs;
 pub use error::{Error, Result};

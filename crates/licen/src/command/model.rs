@@ -106,7 +106,7 @@ async fn upload(
     packed: &Path,
     file: std::fs::File,
 ) -> Outcome<(licen_core::primitives::B256, u64)> {
-    licen_storage::tar::pack_dir(dir, file).map_err(|e| storage_error("cannot pack the model", &e))?;
+    licen_seal::tar::pack(dir, file).map_err(|e| CliError::of(codes::FILE, "cannot pack the model", &e))?;
     let tree = licen_storage::root::of_path(packed, |_| {})
         .map_err(|e| storage_error("cannot hash the model", &e))?;
     let bytes = std::fs::metadata(packed).map(|m| m.len()).unwrap_or_default();

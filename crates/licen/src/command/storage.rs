@@ -94,8 +94,6 @@ pub fn storage_error(message: &str, cause: &licen_storage::Error) -> CliError {
             | Error::TooLarge { .. }
             | Error::Corrupt { .. }
             | Error::Untrue { .. }
-            | Error::Tar { .. }
-            | Error::TarEntry { .. }
             | Error::LengthConflict { .. }
     );
     let error = if refused { CliError::refused(code, message) } else { CliError::environment(code, message) };

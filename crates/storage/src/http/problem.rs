@@ -63,7 +63,6 @@ impl IntoResponse for Error {
 fn status(error: &Error) -> StatusCode {
     match error {
         Error::Empty | Error::BadRequest { .. } => StatusCode::BAD_REQUEST,
-        Error::Tar { .. } | Error::TarEntry { .. } => StatusCode::BAD_REQUEST,
         Error::NotFound { .. } => StatusCode::NOT_FOUND,
         Error::Offset { .. } | Error::Busy { .. } | Error::LengthConflict { .. } => StatusCode::CONFLICT,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
