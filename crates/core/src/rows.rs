@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use alloy_primitives::{B256, keccak256};
 
 use crate::fault::{Fault, Party};
+use crate::merkle::Hasher;
 
 /// Longest row taken, bytes: more than any model's context, small enough to hold in memory.
 pub const MAX_ROW_BYTES: usize = 8 * 1024 * 1024;
@@ -118,7 +119,7 @@ impl RowScanner {
         sink: &mut impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.bytes += data.len() as u64;
-        while let Some(end) = data.iter().position(|b| *b == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', data) {
             let (line, rest) = data.split_at(end + 1);
             data = rest;
             if self.partial.is_empty() {
@@ -178,6 +179,20 @@ pub fn row_leaf(salt: &B256, row: &[u8]) -> B256 {
     keccak256(keccak256(inner))
 }
 
+/// The leaves of many rows, each as [`row_leaf`] makes it. `salts.len() == rows.len()`.
+#[must_use]
+pub fn row_leaves(hasher: &impl Hasher, salts: &[B256], rows: &[&[u8]]) -> Vec<B256> {
+    assert_eq!(salts.len(), rows.len());
+    let mut hashes = alloc::vec![[0; 32]; rows.len()];
+    hasher.hash_each(rows, &mut hashes);
+    let pairs: Vec<[u8; 32]> = salts.iter().zip(&hashes).flat_map(|(salt, hash)| [salt.0, *hash]).collect();
+    hasher.hash_pairs(&pairs, &mut hashes);
+    let inner: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
+    let mut leaves = alloc::vec![[0; 32]; rows.len()];
+    hasher.hash_each(&inner, &mut leaves);
+    leaves.into_iter().map(B256::new).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +203,15 @@ mod tests {
         assert_eq!(row_bytes(b"{}"), Some(&b"{}"[..]));
         assert_eq!(row_bytes(b" \t\r\n"), None);
         assert_eq!(row_bytes(b""), None);
+    }
+
+    #[test]
+    fn many_leaves_are_the_leaves_one_by_one() {
+        let rows: Vec<Vec<u8>> = (0..9).map(|n| alloc::vec![n; usize::from(n) * 60]).collect();
+        let rows: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
+        let salts: Vec<B256> = (0..9).map(B256::repeat_byte).collect();
+        let one_by_one: Vec<B256> = salts.iter().zip(&rows).map(|(salt, row)| row_leaf(salt, row)).collect();
+        assert_eq!(row_leaves(&crate::merkle::Scalar, &salts, &rows), one_by_one);
     }
 
     #[test]

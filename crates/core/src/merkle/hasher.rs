@@ -2,14 +2,22 @@ use alloy_primitives::keccak256;
 
 use super::CHUNK_BYTES;
 
-/// Keccak-256 over many inputs of one size at once. A file tree asks for nothing else, so a
-/// multi-lane implementation plugs in here without `core` knowing about it.
+/// Keccak-256 over many inputs at once: a multi-lane implementation plugs in here without `core`
+/// knowing about it.
 pub trait Hasher {
     /// `out[i]` = keccak256 of the i-th 256 bytes. `chunks.len() == 256 * out.len()`.
     fn hash_chunks(&self, chunks: &[u8], out: &mut [[u8; 32]]);
 
     /// `out[i]` = keccak256(`nodes[2i]` ‖ `nodes[2i + 1]`). `nodes.len() == 2 * out.len()`.
     fn hash_pairs(&self, nodes: &[[u8; 32]], out: &mut [[u8; 32]]);
+
+    /// `out[i]` = keccak256(`inputs[i]`), of any lengths. `inputs.len() == out.len()`.
+    fn hash_each(&self, inputs: &[&[u8]], out: &mut [[u8; 32]]) {
+        assert_eq!(inputs.len(), out.len());
+        for (input, out) in inputs.iter().zip(out) {
+            *out = keccak256(input).0;
+        }
+    }
 }
 
 /// One hash after the other, on any machine.
@@ -39,6 +47,10 @@ impl<H: Hasher + ?Sized> Hasher for &H {
 
     fn hash_pairs(&self, nodes: &[[u8; 32]], out: &mut [[u8; 32]]) {
         (**self).hash_pairs(nodes, out);
+    }
+
+    fn hash_each(&self, inputs: &[&[u8]], out: &mut [[u8; 32]]) {
+        (**self).hash_each(inputs, out);
     }
 }
 

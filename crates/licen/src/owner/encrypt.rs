@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use licen_core::eip712::Domain;
-use licen_core::merkle::{FileTreeBuilder, RootBuilder, prove};
+use licen_core::merkle::FileTreeBuilder;
 use licen_core::policy_manifest::PreviewRow;
 use licen_core::primitives::B256;
 use licen_core::rows::{RowError, RowScanner};
@@ -17,10 +17,9 @@ use licen_storage::keccak::Keccak;
 
 use crate::codes;
 use crate::error::{CliError, Outcome};
+use crate::owner::commitment::Commitment;
 
 const READ_BYTES: usize = 1024 * 1024;
-/// Leaves kept for preview proofs: 32 MiB of them.
-const MAX_PREVIEW_LEAVES: usize = 1_000_000;
 
 /// What publishing needs to know about the encrypted file.
 #[derive(Debug)]
@@ -69,36 +68,6 @@ impl Write for Named {
     }
 }
 
-/// Commitments to rows as they pass.
-struct Rows {
-    salts: RowSalts,
-    root: RootBuilder,
-    leaves: Vec<B256>,
-    wanted: u64,
-    shown: Vec<(u64, String, B256)>,
-    trainable: bool,
-}
-
-impl Rows {
-    fn push(&mut self, index: u64, row: &[u8]) -> Result<(), SealError> {
-        let leaf = self.salts.leaf(index, row)?;
-        self.root.push(leaf);
-        if index == 0 {
-            self.trainable = trainable(row);
-        }
-        if self.wanted == 0 {
-            return Ok(());
-        }
-        if index < self.wanted {
-            self.shown.push((index, String::from_utf8_lossy(row).into_owned(), self.salts.salt(index)?));
-        }
-        if self.leaves.len() < MAX_PREVIEW_LEAVES {
-            self.leaves.push(leaf);
-        }
-        Ok(())
-    }
-}
-
 /// Encrypts `plain` into `out` under `key`; `progress` hears the plaintext bytes done.
 ///
 /// # Errors
@@ -142,15 +111,7 @@ fn pass(
     let named = Named { file, tree: FileTreeBuilder::new(Keccak::detect()) };
     let mut encryptor =
         Encryptor::new(key, &dataset_aad(domain, dataset_uid), named).map_err(|e| writing(&e))?;
-    let salts = RowSalts::new(key, dataset_uid);
-    let mut rows = Rows {
-        salts,
-        root: RootBuilder::default(),
-        leaves: Vec::new(),
-        wanted: preview,
-        shown: Vec::new(),
-        trainable: false,
-    };
+    let mut rows = Commitment::new(RowSalts::new(key, dataset_uid), preview);
     let mut scanner = RowScanner::default();
     let mut buffer = vec![0; READ_BYTES];
     let mut bytes = 0;
@@ -175,9 +136,8 @@ fn pass(
     let named = encryptor.finish().map_err(|e| writing(&e))?;
     named.file.sync_all().map_err(|e| writing(&e))?;
     let tree = named.tree.finish().map_err(|e| writing(&e))?;
-    let preview = previews(&rows, row_count)?;
-    let trainable = rows.trainable;
-    let rows_root = rows.root.finish().map_err(|e| writing(&e))?;
+    let trainable = rows.trainable();
+    let (rows_root, preview) = rows.finish(row_count)?;
     Ok(Encrypted {
         path: out.to_path_buf(),
         dataset_root: tree.root,
@@ -199,27 +159,4 @@ fn mended(error: &RowError, file: &dyn std::fmt::Display) -> String {
             "every line must be one JSON object, for example {\"text\": \"...\"}".into()
         }
     }
-}
-
-/// Whether a row has the fields of one of the trainer's shapes; what is in them only compute judges.
-fn trainable(row: &[u8]) -> bool {
-    let Ok(row) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(row) else {
-        return false;
-    };
-    [&["text"][..], &["messages"], &["prompt", "completion"], &["instruction", "output"]]
-        .iter()
-        .any(|shape| shape.iter().all(|field| row.contains_key(*field)))
-}
-
-fn previews(rows: &Rows, row_count: u64) -> Outcome<Vec<PreviewRow>> {
-    if !rows.shown.is_empty() && rows.leaves.len() as u64 != row_count {
-        let message = format!("a preview needs at most {MAX_PREVIEW_LEAVES} rows, the file has {row_count}");
-        return Err(CliError::refused(codes::USAGE, message).hint("leave out --preview"));
-    }
-    let proven = rows.shown.iter().map(|(index, row, salt)| {
-        let proof = prove(&rows.leaves, *index)
-            .map_err(|e| CliError::environment(codes::SEAL, "cannot prove a preview row").because(&e))?;
-        Ok(PreviewRow { index: *index, row: row.clone(), salt: *salt, proof })
-    });
-    proven.collect()
 }

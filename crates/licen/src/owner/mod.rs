@@ -1,4 +1,5 @@
 //! What only an owner's machine does: encrypt a dataset and describe it.
 
+pub mod commitment;
 pub mod encrypt;
 pub mod tokens;

@@ -1,4 +1,4 @@
-//! Keccak-256 of many equal inputs at once: eight lanes with AVX-512, four with AVX2, one anywhere
+//! Keccak-256 of many inputs at once: eight lanes with AVX-512, four with AVX2, one anywhere
 //! else, chosen when the program runs.
 //!
 //! Hashing bounds publishing (encryption is an order of magnitude faster), and the tree hashes
@@ -11,6 +11,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod each;
 mod kernel;
 #[cfg(test)]
 mod tests;
@@ -119,6 +121,22 @@ impl Hasher for Keccak {
                     unsafe { avx512::hash_pairs(pairs, out) }
                 })
             }
+        }
+    }
+
+    fn hash_each(&self, inputs: &[&[u8]], out: &mut [[u8; 32]]) {
+        match self.0 {
+            Lanes::Scalar => Scalar.hash_each(inputs, out),
+            #[cfg(target_arch = "x86_64")]
+            Lanes::Avx2 => each::hash_each(inputs, out, |state| {
+                // SAFETY: `Lanes::Avx2` exists only where the processor reported AVX2.
+                unsafe { avx2::permute_in_memory(state) }
+            }),
+            #[cfg(target_arch = "x86_64")]
+            Lanes::Avx512 => each::hash_each(inputs, out, |state| {
+                // SAFETY: `Lanes::Avx512` exists only where the processor reported AVX-512F.
+                unsafe { avx512::permute_in_memory(state) }
+            }),
         }
     }
 }
