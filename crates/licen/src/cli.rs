@@ -57,7 +57,7 @@ pub enum Command {
     #[command(subcommand)]
     Custodian(CustodianCommand),
     /// Encrypt a JSONL file and offer it under a policy
-    Publish(PublishArgs),
+    Publish(Box<PublishArgs>),
     /// List datasets
     Search(SearchArgs),
     /// Show one dataset and its policy

@@ -21,7 +21,7 @@ const MAX_PREVIEW_LEAVES: usize = 1_000_000;
 pub struct Commitment {
     salts: RowSalts,
     hasher: Keccak,
-    root: RootBuilder,
+    root: RootBuilder<Keccak>,
     /// Rows that wait: one behind the other, and where each ends.
     text: Vec<u8>,
     ends: Vec<usize>,
@@ -39,7 +39,7 @@ impl Commitment {
         Self {
             salts,
             hasher: Keccak::detect(),
-            root: RootBuilder::default(),
+            root: RootBuilder::new(Keccak::detect()),
             text: Vec::new(),
             ends: Vec::new(),
             done: 0,
