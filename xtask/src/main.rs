@@ -15,7 +15,7 @@ const HELP: &str = "\
 usage: cargo xtask <command> [args]
 
   demo [args]    build everything and run `licen demo` (args go to it: --once, --json, --data F, --fail MODE)
-  test [args]    run every test: Rust (nextest where installed), then forge (args go to the Rust runner)
+  test [args]    run every test: forge, then Rust (nextest where installed); args go to the Rust runner, which then runs alone
   check          fmt, clippy, tidy, generated files, forge fmt and lint: run before every commit
   codegen        write generated files again: contracts/abi
   tidy           sizes, crate edges, vocabulary, licences

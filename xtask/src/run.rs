@@ -78,7 +78,8 @@ pub(crate) fn native_anvil() -> Result<PathBuf, String> {
         .ok_or_else(|| format!("no native anvil under {}", base.display()))
 }
 
-/// Every test. Rust first, forge last, so that the last lines are a test runner's own summary.
+/// Every test: forge first, Rust last, so that the last lines are the Rust runner's own summary. With
+/// arguments, Rust alone.
 pub(crate) fn test(args: &[String]) -> Outcome {
     install_contracts()?;
     let anvil = native_anvil()?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use licen_core::wire::compute::CustodianUrl;
 
 /// License training data without giving it away.
 #[derive(Debug, Parser)]
@@ -107,7 +108,8 @@ pub enum Command {
 /// How the demo is made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FailMode {
-    /// Two of three custodians are down: no verdicts, the job expires, everything is refunded
+    /// Custodians approved another program than compute runs: no verdicts, the job expires, everything
+    /// is refunded
     Custodian,
     /// The dataset's ciphertext vanishes from storage: compute reports it, everything is refunded
     Storage,
@@ -149,7 +151,8 @@ pub struct DemoArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  licen deploy --network anvil --wallet deployer.key --out deployment.json")]
+  licen deploy --network anvil --wallet deployer.key --out deployment.json \\
+    --custodian 0x8ee5467dd97ff0fd34fab171018edf237f4f08e5=http://127.0.0.1:7101")]
 pub struct DeployArgs {
     /// Only anvil (chain id 31337) so far
     #[arg(long, default_value = "anvil", value_parser = ["anvil"])]
@@ -160,9 +163,21 @@ pub struct DeployArgs {
     /// Protocol fee in basis points of the royalty
     #[arg(long, default_value_t = 0)]
     pub fee_bps: u16,
+    /// A custodian and where it answers, as everybody who uses the deployment will find it; repeat
+    #[arg(long = "custodian", value_name = "ADDRESS=URL", value_parser = custodian_url)]
+    pub custodians: Vec<CustodianUrl>,
     /// Where to write
     #[arg(long, default_value = "deployment.json", value_name = "FILE")]
     pub out: PathBuf,
+}
+
+fn custodian_url(text: &str) -> Result<CustodianUrl, String> {
+    let (id, url) = text.split_once('=').ok_or("expected ADDRESS=URL")?;
+    let id = id.parse().map_err(|_| format!("{id:?} is not an address"))?;
+    if !(url.starts_with("http://") || url.starts_with("https://")) {
+        return Err(format!("{url:?} is not an http or https address"));
+    }
+    Ok(CustodianUrl { id, url: url.trim_end_matches('/').to_string() })
 }
 
 #[derive(Debug, Subcommand)]

@@ -33,8 +33,9 @@ pub(crate) fn ticket(job: &Job, ticket: &StartTicket, now: u64) -> Result<(), &'
     Ok(())
 }
 
-/// The manifest, if it is compute's statement about this run.
-pub(crate) fn manifest(domain: &Domain, job: &Job, signed: &SignedManifest) -> Option<ResultManifest> {
+/// The manifest, if it is compute's statement about this run of a started job.
+#[must_use]
+pub fn manifest(domain: &Domain, job: &Job, signed: &SignedManifest) -> Option<ResultManifest> {
     let m = &signed.manifest.0;
     let fits = m.jobId == job.jobId
         && m.attempt == job.attempt

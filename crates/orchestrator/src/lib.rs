@@ -18,7 +18,7 @@
 //! costs time, not money.
 #![forbid(unsafe_code)]
 
-mod check;
+pub mod check;
 mod config;
 pub mod effect;
 mod error;

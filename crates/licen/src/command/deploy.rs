@@ -2,7 +2,6 @@
 
 use licen_chain::deployment;
 use licen_core::primitives::Address;
-use licen_core::wire::compute::CustodianUrl;
 use serde_json::json;
 
 use crate::cli::DeployArgs;
@@ -27,7 +26,7 @@ pub async fn run(session: &Session, args: &DeployArgs) -> Outcome {
         return Err(CliError::environment(codes::FILE, format!("{} is not a directory", dir.display()))
             .hint("--out with a file in a directory that exists"));
     }
-    let contract = deploy(session, args, &[]).await?;
+    let contract = deploy(session, args).await?;
     session.ui.record(&json!({"dataPolicy": contract, "file": args.out}));
     let shown = args.out.display();
     session.ui.progress(&format!("Wrote {shown}; LICEN_DEPLOYMENT={shown} makes every command use it"));
@@ -39,7 +38,7 @@ pub async fn run(session: &Session, args: &DeployArgs) -> Outcome {
 ///
 /// # Errors
 /// Not the local chain, or the chain refuses.
-pub async fn deploy(session: &Session, args: &DeployArgs, custodians: &[CustodianUrl]) -> Outcome<Address> {
+pub async fn deploy(session: &Session, args: &DeployArgs) -> Outcome<Address> {
     let rpcs = session.rpcs(None).await?;
     let chain_id = rpcs.identity().chain_id;
     if chain_id != licen_core::policy::LOCAL_CHAIN_ID {
@@ -70,7 +69,7 @@ pub async fn deploy(session: &Session, args: &DeployArgs, custodians: &[Custodia
     let mut deployed = deployment::deploy(&sender, &name, &url, fee_recipient, args.fee_bps)
         .await
         .map_err(|e| CliError::of(codes::TRANSACTION, "the contracts were not deployed", &e))?;
-    deployed.custodians = custodians.to_vec();
+    deployed.custodians.clone_from(&args.custodians);
     deployed.write(&args.out).map_err(|e| {
         CliError::environment(codes::FILE, format!("cannot write {}", args.out.display())).because(&e)
     })?;

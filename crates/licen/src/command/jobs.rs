@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use licen_core::abi::{DataPolicy, Stop};
+use licen_core::abi::{DataPolicy, Job, Stop};
 use licen_core::job::JobState;
 use licen_core::money::format_units;
 use licen_core::primitives::{B256, Bytes, U256};
 use licen_core::wire::AbiHex;
 use licen_core::wire::compute::StopRequest;
 use licen_core::wire::custodian::SignedManifest;
+use licen_orchestrator::check;
 use serde_json::json;
 
 use crate::cli::{JobArg, JobsArgs};
@@ -243,23 +244,26 @@ async fn training(node: &NodeClient, now: &IndexedJob) -> Option<String> {
 }
 
 /// The manifest of a job, as any custodian of the deployment publishes it. Where it came from does
-/// not matter: its signature does.
+/// not matter: compute's signature does, and a custodian that answers something else is passed over.
 ///
 /// # Errors
 /// No custodian has it yet.
-pub async fn held_manifest(session: &Session, job: B256) -> Outcome<SignedManifest> {
+pub async fn held_manifest(session: &Session, job: &Job) -> Outcome<SignedManifest> {
     let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build();
     let http = http.map_err(|e| CliError::environment(codes::CUSTODIANS, "no HTTP client").because(&e))?;
+    let domain = session.chain().await?.domain();
     let custodians = &session.deployment().await?.custodians;
     let mut silent = 0;
     for custodian in custodians {
-        let url = format!("{}/v1/manifest/{job}", custodian.url.trim_end_matches('/'));
+        let url = format!("{}/v1/manifest/{}", custodian.url.trim_end_matches('/'), job.jobId);
         let Ok(answer) = http.get(url).send().await else {
             silent += 1;
             continue;
         };
-        if let Ok(manifest) = answer.json::<SignedManifest>().await {
-            return Ok(manifest);
+        match answer.json::<SignedManifest>().await {
+            Ok(signed) if check::manifest(&domain, job, &signed).is_some() => return Ok(signed),
+            Ok(_) => session.ui.warn(&format!("custodian {} answers with another manifest", custodian.id)),
+            Err(_) => {}
         }
     }
     if silent > 0 && silent == custodians.len() {
@@ -267,7 +271,7 @@ pub async fn held_manifest(session: &Session, job: B256) -> Outcome<SignedManife
             .hint("try again later, or ask the custodians named in deployment.json"));
     }
     Err(CliError::refused(codes::CUSTODIANS, "no custodian publishes a manifest of this job yet")
-        .hint(format!("licen jobs follow {}", short(&job.to_string()))))
+        .hint(format!("licen jobs follow {}", short(&job.jobId.to_string()))))
 }
 
 /// Settles a job with the manifest a custodian publishes: anybody may.
@@ -279,7 +283,7 @@ pub async fn settle_held(session: &Session, id: B256) -> Outcome<IndexedJob> {
     if JobState::from_name(&indexed.text("state")).is_some_and(JobState::is_terminal) {
         return Ok(indexed);
     }
-    let held = held_manifest(session, id).await?;
+    let held = held_manifest(session, &indexed.job).await?;
     let contract = session.chain().await?.domain().contract;
     let call = DataPolicy::confirmTrainingCompleteCall {
         job: indexed.job.clone(),

@@ -1,6 +1,6 @@
 //! `licen publish`: check, commit, encrypt, seal, upload, register. Nothing is registered before
-//! everything the registration names is stored; the ciphertext waits in the state directory until
-//! then, so that a second try goes on where the first stopped.
+//! everything the registration names is stored. A try that fails removes the ciphertext: its key is
+//! gone, so the next one encrypts anew.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ use crate::command::search::{short, warnings};
 use crate::error::{CliError, Outcome};
 use crate::output::Ui;
 use crate::owner::encrypt::{Encrypted, encrypt};
-use crate::owner::tokens::count_tokens;
+use crate::owner::tokens::{count_tokens, tokenizer};
 use crate::session::{Session, parse_b256};
 
 /// What publishing ends with.
@@ -53,10 +53,11 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     let wallet = session.wallet()?;
     session.same_world().await?;
     let domain = chain.domain();
-    let salt = licen_salt(&args.file)?;
+    let salt = dataset_salt(&args.file)?;
     let uid = dataset_uid(&domain, wallet.address(), salt);
     let passphrase = passphrase(args)?;
     let constraints = constraints(args)?;
+    args.count_with.iter().try_for_each(|base| tokenizer(base).map(drop))?;
     let (terms, members) = custody(session, args, uid).await?;
     let draft = draft(session, args, wallet.address(), uid, salt, &terms)?;
     // Everything but the file is known to pass before hours may go into encrypting it.
@@ -113,7 +114,8 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
 /// What publishing would refuse about the file.
 pub fn dry_run(session: &Session, args: &PublishArgs) -> Outcome {
     looks_like_rows(&args.file)?;
-    constraints(args)?;
+    (royalty(args)?, payee(args, Address::ZERO)?, constraints(args)?);
+    args.count_with.iter().try_for_each(|base| tokenizer(base).map(drop))?;
     let key =
         DatasetKey::generate().map_err(|e| CliError::of(codes::SEAL, "cannot make a dataset key", &e))?;
     let domain = Domain { chain_id: 0, contract: Address::ZERO };
@@ -124,11 +126,13 @@ pub fn dry_run(session: &Session, args: &PublishArgs) -> Outcome {
     let (seconds, cpu_seconds) = (clock.elapsed().as_secs_f64(), (cpu_time() - cpu).as_secs_f64());
     let stored = std::fs::metadata(&out).map_or(0, |m| m.len());
     drop(guard);
-    for base in &args.count_with {
-        count_tokens(&session.ui, &args.file, base)?;
-    }
+    let tokens: Vec<TokenCount> = args
+        .count_with
+        .iter()
+        .map(|base| count_tokens(&session.ui, &args.file, base))
+        .collect::<Outcome<_>>()?;
     session.ui.record(&json!({"rows": encrypted.row_count, "bytes": encrypted.byte_count,
-        "storedBytes": stored, "seconds": seconds, "cpuSeconds": cpu_seconds}));
+        "tokenCounts": tokens, "storedBytes": stored, "seconds": seconds, "cpuSeconds": cpu_seconds}));
     session.ui.data(&format!(
         "{} rows, {} bytes would be stored as {stored}; nothing was kept",
         encrypted.row_count, encrypted.byte_count
@@ -212,7 +216,7 @@ impl Drop for Leftover {
 }
 
 /// A fresh salt: it names the dataset together with the owner, and need not be secret.
-fn licen_salt(file: &std::path::Path) -> Outcome<B256> {
+fn dataset_salt(file: &std::path::Path) -> Outcome<B256> {
     use std::io::Read;
     let mut random = [0u8; 32];
     std::fs::File::open("/dev/urandom")
@@ -285,20 +289,7 @@ fn draft(
         return Err(CliError::environment(codes::CONFIG, "no appraisal policy to demand of compute")
             .hint("licen custodian appraisal, then --appraisal-policy ID"));
     }
-    let royalty = parse_units(&args.royalty, 18).and_then(|r| u128::try_from(r).ok()).ok_or_else(|| {
-        CliError::environment(
-            codes::USAGE,
-            format!("--royalty {:?} is not an amount in whole coins", args.royalty),
-        )
-        .hint("for example --royalty 0.01")
-    })?;
-    let payee = match &args.payee {
-        Some(text) => text.parse().map_err(|_| {
-            CliError::environment(codes::USAGE, format!("--payee {text:?} is not an address"))
-                .hint("an address is 0x and 40 hex digits")
-        })?,
-        None => owner,
-    };
+    let (royalty, payee) = (royalty(args)?, payee(args, owner)?);
     Ok(Policy {
         datasetUid: uid,
         owner,
@@ -317,6 +308,25 @@ fn draft(
         requiredLevel: terms.required_level,
         appraisalPolicy: parse_b256(&appraisal)?,
         ..Policy::default()
+    })
+}
+
+/// Base units of the price of one epoch.
+fn royalty(args: &PublishArgs) -> Outcome<u128> {
+    parse_units(&args.royalty, 18).and_then(|r| u128::try_from(r).ok()).ok_or_else(|| {
+        CliError::environment(
+            codes::USAGE,
+            format!("--royalty {:?} is not an amount in whole coins", args.royalty),
+        )
+        .hint("for example --royalty 0.01")
+    })
+}
+
+fn payee(args: &PublishArgs, owner: Address) -> Outcome<Address> {
+    let Some(text) = &args.payee else { return Ok(owner) };
+    text.parse().map_err(|_| {
+        CliError::environment(codes::USAGE, format!("--payee {text:?} is not an address"))
+            .hint("an address is 0x and 40 hex digits")
     })
 }
 

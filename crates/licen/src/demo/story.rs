@@ -182,12 +182,14 @@ async fn settle(stage: &Stage, world: &World, ended: &IndexedJob) -> Outcome<Val
     let completed = ended.text("state") == JobState::Completed.name();
     let manifest: Option<ResultManifest> = if completed {
         let session = world.session(OPERATOR, stage.ui)?;
-        Some(jobs::held_manifest(&session, job.jobId).await?.manifest.0)
+        Some(jobs::held_manifest(&session, job).await?.manifest.0)
     } else {
         None
     };
     let coins = |amount: U256| format_units(amount, 18);
-    let line = format!("Settled: {} royalty, {} refund, escrow 0", coins(royalty), coins(refund));
+    let fee = number("protocolFee");
+    let of_it = if fee.is_zero() { String::new() } else { format!(" ({} of it protocol fee)", coins(fee)) };
+    let line = format!("Settled: {} royalty{of_it}, {} refund, escrow 0", coins(royalty), coins(refund));
     stage.tell("settled", &line, json!({"royalty": royalty.to_string(), "refund": refund.to_string()}));
     if let Some(m) = &manifest {
         let (before, after) = (m.evalBefore as f64 / 1e6, m.evalAfter as f64 / 1e6);
@@ -257,12 +259,16 @@ fn saw(stage: &Stage, ended: &IndexedJob, result: &Value) {
     stage.ui.data(&line);
     let note = " (custodians: one share each, never whole)";
     stage.ui.data(&format!("  dataset key  {}", with(released, note)));
-    let amount = |name: &str| jobs::coins(result[name].as_str().unwrap_or("0"));
+    let amount = |name: &str| {
+        result[name].as_str().and_then(|text| U256::from_str_radix(text, 10).ok()).unwrap_or_default()
+    };
+    let coins = |amount: U256| format_units(amount, 18);
     let sums = format!(
-        "  money        {} in = {} royalty + {} refund",
-        amount("escrow"),
-        amount("royalty"),
-        amount("refund")
+        "  money        {} in = {} to the owner + {} protocol fee + {} refund",
+        coins(amount("escrow")),
+        coins(amount("royalty").saturating_sub(amount("protocolFee"))),
+        coins(amount("protocolFee")),
+        coins(amount("refund"))
     );
     stage.ui.data(&sums);
 }

@@ -227,9 +227,10 @@ impl World {
             network: "anvil".into(),
             fee_recipient: None,
             fee_bps: 250,
+            custodians: custodians.to_vec(),
             out: self.dir().join("deployment.json"),
         };
-        let contract = deploy::deploy(&session, &args, custodians).await?;
+        let contract = deploy::deploy(&session, &args).await?;
         stage.tell(
             "contracts",
             &format!(

@@ -123,7 +123,7 @@ fn hex_name(text: &str) -> Option<String> {
     text.parse::<licen_core::primitives::B256>().ok().map(|name| name.to_string())
 }
 
-/// Reads a role's TOML file; paths in it are relative to it.
+/// Reads a role's TOML file; paths in it are relative to the working directory.
 ///
 /// # Errors
 /// Unreadable, not TOML, or an unknown or missing setting.

@@ -13,17 +13,25 @@ use crate::error::{CliError, Outcome};
 use crate::output::Ui;
 use crate::program::compute_program;
 
+/// The tokenizer.json in `base`.
+///
+/// # Errors
+/// There is none.
+pub fn tokenizer(base: &Path) -> Outcome<Vec<u8>> {
+    let path = base.join("tokenizer.json");
+    std::fs::read(&path).map_err(|e| {
+        CliError::environment(codes::FILE, format!("cannot read {}", path.display()))
+            .because(&e)
+            .hint("--count-with the folder of a base model, with its tokenizer.json")
+    })
+}
+
 /// The text tokens that the tokenizer and chat template in `base` make of the rows in `file`.
 ///
 /// # Errors
 /// No `licen-compute`, no tokenizer.json, or rows that training would not take.
 pub fn count_tokens(ui: &Ui, file: &Path, base: &Path) -> Outcome<TokenCount> {
-    let tokenizer = base.join("tokenizer.json");
-    let bytes = std::fs::read(&tokenizer).map_err(|e| {
-        CliError::environment(codes::FILE, format!("cannot read {}", tokenizer.display()))
-            .because(&e)
-            .hint("--count-with the folder of a base model, with its tokenizer.json")
-    })?;
+    let bytes = tokenizer(base)?;
     let mut command = Command::new(compute_program()?);
     command.arg("count").arg("--base").arg(base).arg("--data").arg(file);
     let done = command
