@@ -114,7 +114,9 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
 /// What publishing would refuse about the file.
 pub fn dry_run(session: &Session, args: &PublishArgs) -> Outcome {
     looks_like_rows(&args.file)?;
-    (royalty(args)?, payee(args, Address::ZERO)?, constraints(args)?);
+    royalty(args)?;
+    payee(args, Address::ZERO)?;
+    constraints(args)?;
     args.count_with.iter().try_for_each(|base| tokenizer(base).map(drop))?;
     let key =
         DatasetKey::generate().map_err(|e| CliError::of(codes::SEAL, "cannot make a dataset key", &e))?;
