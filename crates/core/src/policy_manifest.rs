@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::abi::Policy;
 use crate::canonical::{CanonicalError, json_from_slice, json_to_vec};
+use crate::id::purpose_id;
 use crate::merkle;
 use crate::rows::row_leaf;
 
@@ -99,6 +100,9 @@ pub enum ManifestError {
     /// A preview row does not belong to the dataset.
     #[error("preview row {0} does not prove itself under rowsRoot")]
     Preview(u64),
+    /// The words offer something else than the policy enforces.
+    #[error("{0} differs from the policy's")]
+    Offer(&'static str),
     /// Larger than [`MAX_BYTES`].
     #[error("{0} bytes, at most {MAX_BYTES}")]
     TooLarge(usize),
@@ -130,6 +134,36 @@ impl PolicyManifest {
         };
         document.extend(members);
         Ok(Self { document, facts })
+    }
+
+    /// The same dataset under the terms of a newer `policy`, whose human-readable terms hash to
+    /// `human_text_hash`.
+    #[must_use]
+    pub fn with_terms(mut self, policy: &Policy, human_text_hash: B256) -> Self {
+        let purposes = self.purposes();
+        self.document.insert("distribution".into(), distribution(policy));
+        self.document.insert("usageInfo".into(), offer(policy, &purposes));
+        self.document.insert("licen:humanTextHash".into(), json!(human_text_hash));
+        self.facts.human_text_hash = human_text_hash;
+        self
+    }
+
+    /// Whether the offer in words is what `policy` enforces.
+    ///
+    /// # Errors
+    /// [`ManifestError::Offer`] with the first part that differs.
+    pub fn offers(&self, policy: &Policy) -> Result<(), ManifestError> {
+        let purposes = self.purposes();
+        if !purposes.iter().map(|name| purpose_id(name)).eq(policy.purposes.iter().copied()) {
+            return Err(ManifestError::Offer("the purposes"));
+        }
+        if self.document.get("usageInfo") != Some(&offer(policy, &purposes)) {
+            return Err(ManifestError::Offer("the offer"));
+        }
+        if self.document.get("distribution") != Some(&distribution(policy)) {
+            return Err(ManifestError::Offer("the distribution"));
+        }
+        Ok(())
     }
 
     /// Canonical JSON.
@@ -310,6 +344,27 @@ mod tests {
         assert_eq!(read.to_bytes().unwrap(), bytes);
         assert_eq!((read.row_count(), read.name()), (3, "Letters"));
         assert_eq!(read.purposes(), vec!["medical-research".to_string()]);
+    }
+
+    #[test]
+    fn an_offer_that_the_policy_does_not_enforce_is_refused() {
+        let policy = Policy {
+            maxEpochsPerRun: 5,
+            maxRunsPerRequester: 2,
+            purposes: vec![purpose_id("medical-research")],
+            ..Policy::default()
+        };
+        assert_eq!(manifest().offers(&policy), Ok(()));
+        let dearer = Policy { royaltyPerEpoch: 1, ..policy.clone() };
+        assert_eq!(manifest().offers(&dearer), Err(ManifestError::Offer("the offer")));
+        let wider = Policy { purposes: vec![purpose_id("anything")], ..policy };
+        assert_eq!(manifest().offers(&wider), Err(ManifestError::Offer("the purposes")));
+
+        let text = B256::repeat_byte(9);
+        let updated = manifest().with_terms(&dearer, text);
+        assert_eq!(updated.offers(&dearer), Ok(()));
+        let read = PolicyManifest::from_bytes(&updated.to_bytes().unwrap()).unwrap();
+        assert_eq!((read.facts().human_text_hash, read.row_count()), (text, 3));
     }
 
     #[test]
