@@ -5,6 +5,8 @@ use std::fmt;
 
 use licen_core::fault::Fault;
 
+use crate::output::plain;
+
 /// Exit code for a refusal by a rule: policy, attestation, funds, verification.
 pub const REFUSED: u8 = 1;
 /// Exit code for wrong usage or a broken environment.
@@ -101,12 +103,12 @@ impl CliError {
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {} [LIC{:04}]", self.message, self.code)?;
+        write!(f, "error: {} [LIC{:04}]", plain(&self.message), self.code)?;
         for cause in &self.causes {
-            write!(f, "\n  because: {cause}")?;
+            write!(f, "\n  because: {}", plain(cause))?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\n\nhint: {hint}")?;
+            write!(f, "\n\nhint: {}", plain(hint))?;
         }
         Ok(())
     }

@@ -15,8 +15,15 @@ use serde_json::{Value, json};
 
 use crate::codes;
 use crate::error::{CliError, Outcome};
+use crate::http;
 
 const DEADLINE: Duration = Duration::from_secs(20);
+/// A thousand jobs with their preimages are about 5 MB.
+const MAX_ANSWER: usize = 32 << 20;
+/// Entries of one page: the most a node gives.
+const PAGE: usize = 1000;
+/// A list that does not end here is a node that makes it up.
+const MOST_LISTED: usize = 1_000_000;
 const JOB_FIELDS: &str = "id datasetRoot datasetUid requester requestedEpochs state timestamp actualEpochs \
     resultHash attestationRef failReason escrow royaltySettled refundIssued computeFee protocolFee \
     startDeadline runDeadline attempt signer jobAbi policyAbi txHash";
@@ -75,10 +82,7 @@ impl NodeClient {
     /// Not an http URL, or the HTTP client cannot be made.
     pub fn new(base: &str) -> Outcome<Self> {
         http_url("node", base)?;
-        let http = reqwest::Client::builder()
-            .timeout(DEADLINE)
-            .build()
-            .map_err(|e| node_error("no HTTP client", &e))?;
+        let http = http::client(base, DEADLINE).map_err(|e| node_error("no HTTP client", &e))?;
         Ok(Self { base: base.trim_end_matches('/').to_string(), http })
     }
 
@@ -163,16 +167,12 @@ impl NodeClient {
         Ok(answer["data"].clone())
     }
 
-    /// Datasets, newest first.
+    /// The datasets that `filter` (a `Dataset_bool_exp`) names, newest first.
     ///
     /// # Errors
     /// The node does not answer, or its preimages do not hash to what it says.
-    pub async fn datasets(&self, limit: u32) -> Outcome<Vec<IndexedDataset>> {
-        let query = format!(
-            "query($limit: Int) {{ Dataset(limit: $limit, order_by: {{timestamp: desc}}) {{ {DATASET_FIELDS} }} }}"
-        );
-        let data = self.graphql(&query, json!({"limit": limit})).await?;
-        data["Dataset"].as_array().into_iter().flatten().map(decode_dataset).collect()
+    pub async fn datasets(&self, filter: Value) -> Outcome<Vec<IndexedDataset>> {
+        self.list("Dataset", DATASET_FIELDS, filter, decode_dataset).await
     }
 
     /// The one dataset whose root or uid begins with `prefix`.
@@ -181,40 +181,28 @@ impl NodeClient {
     /// None, or several.
     pub async fn dataset(&self, prefix: &str) -> Outcome<IndexedDataset> {
         let digits = digits(codes::NO_SUCH_DATASET, prefix)?;
-        let all = self.datasets(1000).await?;
+        let begins = digits.range();
+        let all = self.datasets(json!({"_or": [{"datasetRoot": begins}, {"datasetUid": begins}]})).await?;
         let names = |d: &IndexedDataset| {
-            [d.policy.datasetRoot.to_string(), d.policy.datasetUid.to_string()]
-                .iter()
-                .any(|name| fits(name, &digits))
+            [d.policy.datasetRoot, d.policy.datasetUid].iter().any(|name| digits.fit(&name.to_string()))
         };
         let mut found: Vec<IndexedDataset> = all.into_iter().filter(names).collect();
         // Several owners may register one root; the earlier registration is the one meant.
         let one_root = found.windows(2).all(|w| w[0].policy.datasetRoot == w[1].policy.datasetRoot);
-        match (found.len(), one_root) {
-            (0, _) => {
-                Err(CliError::refused(codes::NO_SUCH_DATASET, format!("no dataset begins with {prefix}"))
-                    .hint("licen search"))
-            }
-            (_, true) => found.pop().ok_or_else(|| CliError::refused(codes::NO_SUCH_DATASET, "no dataset")),
-            (n, false) => {
-                Err(CliError::refused(codes::NO_SUCH_DATASET, format!("{n} datasets begin with {prefix}"))
-                    .hint("licen search"))
-            }
+        let refused =
+            |message: String| CliError::refused(codes::NO_SUCH_DATASET, message).hint("licen search");
+        if !one_root {
+            return Err(refused(format!("{} datasets begin with {prefix}", found.len())));
         }
+        found.pop().ok_or_else(|| refused(format!("no dataset begins with {prefix}")))
     }
 
-    /// Jobs, newest first.
+    /// The jobs that `filter` (a `Job_bool_exp`) names, newest first.
     ///
     /// # Errors
     /// The node does not answer, or its preimages do not hash to what it says.
-    pub async fn jobs(&self, requester: Option<&str>, limit: u32) -> Outcome<Vec<IndexedJob>> {
-        let filter = if requester.is_some() { "where: {requester: {_eq: $requester}}, " } else { "" };
-        let declared = if requester.is_some() { "$limit: Int, $requester: String" } else { "$limit: Int" };
-        let query = format!(
-            "query({declared}) {{ Job({filter}limit: $limit, order_by: {{timestamp: desc}}) {{ {JOB_FIELDS} }} }}"
-        );
-        let data = self.graphql(&query, json!({"limit": limit, "requester": requester})).await?;
-        data["Job"].as_array().into_iter().flatten().map(decode_job).collect()
+    pub async fn jobs(&self, filter: Value) -> Outcome<Vec<IndexedJob>> {
+        self.list("Job", JOB_FIELDS, filter, decode_job).await
     }
 
     /// The one job whose id begins with `prefix`.
@@ -223,9 +211,9 @@ impl NodeClient {
     /// None, or several.
     pub async fn job(&self, prefix: &str) -> Outcome<IndexedJob> {
         let digits = digits(codes::NO_SUCH_JOB, prefix)?;
-        let all = self.jobs(None, 1000).await?;
+        let all = self.jobs(json!({"id": digits.range()})).await?;
         let mut found: Vec<IndexedJob> =
-            all.into_iter().filter(|j| fits(&j.job.jobId.to_string(), &digits)).collect();
+            all.into_iter().filter(|j| digits.fit(&j.job.jobId.to_string())).collect();
         let refused = |message: String| {
             CliError::refused(codes::NO_SUCH_JOB, message).hint(listing(codes::NO_SUCH_JOB))
         };
@@ -233,6 +221,33 @@ impl NodeClient {
             return Err(refused(format!("{} jobs begin with {prefix}", found.len())));
         }
         found.pop().ok_or_else(|| refused(format!("no job begins with {prefix}")))
+    }
+
+    /// All of a list, page by page.
+    async fn list<T>(
+        &self,
+        entity: &str,
+        fields: &str,
+        filter: Value,
+        decode: fn(&Value) -> Outcome<T>,
+    ) -> Outcome<Vec<T>> {
+        let query = format!(
+            "query($where: {entity}_bool_exp, $offset: Int) {{ {entity}(where: $where, limit: {PAGE}, \
+             offset: $offset, order_by: {{timestamp: desc}}) {{ {fields} }} }}"
+        );
+        let mut all = Vec::new();
+        loop {
+            let data = self.graphql(&query, json!({"where": filter, "offset": all.len()})).await?;
+            let page = data[entity].as_array().map(Vec::as_slice).unwrap_or_default();
+            all.extend(page.iter().map(decode).collect::<Outcome<Vec<T>>>()?);
+            if page.len() < PAGE {
+                return Ok(all);
+            }
+            if all.len() >= MOST_LISTED {
+                let message = format!("the node lists more than {MOST_LISTED} entries");
+                return Err(CliError::environment(codes::NODE, message));
+            }
+        }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
@@ -249,7 +264,11 @@ impl NodeClient {
             node_error(&message, &e).hint("licen run node, or set `node` in licen.toml")
         })?;
         let status = response.status();
-        let body = response.bytes().await.map_err(|e| node_error("the node's answer broke off", &e))?;
+        let body = http::body(response, MAX_ANSWER).await.map_err(|why| {
+            let mut error = CliError::environment(codes::NODE, "the node's answer cannot be read");
+            error.causes = vec![why];
+            error
+        })?;
         if !status.is_success() {
             let said = serde_json::from_slice::<Problem>(&body)
                 .map_or_else(|_| status.to_string(), |p| p.to_string());
@@ -278,6 +297,24 @@ pub fn http_url(setting: &str, url: &str) -> Outcome {
         .hint(format!("licen config tells where `{setting}` comes from")))
 }
 
+/// The first and the last hex digits of a name.
+struct Digits {
+    first: String,
+    last: String,
+}
+
+impl Digits {
+    /// A comparison that the names with these first digits pass.
+    fn range(&self) -> Value {
+        json!({"_gte": format!("0x{:0<64}", self.first), "_lte": format!("0x{:f<64}", self.first)})
+    }
+
+    /// Whether `name` begins and ends with them.
+    fn fit(&self, name: &str) -> bool {
+        name.trim_start_matches("0x").starts_with(&self.first) && name.ends_with(&self.last)
+    }
+}
+
 /// Fewest hex digits that name something: fewer fit too much.
 const MIN_DIGITS: usize = 4;
 
@@ -286,26 +323,21 @@ const MIN_DIGITS: usize = 4;
 ///
 /// # Errors
 /// Something else than hex, or too few digits.
-fn digits(code: u16, text: &str) -> Outcome<(String, String)> {
+fn digits(code: u16, text: &str) -> Outcome<Digits> {
     let lower = text.to_lowercase();
     let (first, last) = lower.split_once('…').or_else(|| lower.split_once("...")).unwrap_or((&lower, ""));
     let first = first.strip_prefix("0x").unwrap_or(first);
     let hex = |s: &str| s.bytes().all(|b| b.is_ascii_hexdigit());
-    if first.len() < MIN_DIGITS || !hex(first) || !hex(last) {
+    if !(MIN_DIGITS..=64).contains(&first.len()) || !hex(first) || !hex(last) {
         let what = if code == codes::NO_SUCH_JOB { "a job id" } else { "a root or uid" };
         let message = format!("{text:?} is not {what} or its first {MIN_DIGITS} or more digits");
         return Err(CliError::environment(codes::USAGE, message).hint(listing(code)));
     }
-    Ok((first.to_string(), last.to_string()))
+    Ok(Digits { first: first.to_string(), last: last.to_string() })
 }
 
 fn listing(code: u16) -> &'static str {
     if code == codes::NO_SUCH_JOB { "licen jobs --all" } else { "licen search" }
-}
-
-/// Whether `name` begins and ends with the digits.
-fn fits(name: &str, (first, last): &(String, String)) -> bool {
-    name.trim_start_matches("0x").starts_with(first) && name.ends_with(last)
 }
 
 fn decode<T>(fields: &Value, name: &str) -> Outcome<T>

@@ -2,6 +2,7 @@
 //! line.
 #![allow(clippy::print_stdout)]
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use serde_json::Value;
@@ -23,14 +24,14 @@ impl Ui {
     /// One line of progress, past tense, on stderr.
     pub fn progress(&self, line: &str) {
         if !self.quiet && !self.json && !self.muted {
-            eprintln!("  {line}");
+            eprintln!("  {}", plain(line));
         }
     }
 
     /// The result for people; nothing under `--json`.
     pub fn data(&self, text: &str) {
         if !self.json && !self.muted {
-            println!("{text}");
+            println!("{}", plain(text));
         }
     }
 
@@ -45,7 +46,7 @@ impl Ui {
     /// Something a person must not miss, on stderr.
     pub fn warn(&self, line: &str) {
         if !self.muted {
-            eprintln!("warning: {line}");
+            eprintln!("warning: {}", plain(line));
         }
     }
 
@@ -58,9 +59,31 @@ impl Ui {
         if !std::io::stdin().is_terminal() {
             return false;
         }
-        eprint!("{question} [y/N] ");
+        eprint!("{} [y/N] ", plain(question));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).is_ok()
             && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    }
+}
+
+/// `text` without what a terminal obeys or what reorders a line: titles, names and refusals are
+/// written by strangers.
+#[must_use]
+pub fn plain(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.contains(obeyed) { Cow::Owned(text.replace(obeyed, "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_cannot_drive_the_terminal() {
+        assert_eq!(plain("a\u{1b}[2Jb\rc\u{202e}d"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
+        assert_eq!(plain("two\nlines, ünïcode"), "two\nlines, ünïcode");
     }
 }

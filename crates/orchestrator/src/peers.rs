@@ -10,6 +10,7 @@ use licen_core::primitives::{Address, B256};
 use licen_core::wire::Problem;
 use licen_core::wire::compute::{CustodianUrl, Dispatch, TaskStatus};
 use licen_core::wire::custodian::SignedManifest;
+use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -44,7 +45,9 @@ impl Peers {
     /// # Errors
     /// No HTTP client can be made on this machine.
     pub fn new(compute: Vec<ComputeUrl>, custodians: &[CustodianUrl]) -> Result<Self, String> {
-        let http = Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT).build();
+        // A redirect would let a peer choose whom a job goes to next.
+        let http =
+            Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT).redirect(Policy::none()).build();
         Ok(Self {
             http: http.map_err(|e| e.to_string())?,
             compute,

@@ -10,27 +10,29 @@ use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::session::Session;
 
-/// What an account can withdraw, and what its datasets earned.
+/// What an account can withdraw, and what its datasets earned: the fee is part of the royalty.
 ///
 /// # Errors
 /// The node or chain does not answer.
 pub async fn earnings(session: &Session, args: &AccountArgs) -> Outcome {
     let (account, token) = parse(session, args)?;
     let credit = session.chain().await?.credit(account, token).await?;
-    let mut earned = U256::ZERO;
-    for job in session.node()?.jobs(None, 1000).await? {
-        if job.job.owner == account && job.job.token == token {
-            let royalty = job.text("royaltySettled");
-            earned += U256::from_str_radix(&royalty, 10).unwrap_or_default();
-        }
+    let mine = json!({"owner": {"_eq": account.to_string()}, "token": {"_eq": token.to_string()}});
+    let (mut royalties, mut fees) = (U256::ZERO, U256::ZERO);
+    for job in session.node()?.jobs(mine).await? {
+        let wei = |name: &str| U256::from_str_radix(&job.text(name), 10).unwrap_or_default();
+        royalties += wei("royaltySettled");
+        fees += wei("protocolFee");
     }
     session.ui.record(&json!({
-        "account": account.to_string(), "token": token.to_string(), "credit": credit.to_string(), "royalties": earned.to_string()
+        "account": account.to_string(), "token": token.to_string(), "credit": credit.to_string(), "royalties": royalties.to_string(),
+        "protocolFees": fees.to_string()
     }));
     session.ui.data(&format!(
-        "{} to withdraw, {} in royalties so far",
+        "{} to withdraw; {} in royalties so far, {} of it protocol fee",
         format_units(credit, 18),
-        format_units(earned, 18)
+        format_units(royalties, 18),
+        format_units(fees, 18)
     ));
     Ok(())
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use licen_core::abi::{Job, ResultKeyChange};
 use licen_core::job::JobState;
 use licen_core::primitives::{B256, Bytes};
+use licen_core::wire::AbiHex;
 use licen_core::wire::custodian::{ResultKeyRequest, ResultShareResponse};
-use licen_core::wire::{AbiHex, Problem};
 use licen_seal::result::{ResultHeader, unpack_result};
 use licen_seal::result_share::{combine_result, open_result_release};
 use licen_seal::{RecipientKey, ResultKeyShare};
@@ -19,6 +19,7 @@ use crate::cli::FetchArgs;
 use crate::codes;
 use crate::command::key::key_error;
 use crate::command::request::key_file;
+use crate::custodian_client::CustodianClient;
 use crate::error::{CliError, Outcome};
 use crate::session::{Session, parse_b256};
 
@@ -28,7 +29,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// How long a settlement may take to get as deep as custodians demand.
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 /// What a custodian says until then.
-const TOO_EARLY: &str = "LIC0714";
+const TOO_EARLY: u16 = 714;
 
 /// Fetches one result into a new directory; gives the files' names.
 ///
@@ -174,23 +175,19 @@ async fn gather(
     loop {
         let mut shares: Vec<ResultKeyShare> = Vec::new();
         let mut refusals = Vec::new();
+        let mut too_early = false;
         for member in header.members() {
             if shares.len() == needed {
                 break;
             }
-            let asked = ask(session, member.custodian, job.jobId).await;
-            let opened = asked.and_then(|answer| {
-                let tried =
-                    keys.iter().map(|key| open_result_release(&answer.share, key, header, result_hash));
-                let mut refused = String::new();
-                for outcome in tried {
-                    match outcome {
-                        Ok(share) => return Ok(share),
-                        Err(e) => refused = e.to_string(),
-                    }
-                }
-                Err(refused)
-            });
+            let answer = match CustodianClient::of(session, member.custodian, DEADLINE).await {
+                Ok(client) => client.result_share(job.jobId).await,
+                Err(e) => Err(e),
+            };
+            too_early |= answer.as_ref().is_err_and(|e| e.has_code(TOO_EARLY));
+            let opened = answer
+                .map_err(|e| e.to_string())
+                .and_then(|answer| opened_by_one(keys, &answer, header, result_hash));
             match opened {
                 Ok(share) => shares.push(share),
                 Err(reason) => refusals.push(format!("{}: {reason}", member.custodian)),
@@ -205,7 +202,7 @@ async fn gather(
                 .progress(&format!("{needed} of {} custodians released their share", header.members().len()));
             return Ok(shares);
         }
-        if refusals.iter().any(|r| r.contains(TOO_EARLY)) && Instant::now() < deadline {
+        if too_early && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         }
@@ -217,25 +214,21 @@ async fn gather(
     }
 }
 
-async fn ask(
-    session: &Session,
-    custodian: licen_core::primitives::Address,
-    job: B256,
-) -> Result<ResultShareResponse, String> {
-    let deployment = session.deployment().await.map_err(|e| e.message)?;
-    let url = deployment.custodians.iter().find(|c| c.id == custodian).map(|c| c.url.clone());
-    let url = url.ok_or("deployment.json has no address for it")?;
-    let http = reqwest::Client::builder().timeout(DEADLINE).build().map_err(|e| e.to_string())?;
-    let answer = http.get(format!("{}/v1/result/{job}", url.trim_end_matches('/'))).send().await;
-    let answer = answer.map_err(|_| format!("{url} does not answer"))?;
-    let ok = answer.status().is_success();
-    let body = answer.bytes().await.map_err(|e| e.to_string())?;
-    if !ok {
-        return Err(
-            serde_json::from_slice::<Problem>(&body).map_or_else(|_| "refused".into(), |p| p.to_string())
-        );
+/// The share, by whichever of the requester's keys opens it.
+fn opened_by_one(
+    keys: &[RecipientKey],
+    answer: &ResultShareResponse,
+    header: &ResultHeader,
+    result_hash: &B256,
+) -> Result<ResultKeyShare, String> {
+    let mut refused = "there is no key to open it with".to_string();
+    for key in keys {
+        match open_result_release(&answer.share, key, header, result_hash) {
+            Ok(share) => return Ok(share),
+            Err(e) => refused = e.to_string(),
+        }
     }
-    serde_json::from_slice(&body).map_err(|e| e.to_string())
+    Err(refused)
 }
 
 /// Tells every custodian the new key, signed by the requester's wallet.
@@ -250,22 +243,24 @@ async fn replace_key(session: &Session, job: &Job, key: &RecipientKey) -> Outcom
         change: AbiHex(change),
         signature: Bytes::from(signature.to_vec()),
     };
-    let http = reqwest::Client::builder()
-        .timeout(DEADLINE)
-        .build()
-        .map_err(|e| CliError::environment(codes::CUSTODIANS, "no HTTP client").because(&e))?;
     let mut accepted = 0;
+    let mut refusals = Vec::new();
     let custodians = &session.deployment().await?.custodians;
     for custodian in custodians {
-        let url = format!("{}/v1/result-key", custodian.url.trim_end_matches('/'));
-        let answer = http.post(url).json(&request).send().await;
-        if answer.is_ok_and(|a| a.status().is_success()) {
-            accepted += 1;
+        let asked = match CustodianClient::new(&custodian.url, DEADLINE) {
+            Ok(client) => client.replace_result_key(&request).await,
+            Err(e) => Err(e),
+        };
+        match asked {
+            Ok(()) => accepted += 1,
+            Err(e) => refusals.push(format!("{}: {e}", custodian.id)),
         }
     }
     if accepted == 0 {
-        return Err(CliError::environment(codes::CUSTODIANS, "no custodian took the new result key")
-            .hint("try again later: the old key is still the one that counts"));
+        let mut error = CliError::environment(codes::CUSTODIANS, "no custodian took the new result key")
+            .hint("try again later: the old key is still the one that counts");
+        error.causes = refusals;
+        return Err(error);
     }
     session.ui.progress(&format!("{accepted} of {} custodians took the new result key", custodians.len()));
     Ok(())

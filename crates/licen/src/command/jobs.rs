@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::cli::{JobArg, JobsArgs};
 use crate::codes;
 use crate::command::search::short;
+use crate::custodian_client::{CustodianClient, NoAnswer};
 use crate::error::{CliError, Outcome};
 use crate::node_client::{IndexedJob, NodeClient};
 use crate::session::Session;
@@ -26,6 +27,8 @@ const FOLLOW_WITHIN: Duration = Duration::from_secs(37 * 24 * 3_600);
 const LOSS_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks at a job that only waits.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one custodian may take to answer.
+const CUSTODIAN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Lists jobs.
 ///
@@ -33,7 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The node does not answer.
 pub async fn list(session: &Session, args: &JobsArgs) -> Outcome {
     let requester = if args.all { None } else { Some(session.wallet()?.address().to_string()) };
-    let jobs = session.node()?.jobs(requester.as_deref(), 1000).await?;
+    let filter = requester.as_ref().map_or(json!({}), |who| json!({"requester": {"_eq": who}}));
+    let jobs = session.node()?.jobs(filter).await?;
     for job in &jobs {
         session.ui.record(&record(job));
         let price = format_units(licen_core::money::total_escrow(&job.job), 18);
@@ -249,21 +253,21 @@ async fn training(node: &NodeClient, now: &IndexedJob) -> Option<String> {
 /// # Errors
 /// No custodian has it yet.
 pub async fn held_manifest(session: &Session, job: &Job) -> Outcome<SignedManifest> {
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build();
-    let http = http.map_err(|e| CliError::environment(codes::CUSTODIANS, "no HTTP client").because(&e))?;
     let domain = session.chain().await?.domain();
     let custodians = &session.deployment().await?.custodians;
     let mut silent = 0;
     for custodian in custodians {
-        let url = format!("{}/v1/manifest/{}", custodian.url.trim_end_matches('/'), job.jobId);
-        let Ok(answer) = http.get(url).send().await else {
-            silent += 1;
-            continue;
+        let answer = match CustodianClient::new(&custodian.url, CUSTODIAN_WITHIN) {
+            Ok(client) => client.manifest(job.jobId).await,
+            Err(e) => Err(e),
         };
-        match answer.json::<SignedManifest>().await {
+        match answer {
             Ok(signed) if check::manifest(&domain, job, &signed).is_some() => return Ok(signed),
-            Ok(_) => session.ui.warn(&format!("custodian {} answers with another manifest", custodian.id)),
-            Err(_) => {}
+            Ok(_) | Err(NoAnswer::Unreadable(_)) => {
+                session.ui.warn(&format!("custodian {} answers with another manifest", custodian.id));
+            }
+            Err(NoAnswer::Silent(_)) => silent += 1,
+            Err(NoAnswer::Refused(_)) => {}
         }
     }
     if silent > 0 && silent == custodians.len() {

@@ -21,6 +21,7 @@ use crate::command::key::key_error;
 use crate::command::publish::json_root;
 use crate::command::search::{manifest, short, warnings};
 use crate::command::{jobs, refusal};
+use crate::custodian_client::CustodianClient;
 use crate::error::{CliError, Outcome};
 use crate::node_client::IndexedDataset;
 use crate::session::Session;
@@ -177,13 +178,12 @@ async fn compute_fits(session: &Session, policy: &Policy) -> Outcome {
 
 /// Says before paying what happens where fewer custodians answer than a release needs.
 async fn custodians_answer(session: &Session, t: u8, members: &[Member]) {
-    let Ok(deployment) = session.deployment().await else { return };
-    let Ok(http) = reqwest::Client::builder().timeout(ANSWER_WITHIN).build() else { return };
     let mut alive = 0;
     for member in members {
-        let Some(known) = deployment.custodians.iter().find(|c| c.id == member.signer) else { continue };
-        let url = format!("{}/v1/custodian", known.url.trim_end_matches('/'));
-        if http.get(url).send().await.is_ok_and(|a| a.status().is_success()) {
+        let client = CustodianClient::of(session, member.signer, ANSWER_WITHIN).await;
+        if let Ok(client) = client
+            && client.is_alive().await
+        {
             alive += 1;
         }
     }

@@ -21,9 +21,9 @@ use crate::session::Session;
 pub async fn search(session: &Session, args: &SearchArgs) -> Outcome {
     let ui = &session.ui;
     let mut listed = 0;
-    for dataset in session.node()?.datasets(1000).await? {
+    for dataset in session.node()?.datasets(json!({})).await? {
         let manifest = manifest(session, &dataset).await.ok();
-        let unknown = "(storage has no manifest of it)";
+        let unknown = "(its manifest is missing or wrong)";
         let name = manifest.as_ref().map_or(unknown, PolicyManifest::name).to_string();
         let about = manifest.as_ref().map_or("", PolicyManifest::description).to_string();
         let root = dataset.policy.datasetRoot.to_string();
@@ -157,7 +157,7 @@ pub async fn preview(session: &Session, args: &DatasetArg) -> Outcome {
     Ok(())
 }
 
-/// The manifest that the chain names, whole and checked.
+/// The manifest that the chain names, whole and offering what the policy enforces.
 ///
 /// # Errors
 /// Storage does not have it, or it is not what its name says.
@@ -165,6 +165,7 @@ pub async fn manifest(session: &Session, dataset: &IndexedDataset) -> Outcome<Po
     let root = dataset.policy.manifestHash;
     let bytes = session.blob(root, MAX_BYTES as u64).await?;
     PolicyManifest::from_bytes(&bytes)
+        .and_then(|manifest| manifest.offers(&dataset.policy).map(|()| manifest))
         .map_err(|e| CliError::refused(codes::STORAGE, format!("manifest {root} is not usable")).because(&e))
 }
 

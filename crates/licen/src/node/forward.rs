@@ -7,6 +7,9 @@ use axum::body::Bytes;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use licen_core::wire::Problem;
+use licen_core::wire::compute::ComputeInfo;
+
+use crate::http;
 
 /// Longest answer passed on.
 const MAX_ANSWER: usize = 1 << 20;
@@ -24,7 +27,7 @@ impl Compute {
     /// # Errors
     /// The HTTP client cannot be made.
     pub fn new(base: &str) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(15)).build()?;
+        let http = http::client(base, Duration::from_secs(15))?;
         Ok(Self { base: base.trim_end_matches('/').to_string(), http })
     }
 
@@ -43,8 +46,8 @@ impl Compute {
     /// The speed compute measured; 0 where it does not answer.
     pub async fn tokens_per_second(&self) -> f64 {
         let Ok(answer) = self.http.get(format!("{}/v1/info", self.base)).send().await else { return 0.0 };
-        let info: Result<licen_core::wire::compute::ComputeInfo, _> = answer.json().await;
-        info.map_or(0.0, |i| i.tokens_per_second)
+        let Ok(body) = http::body(answer, MAX_ANSWER).await else { return 0.0 };
+        serde_json::from_slice::<ComputeInfo>(&body).map_or(0.0, |info| info.tokens_per_second)
     }
 
     async fn pass(&self, request: reqwest::RequestBuilder) -> Response {
@@ -52,11 +55,9 @@ impl Compute {
             return problem(StatusCode::BAD_GATEWAY, "compute does not answer");
         };
         let status = StatusCode::from_u16(answer.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-        match answer.bytes().await {
-            Ok(body) if body.len() <= MAX_ANSWER => {
-                (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-            }
-            _ => problem(StatusCode::BAD_GATEWAY, "compute's answer broke off or is too large"),
+        match http::body(answer, MAX_ANSWER).await {
+            Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(_) => problem(StatusCode::BAD_GATEWAY, "compute's answer broke off or is too large"),
         }
     }
 }
