@@ -7,7 +7,7 @@ use licen_core::eip712::Domain;
 use licen_core::id::{dataset_uid, policy_hash};
 use licen_core::job::JobState;
 use licen_core::policy_manifest::PolicyManifest;
-use licen_core::primitives::{B256, Bytes, U256};
+use licen_core::primitives::{B256, Bytes, U256, keccak256};
 use licen_seal::Envelope;
 use serde_json::json;
 
@@ -173,9 +173,22 @@ fn policy_kept(job: &Job, policy: &Policy) -> Result<String, String> {
 async fn documents(audit: &mut Audit<'_>, domain: &Domain, job: &Job, policy: &Policy) {
     if let Some(bytes) = audit.blob("policy manifest", policy.manifestHash).await {
         let read = PolicyManifest::from_bytes(&bytes);
-        let verdict =
-            read.map(|m| format!("{} rows, preview proven", m.row_count())).map_err(|e| e.to_string());
+        let verdict = read
+            .as_ref()
+            .map(|m| format!("{} rows, preview proven", m.row_count()))
+            .map_err(|e| e.to_string());
         audit.line("rows and preview", verdict);
+        if let Ok(manifest) = read {
+            let offers = manifest.offers(policy).map_err(|e| e.to_string());
+            audit.line("offer", offers.map(|()| "in words it is what the policy enforces".to_string()));
+            if let Some(terms) = audit.blob("terms", policy.termsHash).await {
+                let named = keccak256(terms) == manifest.facts().human_text_hash;
+                audit.line(
+                    "terms agreed to",
+                    holds(named, "the manifest names this text", "the manifest names another text"),
+                );
+            }
+        }
     }
     if let Some(bytes) = audit.blob("envelope", job.envelopeHash).await {
         let verdict = envelope_terms(audit, domain, job, &bytes).await;

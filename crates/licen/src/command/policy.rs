@@ -4,12 +4,15 @@ use licen_core::abi::{DataPolicy, Policy};
 use licen_core::id::policy_hash;
 use licen_core::money::parse_units;
 use licen_core::policy::validate;
-use licen_core::primitives::U256;
+use licen_core::primitives::{U256, keccak256};
 use serde_json::json;
 
 use crate::cli::{DatasetArg, PolicyCommand, PolicyUpdateArgs};
 use crate::codes;
+use crate::command::search::manifest;
 use crate::error::{CliError, Outcome};
+use crate::node_client::IndexedDataset;
+use crate::owner::terms::terms_text;
 use crate::session::Session;
 
 /// Runs one of the three.
@@ -26,7 +29,8 @@ pub async fn run(session: &Session, command: &PolicyCommand) -> Outcome {
 
 async fn update(session: &Session, args: &PolicyUpdateArgs) -> Outcome {
     let chain = session.chain().await?;
-    let old = owned(session, &args.dataset).await?;
+    let dataset = owned(session, &args.dataset).await?;
+    let old = dataset.policy.clone();
     if args.royalty.is_none()
         && args.max_epochs.is_none()
         && args.max_runs.is_none()
@@ -50,6 +54,7 @@ async fn update(session: &Session, args: &PolicyUpdateArgs) -> Outcome {
     next.policyExpiry = args.expires.unwrap_or(next.policyExpiry);
     validate(&next, chain.domain().chain_id, chain.now().await?)
         .map_err(|e| CliError::refused(codes::POLICY_INVALID, e.to_string()))?;
+    describe(session, &dataset, &mut next).await?;
     let label = format!("policy:{}:{}:{}", next.datasetUid, next.version, policy_hash(&next));
     let call = DataPolicy::updatePolicyCall { old, next: next.clone() };
     let mined = session.send(&label, chain.domain().contract, &call, U256::ZERO).await?;
@@ -61,9 +66,24 @@ async fn update(session: &Session, args: &PolicyUpdateArgs) -> Outcome {
     Ok(())
 }
 
+/// Stores the words of the new terms, and names them in `next`: people and programs that read the
+/// offer must read what the contract will enforce.
+async fn describe(session: &Session, dataset: &IndexedDataset, next: &mut Policy) -> Outcome {
+    let manifest = manifest(session, dataset).await?;
+    let terms = terms_text(next, &manifest.purposes());
+    let text_hash = keccak256(&terms);
+    next.termsHash = session.put_blob(terms.into_bytes()).await?;
+    let bytes = manifest
+        .with_terms(next, text_hash)
+        .to_bytes()
+        .map_err(|e| CliError::environment(codes::USAGE, "cannot write the manifest").because(&e))?;
+    next.manifestHash = session.put_blob(bytes).await?;
+    Ok(())
+}
+
 async fn pause(session: &Session, args: &DatasetArg, pause: bool) -> Outcome {
     let chain = session.chain().await?;
-    let policy = owned(session, &args.dataset).await?;
+    let policy = owned(session, &args.dataset).await?.policy;
     let (uid, contract) = (policy.datasetUid, chain.domain().contract);
     let label = format!("pause:{uid}:{pause}:{}", chain.now().await?);
     if chain.dataset(&policy).await?.paused == pause {
@@ -86,14 +106,15 @@ async fn pause(session: &Session, args: &DatasetArg, pause: bool) -> Outcome {
     Ok(())
 }
 
-async fn owned(session: &Session, prefix: &str) -> Outcome<Policy> {
-    let policy = session.node()?.dataset(prefix).await?.policy;
+async fn owned(session: &Session, prefix: &str) -> Outcome<IndexedDataset> {
+    let dataset = session.node()?.dataset(prefix).await?;
     let wallet = session.wallet()?.address();
-    if policy.owner != wallet {
-        let message = format!("the dataset belongs to {}, the wallet is {wallet}", policy.owner);
+    let owner = dataset.policy.owner;
+    if owner != wallet {
+        let message = format!("the dataset belongs to {owner}, the wallet is {wallet}");
         return Err(
             CliError::refused(codes::POLICY_INVALID, message).hint("--wallet FILE with the owner's key")
         );
     }
-    Ok(policy)
+    Ok(dataset)
 }

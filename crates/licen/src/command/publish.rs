@@ -28,6 +28,7 @@ use crate::command::search::{short, warnings};
 use crate::error::{CliError, Outcome};
 use crate::output::Ui;
 use crate::owner::encrypt::{Encrypted, encrypt};
+use crate::owner::terms::terms_text;
 use crate::owner::tokens::{count_tokens, tokenizer};
 use crate::session::{Session, parse_b256};
 
@@ -361,7 +362,7 @@ async fn store(
     policy.datasetRoot = encrypted.dataset_root;
     policy.constraintsHash = session.put_json(constraints).await?;
     policy.envelopeHash = session.put_blob(envelope).await?;
-    let terms = terms_text(args);
+    let terms = terms_text(&policy, &args.purposes);
     policy.termsHash = session.put_blob(terms.clone().into_bytes()).await?;
     let facts = Facts {
         rows_root: encrypted.rows_root,
@@ -384,18 +385,6 @@ async fn store(
     session.put_file(encrypted.dataset_root, &encrypted.path).await?;
     session.ui.progress(&format!("Stored, datasetRoot {}", short(&encrypted.dataset_root.to_string())));
     Ok(policy)
-}
-
-/// The terms a requester agrees to, in words; the text's root is `termsHash`.
-fn terms_text(args: &PublishArgs) -> String {
-    format!(
-        "Training of a LoRA adapter inside attested compute, for the purposes {}, at {} per epoch, at most {} \
-         epochs per run and {} runs per requester. The adapter is the requester's; the data stays the owner's.",
-        args.purposes.join(", "),
-        args.royalty,
-        args.max_epochs,
-        args.max_runs
-    )
 }
 
 /// The passphrase for `--recovery`, read before anything else happens.

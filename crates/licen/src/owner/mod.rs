@@ -2,4 +2,5 @@
 
 pub mod commitment;
 pub mod encrypt;
+pub mod terms;
 pub mod tokens;

@@ -23,12 +23,13 @@ type Part = fn(&Place);
 #[test]
 fn transcripts_of_one_world() {
     let place = Place::start();
-    let parts: [(&str, Part); 14] = [
+    let parts: [(&str, Part); 15] = [
         ("rows that are none", rows::bad_rows),
         ("policies that are none", rows::bad_policies),
         ("keys", keys),
         ("requests refused", refusals::refused),
         ("requests of a followed job", refusals::followed),
+        ("new terms of a dataset", refusals::updated),
         ("looking", looking),
         ("the audit", audit),
         ("a lying node", lying_node),
@@ -213,6 +214,9 @@ fn audit(place: &Place) {
             ok      dataset uid            computed from owner and salt: 0x..
             ok      policy manifest        N bytes hash to 0x..
             ok      rows and preview       48 rows, preview proven
+            ok      offer                  in words it is what the policy enforces
+            ok      terms                  N bytes hash to 0x..
+            ok      terms agreed to        the manifest names this text
             ok      envelope               N bytes hash to 0x..
             ok      envelope terms         sealed to the 3 keys in Custody, 2 needed, bound to this dataset
             ok      constraints            N bytes hash to 0x..
@@ -232,7 +236,7 @@ fn audit(place: &Place) {
             ok      reference values       N bytes hash to 0x..
             ok      evidence               appraised at its time TIME: level 1
             ok      result blob            N bytes hash to 0x.., key shared to the job's custodians, 2 needed
-              25 checks, all hold
+              28 checks, all hold
             exit 0
         "#]],
     );

@@ -218,21 +218,21 @@ fn of_other_datasets(place: &Place) {
         place,
         &place.licen(&["show", &strict]),
         expect![[r#"
-        dataset       0x..
-        owner         0x..
-        name          Strict
-        rows          48 (1862 bytes)
-        price         0.001 coins per epoch
-        caps          5 epochs per run, 3 runs per requester
-        purposes      research
-        training      at most 5 steps, base models 0x..
-        access lasts  1800 s to start, then 21600 s to run
-        requests      taken
-        custodians    2 of 3 release a key
-        attestation   SOFTWARE (simulated, not confidential)
-        warning: attestation is simulated (level SOFTWARE): compute is not confidential
-        exit 0
-    "#]],
+            dataset       0x..
+            owner         0x..
+            name          Strict
+            rows          48 (1862 bytes)
+            price         0.001 coins per epoch
+            caps          5 epochs per run, 3 runs per requester
+            purposes      research
+            training      at most 5 steps, base models 0x..
+            access lasts  1800 s to start, then 21600 s to run
+            requests      taken
+            custodians    2 of 3 release a key
+            attestation   SOFTWARE (simulated, not confidential)
+            warning: attestation is simulated (level SOFTWARE): compute is not confidential
+            exit 0
+        "#]],
     );
     let soon = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 9;
     let ending = publish(place, "Ending", &["--expires", &soon.to_string(), "--max-steps", "5"]);
@@ -329,6 +329,34 @@ pub fn followed(place: &Place) {
         error: policy refuses the request: 1 runs used, at most 1 per requester [LIC0207]
 
         hint: licen jobs shows your runs; the owner 0x.. can raise the cap, or licen search for another dataset
+        exit 1
+    "#]],
+    );
+}
+
+/// New terms: what a person reads, what the manifest offers and what the contract enforces agree.
+pub fn updated(place: &Place) {
+    let root = publish(place, "Cheaper", &[]);
+    golden(
+        place,
+        &place.owner(&["policy", "update", &root, "--royalty", "0.0005", "--max-epochs", "2"]),
+        expect![[r#"
+              Version 2 holds for new requests; running jobs keep theirs
+            exit 0
+        "#]],
+    );
+    let shown = place.licen(&["show", &root]);
+    assert_eq!(shown.exit, 0, "{}", shown.err);
+    assert!(shown.out.contains("price         0.0005 coins per epoch\n"), "{}", shown.out);
+    assert!(shown.out.contains("caps          2 epochs per run"), "{}", shown.out);
+    // Nobody else updates it.
+    golden(
+        place,
+        &place.licen(&["policy", "update", &root, "--royalty", "0.003"]),
+        expect![[r#"
+        error: the dataset belongs to 0x.., the wallet is 0x.. [LIC0203]
+
+        hint: --wallet FILE with the owner's key
         exit 1
     "#]],
     );
