@@ -6,6 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use alloy_primitives::{B256, keccak256};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::fault::{Fault, Party};
 use crate::merkle::Hasher;
@@ -82,21 +83,62 @@ pub fn check_row(row: &[u8], line: u64) -> Result<(), RowError> {
     }
     let text =
         core::str::from_utf8(row).map_err(|e| RowError::NotUtf8 { line, column: e.valid_up_to() + 1 })?;
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|e| {
+    let kind = serde_json::from_str::<Kind>(text).map_err(|e| {
         let full = alloc::format!("{e}");
         // serde_json appends " at line 1 column N"; the line is ours, the column is its.
         let reason = full.split(" at line ").next().unwrap_or("not JSON").into();
         RowError::NotJson { line, column: e.column().max(1), reason }
     })?;
-    let found = match value {
-        serde_json::Value::Object(_) => return Ok(()),
-        serde_json::Value::Array(_) => "an array",
-        serde_json::Value::String(_) => "a string",
-        serde_json::Value::Number(_) => "a number",
-        serde_json::Value::Bool(_) => "a boolean",
-        serde_json::Value::Null => "null",
-    };
-    Err(RowError::NotObject { line, found })
+    match kind {
+        Kind("an object") => Ok(()),
+        Kind(found) => Err(RowError::NotObject { line, found }),
+    }
+}
+
+/// What a JSON text is. Reading one checks every string and number in it, as reading it into a value
+/// would, and keeps nothing.
+struct Kind(&'static str);
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(KindVisitor)
+    }
+}
+
+struct KindVisitor;
+
+impl<'de> Visitor<'de> for KindVisitor {
+    type Value = Kind;
+
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("any JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Kind, E> {
+        Ok(Kind("null"))
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Kind, E> {
+        Ok(Kind("a boolean"))
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Kind, E> {
+        Ok(Kind("a number"))
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Kind, E> {
+        Ok(Kind("a number"))
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Kind, E> {
+        Ok(Kind("a number"))
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Kind, E> {
+        Ok(Kind("a string"))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Kind, A::Error> {
+        while seq.next_element::<Kind>()?.is_some() {}
+        Ok(Kind("an array"))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
+        while map.next_entry::<Kind, Kind>()?.is_some() {}
+        Ok(Kind("an object"))
+    }
 }
 
 /// Splits a stream of bytes into checked rows, in memory of one row.
@@ -242,5 +284,26 @@ mod tests {
             panic!("{:?}", check_row(b"{\"a\": nope}", 3));
         };
         assert_eq!(check_row(b"{\"a\":1}", 1), Ok(()));
+    }
+
+    #[test]
+    fn a_row_passes_exactly_where_a_reader_can_hold_it() {
+        let deep = alloc::format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
+        let rows = [
+            r#"{"a":1e999}"#,
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":"\u0000\n"}"#,
+            r#"{"a":-0.5e-7,"a":null}"#,
+            r#"{"a"}"#,
+            r#"{"a":[true,{"b":"c"}]} x"#,
+            r#"{"a":18446744073709551616}"#,
+            r#"{1:2}"#,
+            "{\"a\":\"\t\"}",
+            &deep,
+        ];
+        for row in rows {
+            let held = serde_json::from_str::<serde_json::Value>(row);
+            assert_eq!(check_row(row.as_bytes(), 1).is_ok(), held.is_ok(), "{row}");
+        }
     }
 }

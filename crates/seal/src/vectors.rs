@@ -103,8 +103,8 @@ fn rows_agree() {
     let key = DatasetKey::import(&mut bytes32(&v.key));
     let salts = RowSalts::new(&key, &B256::new(bytes32(&v.dataset_uid)));
     for row in &v.rows {
-        let opening = salts.open(row.index.parse().unwrap(), row.row.as_bytes()).unwrap();
-        assert_eq!(hex::encode(opening.salt), row.salt);
-        assert_eq!(hex::encode(opening.leaf), row.leaf);
+        let index = row.index.parse().unwrap();
+        assert_eq!(hex::encode(salts.salt(index)), row.salt);
+        assert_eq!(hex::encode(salts.leaf(index, row.row.as_bytes())), row.leaf);
     }
 }

@@ -7,16 +7,15 @@ use licen_core::abi::{DataPolicy, Policy, Split};
 use licen_core::canonical::json_to_vec;
 use licen_core::constraints::Constraints;
 use licen_core::id::{account_of, dataset_uid, purpose_id, split_account};
-use licen_core::merkle::RootBuilder;
 use licen_core::policy::{self, LEVEL_SOFTWARE};
 use licen_core::policy_manifest::{Description, Facts, PolicyManifest};
 use licen_core::primitives::{B256, keccak256};
-use licen_core::rows::{RowError, RowScanner};
 use licen_core::sol_types::SolCall;
 use licen_seal::envelope::{EnvelopeMember, EnvelopeTerms, MemberPublicKey, Uses, seal_envelope};
-use licen_seal::rows::RowSalts;
+use licen_seal::rows::{RowSalts, RowsCommitment, commit};
 use licen_seal::stream::{Encryptor, dataset_aad};
-use licen_seal::{DatasetKey, Envelope, RecipientPublicKey, SealError};
+use licen_seal::{DatasetKey, Envelope, RecipientPublicKey};
+use licen_storage::keccak::Keccak;
 
 use crate::error::SimError;
 use crate::keys::dataset_key;
@@ -37,24 +36,6 @@ pub(crate) struct Published {
     pub(crate) text: Vec<u8>,
 }
 
-/// Rows with their commitment.
-struct Committed {
-    rows_root: B256,
-    row_count: u64,
-    byte_count: u64,
-}
-
-enum NoCommitment {
-    Row(RowError),
-    Seal(SealError),
-}
-
-impl From<RowError> for NoCommitment {
-    fn from(error: RowError) -> Self {
-        Self::Row(error)
-    }
-}
-
 impl World {
     /// Publishes: everything the policy names is stored before the registration is sent.
     pub(crate) fn publish(&mut self) -> Result<(), SimError> {
@@ -71,7 +52,8 @@ impl World {
         if key.appears_in(&ciphertext) {
             return SimError::violation("the dataset key stands in the ciphertext");
         }
-        let committed = commit(&key, &uid, &text)?;
+        let committed =
+            commit(RowSalts::new(&key, &uid), Keccak::detect(), &text).map_err(SimError::world)?;
         let envelope = self.seal(&key, uid)?;
         let dataset_root = self.storage.put(&ciphertext)?;
         let split = self.scenario.split.map(|bps| Split {
@@ -150,7 +132,7 @@ impl World {
         seal_envelope(key, &terms, &members).map_err(SimError::world)
     }
 
-    fn put_manifest(&self, policy: &Policy, committed: &Committed) -> Result<B256, SimError> {
+    fn put_manifest(&self, policy: &Policy, committed: &RowsCommitment) -> Result<B256, SimError> {
         // A dishonest or careless owner: one row more than there is.
         let mislabelled = self.scenario.faults.contains(&Fault::DatasetMislabelled);
         let facts = Facts {
@@ -181,20 +163,4 @@ impl World {
             }
         }
     }
-}
-
-fn commit(key: &DatasetKey, uid: &B256, text: &[u8]) -> Result<Committed, SimError> {
-    let salts = RowSalts::new(key, uid);
-    let mut tree = RootBuilder::default();
-    let mut sink = |index, row: &[u8]| {
-        tree.push(salts.leaf(index, row).map_err(NoCommitment::Seal)?);
-        Ok(())
-    };
-    let mut scanner = RowScanner::default();
-    let scanned = scanner.feed(text, &mut sink).and_then(|()| scanner.finish(&mut sink));
-    let (row_count, byte_count) = scanned.map_err(|error: NoCommitment| match error {
-        NoCommitment::Row(error) => SimError::world(error),
-        NoCommitment::Seal(error) => SimError::world(error),
-    })?;
-    Ok(Committed { rows_root: tree.finish().map_err(SimError::world)?, row_count, byte_count })
 }

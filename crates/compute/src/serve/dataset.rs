@@ -4,13 +4,13 @@
 use std::io::Read;
 
 use licen_core::job::Reason;
-use licen_core::merkle::RootBuilder;
 use licen_core::policy_manifest::PolicyManifest;
 use licen_core::primitives::B256;
-use licen_core::rows::{RowError, RowScanner};
-use licen_seal::rows::RowSalts;
+use licen_core::rows::RowError;
+use licen_seal::rows::{RowSalts, RowsCommitment, commit};
 use licen_seal::stream::{Decryptor, StreamAad, plaintext_len};
 use licen_seal::{DatasetKey, SealError};
+use licen_storage::keccak::Keccak;
 use zeroize::Zeroizing;
 
 use super::error::Broken;
@@ -51,12 +51,13 @@ pub(super) fn open_rows(
         let (have, said) = (text.len(), published.byte_count());
         return Err(mismatch(format!("the plaintext has {have} bytes, the owner published {said}")));
     }
-    let (root, count) = commit(key, dataset_uid, &text)?;
+    let found = committed(key, dataset_uid, &text)?;
+    let count = found.row_count;
     if count != published.row_count() {
         let said = published.row_count();
         return Err(mismatch(format!("the dataset has {count} rows, the owner published {said}")));
     }
-    if root != published.rows_root() {
+    if found.rows_root != published.rows_root() {
         return Err(mismatch("the rows are not those under the published rowsRoot".into()));
     }
     Ok(Rows { text, count })
@@ -87,35 +88,10 @@ fn decrypt(
     Ok(text)
 }
 
-/// Why rows cannot be committed to.
-enum NoCommitment {
-    Row(RowError),
-    Salt(SealError),
-}
-
-impl From<RowError> for NoCommitment {
-    fn from(error: RowError) -> Self {
-        Self::Row(error)
-    }
-}
-
-/// The rowsRoot and the number of rows, as publishing computes them. Messages name lines, never what
-/// stands in them.
-fn commit(key: &DatasetKey, dataset_uid: &B256, text: &[u8]) -> Result<(B256, u64), Broken> {
-    let salts = RowSalts::new(key, dataset_uid);
-    let mut tree = RootBuilder::default();
-    let mut sink = |index, row: &[u8]| {
-        tree.push(salts.leaf(index, row).map_err(NoCommitment::Salt)?);
-        Ok(())
-    };
-    let mut scanner = RowScanner::default();
-    let scanned = scanner.feed(text, &mut sink).and_then(|()| scanner.finish(&mut sink));
-    let (count, _) = scanned.map_err(|error: NoCommitment| match error {
-        NoCommitment::Row(error) => Broken::new(Reason::DatasetMismatch, without_content(&error)),
-        NoCommitment::Salt(error) => Broken::new(Reason::ComputeTaskFailed, error),
-    })?;
-    let root = tree.finish().map_err(Broken::because(Reason::ComputeTaskFailed))?;
-    Ok((root, count))
+/// What publishing committed to. Messages name lines, never what stands in them.
+fn committed(key: &DatasetKey, dataset_uid: &B256, text: &[u8]) -> Result<RowsCommitment, Broken> {
+    commit(RowSalts::new(key, dataset_uid), Keccak::detect(), text)
+        .map_err(|error| Broken::new(Reason::DatasetMismatch, without_content(&error)))
 }
 
 fn without_content(error: &RowError) -> String {
@@ -156,7 +132,7 @@ mod tests {
         let aad = dataset_aad(&Domain { chain_id: 31_337, contract: Address::ZERO }, &uid);
         let mut ciphertext = Vec::new();
         encrypt(&key, &aad, &mut &text[..], &mut ciphertext).unwrap();
-        let (root, _) = commit(&key, &uid, TEXT).ok().unwrap();
+        let root = committed(&key, &uid, TEXT).ok().unwrap().rows_root;
         let length = ciphertext.len() as u64;
         open_rows(&key, (&aad, &uid), &mut &ciphertext[..], length, &published(root))
     }

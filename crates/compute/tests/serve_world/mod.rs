@@ -353,8 +353,7 @@ fn manifest(key: &DatasetKey, uid: &B256, policy: &Policy, lie: Option<Lie>) -> 
         published.swap(0, 1);
     }
     let salts = RowSalts::new(key, uid);
-    let leaves: Vec<B256> =
-        (0u64..).zip(&published).map(|(i, row)| salts.leaf(i, row.as_bytes()).unwrap()).collect();
+    let leaves: Vec<B256> = (0u64..).zip(&published).map(|(i, row)| salts.leaf(i, row.as_bytes())).collect();
     let tokenizer = std::fs::read(base_model().join("tokenizer.json")).unwrap();
     // One token per byte of prompt and completion, and the end mark.
     let tokens: u64 = text

@@ -1,9 +1,11 @@
-//! One pass over a JSONL file: check every row, commit to it, encrypt, hash the ciphertext, write
-//! it beside its place. Memory does not grow with the file, but for the leaves of a preview.
+//! One pass over a JSONL file: check every row and commit to it on one thread; encrypt, hash the
+//! ciphertext and write it beside its place on another. Memory does not grow with the file, but for
+//! the leaves of a preview.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use licen_core::eip712::Domain;
 use licen_core::merkle::FileTreeBuilder;
@@ -19,7 +21,10 @@ use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::owner::commitment::Commitment;
 
-const READ_BYTES: usize = 1024 * 1024;
+/// Small enough that a piece is still in a core's cache when the next step takes it.
+const PIECE_BYTES: usize = 256 * 1024;
+/// Pieces that may wait between the two threads.
+const PIECES: usize = 8;
 
 /// What publishing needs to know about the encrypted file.
 #[derive(Debug)]
@@ -38,17 +43,6 @@ pub struct Encrypted {
     pub preview: Vec<PreviewRow>,
     /// Whether the first row has a shape that training takes.
     pub trainable: bool,
-}
-
-enum Stop {
-    Row(RowError),
-    Seal(SealError),
-}
-
-impl From<RowError> for Stop {
-    fn from(error: RowError) -> Self {
-        Self::Row(error)
-    }
 }
 
 /// Writes through to a file while naming what is written.
@@ -106,38 +100,29 @@ fn pass(
             .because(e)
             .hint("nothing was published; licen config tells where `state` is, it needs the size of the file")
     };
-    let mut input = File::open(plain).map_err(|e| reading(&e))?;
+    let input = File::open(plain).map_err(|e| reading(&e))?;
     let file = File::create(out).map_err(|e| writing(&e))?;
     let named = Named { file, tree: FileTreeBuilder::new(Keccak::detect()) };
-    let mut encryptor =
-        Encryptor::new(key, &dataset_aad(domain, dataset_uid), named).map_err(|e| writing(&e))?;
+    let encryptor = Encryptor::new(key, &dataset_aad(domain, dataset_uid), named).map_err(|e| writing(&e))?;
     let mut rows = Commitment::new(RowSalts::new(key, dataset_uid), preview);
-    let mut scanner = RowScanner::default();
-    let mut buffer = vec![0; READ_BYTES];
-    let mut bytes = 0;
-    let stopped = |stop: Stop| match stop {
+    let (read, written) = std::thread::scope(|scope| {
+        let (pieces, arriving) = sync_channel(PIECES);
+        let (done, emptied) = channel();
+        let writer = scope.spawn(move || write_pieces(encryptor, &arriving, &done));
+        let read = read_pieces(input, &pieces, &emptied, &mut rows, progress);
+        drop(pieces);
+        (read, writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let (row_count, byte_count) = read.map_err(|stop| match stop {
         Stop::Row(e) => {
             CliError::refused(codes::BAD_ROWS, format!("{shown}: {e}")).hint(mended(&e, &plain.display()))
         }
-        Stop::Seal(e) => CliError::of(codes::SEAL, "cannot commit to a row", &e),
-    };
-    loop {
-        let n = input.read(&mut buffer).map_err(|e| reading(&e))?;
-        if n == 0 {
-            break;
-        }
-        scanner.feed(&buffer[..n], &mut |i, row| rows.push(i, row).map_err(Stop::Seal)).map_err(stopped)?;
-        encryptor.write_all(&buffer[..n]).map_err(|e| writing(&e))?;
-        bytes += n as u64;
-        progress(bytes);
-    }
-    let (row_count, byte_count) =
-        scanner.finish(&mut |i, row| rows.push(i, row).map_err(Stop::Seal)).map_err(stopped)?;
-    let named = encryptor.finish().map_err(|e| writing(&e))?;
-    named.file.sync_all().map_err(|e| writing(&e))?;
+        Stop::Read(e) => reading(&e),
+    })?;
+    let named = written.map_err(|e| writing(&e))?;
     let tree = named.tree.finish().map_err(|e| writing(&e))?;
     let trainable = rows.trainable();
-    let (rows_root, preview) = rows.finish(row_count)?;
+    let (rows_root, preview) = rows.finish(row_count, key, dataset_uid)?;
     Ok(Encrypted {
         path: out.to_path_buf(),
         dataset_root: tree.root,
@@ -147,6 +132,66 @@ fn pass(
         preview,
         trainable,
     })
+}
+
+/// Why reading ends early.
+enum Stop {
+    Row(RowError),
+    Read(io::Error),
+}
+
+impl From<RowError> for Stop {
+    fn from(error: RowError) -> Self {
+        Self::Row(error)
+    }
+}
+
+/// Reads the file, commits to its rows and passes every piece on; gives rows and bytes. Where nobody
+/// takes the pieces any more it ends early with what was read: the writer has the error.
+fn read_pieces(
+    mut input: File,
+    pieces: &SyncSender<Vec<u8>>,
+    emptied: &Receiver<Vec<u8>>,
+    rows: &mut Commitment,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(u64, u64), Stop> {
+    let mut scanner = RowScanner::default();
+    let mut bytes = 0;
+    let mut sink = |index, row: &[u8]| {
+        rows.push(index, row);
+        Ok(())
+    };
+    loop {
+        let mut piece = emptied.try_recv().unwrap_or_default();
+        piece.resize(PIECE_BYTES, 0);
+        let n = input.read(&mut piece).map_err(Stop::Read)?;
+        if n == 0 {
+            return scanner.finish(&mut sink);
+        }
+        piece.truncate(n);
+        scanner.feed(&piece, &mut sink)?;
+        if pieces.send(piece).is_err() {
+            return Ok((0, bytes));
+        }
+        bytes += n as u64;
+        progress(bytes);
+    }
+}
+
+/// Encrypts and writes every piece, and gives its buffer back; the file is on disk at the end.
+fn write_pieces(
+    mut encryptor: Encryptor<Named>,
+    arriving: &Receiver<Vec<u8>>,
+    done: &Sender<Vec<u8>>,
+) -> Result<Named, SealError> {
+    for piece in arriving {
+        encryptor.write_all(&piece)?;
+        // The reader may have ended; then the buffer is not needed again.
+        let _ = done.send(piece);
+    }
+    let named = encryptor.finish()?;
+    named.file.sync_all()?;
+    Ok(named)
 }
 
 /// What to do about a line that is not a row.

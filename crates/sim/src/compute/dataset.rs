@@ -3,13 +3,12 @@
 
 use licen_core::eip712::Domain;
 use licen_core::job::Reason;
-use licen_core::merkle::RootBuilder;
 use licen_core::policy_manifest::PolicyManifest;
 use licen_core::primitives::B256;
-use licen_core::rows::{RowError, RowScanner};
 use licen_seal::DatasetKey;
-use licen_seal::rows::RowSalts;
+use licen_seal::rows::{RowSalts, commit};
 use licen_seal::stream::{Decryptor, dataset_aad};
+use licen_storage::keccak::Keccak;
 
 /// Why there is nothing to train on.
 pub(super) type Broken = (Reason, String);
@@ -28,26 +27,12 @@ pub(super) fn open(
         text.extend_from_slice(segment);
     }
     let mismatch = |what: &str| (Reason::DatasetMismatch, format!("the owner published another {what}"));
-    let (root, rows, bytes) =
-        commit(key, uid, &text).map_err(|e| (Reason::DatasetMismatch, e.to_string()))?;
+    let found = commit(RowSalts::new(key, uid), Keccak::detect(), &text)
+        .map_err(|e| (Reason::DatasetMismatch, e.to_string()))?;
     match () {
-        () if bytes != published.byte_count() => Err(mismatch("byteCount")),
-        () if rows != published.row_count() => Err(mismatch("rowCount")),
-        () if root != published.rows_root() => Err(mismatch("rowsRoot")),
+        () if found.byte_count != published.byte_count() => Err(mismatch("byteCount")),
+        () if found.row_count != published.row_count() => Err(mismatch("rowCount")),
+        () if found.rows_root != published.rows_root() => Err(mismatch("rowsRoot")),
         () => Ok(text),
     }
-}
-
-fn commit(key: &DatasetKey, uid: &B256, text: &[u8]) -> Result<(B256, u64, u64), RowError> {
-    let salts = RowSalts::new(key, uid);
-    let mut tree = RootBuilder::default();
-    let mut sink = |index, row: &[u8]| {
-        // A leaf that cannot be made makes another root, which is refused.
-        tree.push(salts.leaf(index, row).unwrap_or_default());
-        Ok::<(), RowError>(())
-    };
-    let mut scanner = RowScanner::default();
-    scanner.feed(text, &mut sink)?;
-    let (rows, bytes) = scanner.finish(&mut sink)?;
-    Ok((tree.finish().unwrap_or_default(), rows, bytes))
 }
