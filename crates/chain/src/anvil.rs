@@ -103,12 +103,6 @@ impl Anvil {
     pub fn url(&self) -> &str {
         &self.url
     }
-
-    /// Its process.
-    #[must_use]
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 /// `LICEN_ANVIL`, else `contracts/node_modules` in or above the working directory, the running
@@ -156,14 +150,6 @@ impl Rpc {
     /// [`ChainError`]: no answer, or no private chain.
     pub async fn dev_mine(&self, blocks: u64) -> Result<(), ChainError> {
         self.dev("anvil_mine", json!([U256::from(blocks)])).await
-    }
-
-    /// Moves chain time on with the next block.
-    ///
-    /// # Errors
-    /// [`ChainError`]: no answer, or no private chain.
-    pub async fn dev_pass_time(&self, seconds: u64) -> Result<(), ChainError> {
-        self.dev("evm_increaseTime", json!([seconds])).await
     }
 
     /// Whether each transaction makes a block.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, Signature, U256};
-use licen_core::abi::{Custody, DataPolicy, Erc20, Job, Member, Provider};
+use licen_core::abi::{Custody, DataPolicy, Erc20, Job, Member};
 use licen_core::eip712::Domain;
 use licen_core::id;
 use licen_core::job::JobState;
@@ -267,17 +267,6 @@ impl Chain {
         let call = Custody::setOfCall { setId: set_id, setVersion: set_version };
         let answer = self.rpcs.view(&block, self.contracts.custody, &call).await?;
         Ok(Confirmed { value: CustodianSet { t: answer.t, members: answer.members }, block })
-    }
-
-    /// A provider of compute.
-    ///
-    /// # Errors
-    /// [`ChainError::Reverted`] where there is none, [`ChainError`].
-    pub async fn provider_of(&self, provider_id: B256) -> Result<Confirmed<Provider>, ChainError> {
-        let block = self.confirmed_head().await?;
-        let call = Custody::providerOfCall { providerId: provider_id };
-        let value = self.rpcs.view(&block, self.contracts.custody, &call).await?;
-        Ok(Confirmed { value, block })
     }
 
     /// Whether an appraisal policy was not revoked.

@@ -316,7 +316,6 @@ fn update(
         last_error: (!message.is_empty()).then(|| message.clone()),
         done: finished,
         release: idle,
-        effects: Vec::new(),
     }
 }
 

@@ -59,15 +59,6 @@ impl RecipientKey {
 pub struct EciesPublicKey([u8; 33]);
 
 impl EciesPublicKey {
-    /// Reads a compressed or uncompressed SEC1 point.
-    ///
-    /// # Errors
-    /// [`SealError::PublicKey`].
-    pub fn from_sec1(bytes: &[u8]) -> Result<Self, SealError> {
-        let key = k256::PublicKey::from_sec1_bytes(bytes).map_err(|_| SealError::PublicKey)?;
-        Ok(Self::of(&key))
-    }
-
     /// The 33-byte compressed point.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 33] {

@@ -7,7 +7,6 @@ use licen_core::primitives::{Address, B256, Bytes, U256};
 use licen_core::sol_types::SolValue;
 use sqlx::sqlite::SqliteConnection;
 
-use crate::effect::{self, NewEffect};
 use crate::error::StoreError;
 use crate::journal;
 use crate::row;
@@ -49,8 +48,6 @@ pub struct Batch {
     pub changes: Vec<(u64, Change)>,
     /// Jobs to look after. Work is never taken back with a block: whoever does it asks the chain first.
     pub work: Vec<NewWork>,
-    /// Things to do outside, once each; not taken back either, for the same reason.
-    pub effects: Vec<NewEffect>,
     /// Blocks up to here are final from now on.
     pub finalized: u64,
     /// When this is written, milliseconds.
@@ -217,10 +214,6 @@ impl Store {
         }
         for item in &batch.work {
             work::insert(&mut tx, item, batch.now_ms).await?;
-        }
-        self.boundary()?;
-        for item in &batch.effects {
-            effect::insert(&mut tx, item, batch.now_ms).await?;
         }
         self.boundary()?;
         if let Some(at) = at {

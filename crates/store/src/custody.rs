@@ -424,18 +424,6 @@ impl Store {
             self.list("WHERE space = $1 ORDER BY name", &[Value::Text(space.into())]).await?;
         Ok(rows.into_iter().map(|r| (r.name, r.body)).collect())
     }
-
-    /// Forgets what was kept under a name.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn delete_record(&self, space: &str, name: &str) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let binds = [Value::Text(space.into()), Value::Text(name.into())];
-        row::run(&mut tx, "DELETE FROM records WHERE space = $1 AND name = $2", &binds).await?;
-        tx.commit().await?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -560,7 +548,5 @@ mod tests {
         store.put_record("alive", "1", b"6", 2).await.unwrap();
         assert_eq!(store.record("alive", "1").await.unwrap(), Some(Bytes::from_static(b"6")));
         assert_eq!(store.records("alive").await.unwrap().len(), 1);
-        store.delete_record("alive", "1").await.unwrap();
-        assert_eq!(store.record("alive", "1").await.unwrap(), None);
     }
 }

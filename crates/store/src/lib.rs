@@ -1,7 +1,7 @@
 //! Durable state of a role: one database per role, one writer, every step that must be atomic one
 //! function that takes all of it.
 //!
-//! What the chain said ([`Batch`]: rows, cursor, undo journal, outbox) is written in one transaction
+//! What the chain said ([`Batch`]: rows, cursor, undo journal, work) is written in one transaction
 //! and can be taken back block by block while it is not final. What a role decided ([`WorkUpdate`],
 //! [`TxIntent`], the custodian's records) is written before it is done, so a crash at any point
 //! leaves either all of a step or none of it.
@@ -13,7 +13,6 @@
 
 mod batch;
 mod custody;
-mod effect;
 mod error;
 mod journal;
 mod row;
@@ -27,12 +26,11 @@ mod work;
 
 pub use batch::{Batch, Change, Cursor, JobPatch, Position};
 pub use custody::{AuditEntry, HeldResult, Release, ResultKeyRecord};
-pub use effect::{Effect, NewEffect};
 pub use error::StoreError;
 pub use select::{Op, Select, Where};
 pub use store::{Identity, Store};
 pub use tables::{
-    AuditRow, BlockRow, CustodianSetRow, DatasetRow, DocumentRow, JobRow, PaymentRow, PolicyRow, ProviderRow,
+    AuditRow, BlockRow, CustodianSetRow, DatasetRow, JobRow, PaymentRow, PolicyRow, ProviderRow,
 };
 pub use tx::{TxAttempt, TxIntent, TxOutcome};
 pub use value::Value;

@@ -45,17 +45,12 @@ CREATE TABLE payments (
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, account BLOB NOT NULL, token BLOB NOT NULL, amount BLOB NOT NULL,
   timestamp BIGINT NOT NULL, tx_hash BLOB NOT NULL, block_number BIGINT NOT NULL);
 CREATE INDEX payments_account ON payments (account);
-CREATE TABLE documents (root BLOB PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL, fetched_ms BIGINT NOT NULL);
 
 CREATE TABLE work (
   job_id BLOB PRIMARY KEY, phase TEXT NOT NULL, attempt BIGINT NOT NULL, lease_owner TEXT, lease_until_ms BIGINT NOT NULL,
   fence BIGINT NOT NULL, next_try_ms BIGINT NOT NULL, tries BIGINT NOT NULL, last_error TEXT, data BLOB NOT NULL,
   done BIGINT NOT NULL, created_ms BIGINT NOT NULL, updated_ms BIGINT NOT NULL);
 CREATE INDEX work_due ON work (done, next_try_ms);
-CREATE TABLE effects (
-  idem_key TEXT PRIMARY KEY, job_id BLOB, kind TEXT NOT NULL, payload BLOB NOT NULL, done BIGINT NOT NULL, answer BLOB,
-  created_ms BIGINT NOT NULL, done_ms BIGINT);
-CREATE INDEX effects_pending ON effects (done, created_ms);
 CREATE TABLE tx_intents (
   idem_key TEXT PRIMARY KEY, chain_id BIGINT NOT NULL, signer BLOB NOT NULL, nonce BIGINT NOT NULL, destination BLOB,
   value BLOB NOT NULL, data BLOB NOT NULL, gas_limit BIGINT NOT NULL, created_ms BIGINT NOT NULL, outcome TEXT,

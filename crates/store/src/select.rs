@@ -4,11 +4,9 @@
 use licen_core::primitives::B256;
 
 use crate::error::StoreError;
-use crate::row::{self, Row};
+use crate::row::Row;
 use crate::store::Store;
-use crate::tables::{
-    AuditRow, CustodianSetRow, DatasetRow, DocumentRow, JobRow, PaymentRow, PolicyRow, ProviderRow,
-};
+use crate::tables::{AuditRow, CustodianSetRow, DatasetRow, JobRow, PaymentRow, PolicyRow, ProviderRow};
 use crate::value::{Column, Value};
 
 /// Deepest nesting of and, or, not.
@@ -180,17 +178,6 @@ impl Store {
         let (clause, binds) = clause_of::<R>(select)?;
         self.list(&clause, &binds).await
     }
-
-    /// Keeps a verified copy of a public document.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn put_document(&self, document: &DocumentRow) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        row::insert(&mut tx, document).await?;
-        tx.commit().await?;
-        Ok(())
-    }
 }
 
 macro_rules! selects {
@@ -245,6 +232,4 @@ by_key! {
     job -> JobRow;
     /// The provider with this id.
     provider -> ProviderRow;
-    /// The document with this root.
-    document -> DocumentRow;
 }

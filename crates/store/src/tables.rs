@@ -222,18 +222,3 @@ row! {
         block_number: u64,
     }
 }
-
-row! {
-    /// A verified copy of a small public document (PolicyManifest, license terms, JobSpec): content
-    /// is named by its root, so it never changes and never has to be taken back.
-    pub DocumentRow in "documents" {
-        /// File root of the bytes.
-        root: B256;
-        /// What it is: `policy-manifest`, `job-spec`, ..
-        kind: String,
-        /// The bytes.
-        body: Bytes,
-        /// When it was fetched, milliseconds.
-        fetched_ms: u64,
-    }
-}

@@ -4,7 +4,6 @@
 use licen_core::primitives::{B256, Bytes};
 use sqlx::sqlite::SqliteConnection;
 
-use crate::effect::{self, NewEffect};
 use crate::error::StoreError;
 use crate::row;
 use crate::store::Store;
@@ -76,8 +75,6 @@ pub struct WorkUpdate {
     pub done: bool,
     /// Whether the lease ends with this step.
     pub release: bool,
-    /// Things to do outside.
-    pub effects: Vec<NewEffect>,
 }
 
 pub(crate) async fn insert(
@@ -202,23 +199,6 @@ impl Store {
             work.lease_until_ms = 0;
         }
         row::put(&mut tx, &work).await?;
-        self.boundary()?;
-        for item in &update.effects {
-            effect::insert(&mut tx, item, now_ms).await?;
-            self.boundary()?;
-        }
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Makes a job due at once: news about it arrived.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn wake_work(&self, job_id: B256, now_ms: u64) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let sql = "UPDATE work SET next_try_ms = $1 WHERE job_id = $2 AND done = 0 AND next_try_ms > $1";
-        row::run(&mut tx, sql, &[now_ms.to_value(), job_id.to_value()]).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -257,12 +237,6 @@ mod tests {
             last_error: None,
             done: false,
             release: false,
-            effects: vec![NewEffect {
-                idem_key: "dispatch:1".into(),
-                job_id: Some(work.job_id),
-                kind: "dispatch".into(),
-                payload: Bytes::new(),
-            }],
         }
     }
 
@@ -281,28 +255,7 @@ mod tests {
         assert_eq!(dump(&store).await, before);
         store.extend_lease(second.job_id, 2, 300).await.unwrap();
         store.save_work(&update(&second), 101).await.unwrap();
-        assert_eq!(store.pending_effects(10).await.unwrap().len(), 1);
         assert_eq!(store.work(second.job_id).await.unwrap().unwrap().phase, "dispatched");
-    }
-
-    #[tokio::test]
-    async fn a_step_and_its_effects_are_written_together() {
-        let store = Store::in_memory().await.unwrap();
-        store.add_work(&new(1), 0).await.unwrap();
-        let work = store.lease_work("a", 0, 100, 10).await.unwrap().remove(0);
-        let before = dump(&store).await;
-        for boundary in 0..2 {
-            store.fuse.set(boundary);
-            assert!(store.save_work(&update(&work), 1).await.is_err());
-            store.fuse.set(i64::MAX);
-            assert_eq!(dump(&store).await, before, "power cut at boundary {boundary}");
-        }
-        store.save_work(&update(&work), 1).await.unwrap();
-        store.finish_effect("dispatch:1", b"ok", 2).await.unwrap();
-        store.finish_effect("dispatch:1", b"again", 3).await.unwrap();
-        let effect = store.effect("dispatch:1").await.unwrap().unwrap();
-        assert_eq!(effect.answer, Some(Bytes::from_static(b"ok")));
-        assert!(store.pending_effects(10).await.unwrap().is_empty());
     }
 
     #[tokio::test]
@@ -311,20 +264,18 @@ mod tests {
         store.add_work(&new(1), 0).await.unwrap();
         let work = store.lease_work("a", 0, 100, 10).await.unwrap().remove(0);
         store.save_work(&WorkUpdate { done: true, ..update(&work) }, 1).await.unwrap();
-        store.wake_work(work.job_id, 2).await.unwrap();
         assert!(store.lease_work("a", 10_000, 100, 10).await.unwrap().is_empty());
         assert!(store.open_work().await.unwrap().is_empty());
     }
 
     #[tokio::test]
-    async fn news_makes_work_due_and_an_orderly_stop_gives_it_back() {
+    async fn an_orderly_stop_gives_work_back_for_when_it_is_due() {
         let store = Store::in_memory().await.unwrap();
         store.add_work(&new(1), 0).await.unwrap();
         let work = store.lease_work("a", 0, 100_000, 10).await.unwrap().remove(0);
         store.save_work(&WorkUpdate { next_try_ms: 9_000, ..update(&work) }, 1).await.unwrap();
         store.release_leases("a").await.unwrap();
         assert!(store.lease_work("b", 5, 100, 10).await.unwrap().is_empty());
-        store.wake_work(work.job_id, 5).await.unwrap();
-        assert_eq!(store.lease_work("b", 5, 100, 10).await.unwrap().len(), 1);
+        assert_eq!(store.lease_work("b", 9_000, 100, 10).await.unwrap().len(), 1);
     }
 }

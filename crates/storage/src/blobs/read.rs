@@ -117,11 +117,6 @@ pub struct BlobReader {
 }
 
 impl BlobReader {
-    /// Bytes that are still to come.
-    pub fn remaining(&self) -> u64 {
-        self.end - self.next + (self.ready.len() - self.taken) as u64
-    }
-
     /// The rest of the current segment; `None` at the end.
     pub fn next_slice(&mut self) -> Result<Option<Vec<u8>>> {
         if self.taken < self.ready.len() {
