@@ -62,27 +62,13 @@ pub(crate) fn demo(args: &[String]) -> Outcome {
     run("cargo build", cargo().args(["build", "--quiet", "-p", "licen", "-p", "licen-compute"]))?;
     let mut licen = Command::new(target().join("debug/licen"));
     licen.arg("demo").args(args);
-    licen.env("LICEN_ANVIL", native_anvil()?);
     run("licen demo", &mut licen)
-}
-
-/// The anvil binary itself: the npm launcher would leave a child behind when it is ended.
-pub(crate) fn native_anvil() -> Result<PathBuf, String> {
-    let base = root().join("contracts/node_modules/@foundry-rs");
-    let found = std::fs::read_dir(&base).map_err(|e| format!("{}: {e}", base.display()))?;
-    found
-        .filter_map(Result::ok)
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("anvil-"))
-        .map(|entry| entry.path().join("bin/anvil"))
-        .find(|path| path.is_file())
-        .ok_or_else(|| format!("no native anvil under {}", base.display()))
 }
 
 /// Every test: forge first, Rust last, so that the last lines are the Rust runner's own summary. With
 /// arguments, Rust alone.
 pub(crate) fn test(args: &[String]) -> Outcome {
     install_contracts()?;
-    let anvil = native_anvil()?;
     if args.is_empty() {
         run("forge test", contracts_bin("forge").arg("test"))?;
     } else {
@@ -91,7 +77,6 @@ pub(crate) fn test(args: &[String]) -> Outcome {
     }
     let nextest = cargo().args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
     let mut rust = cargo();
-    rust.env("LICEN_ANVIL", anvil);
     if nextest {
         rust.args(["nextest", "run", "--no-fail-fast"]);
     } else {

@@ -12,8 +12,9 @@ use crate::error::ChainError;
 use crate::rpc::Rpc;
 use crate::rpcs::LOCAL_CHAIN_ID;
 
-/// The native program inside the npm package, below a directory that has `contracts/`.
-const NATIVE: &str = "contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil";
+/// Where npm puts the native programs, below a directory that has `contracts/`. The launcher beside
+/// them would leave a child behind when it is ended.
+const PACKAGES: &str = "contracts/node_modules/@foundry-rs";
 const STARTS_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why no private chain could be started.
@@ -66,7 +67,7 @@ impl Anvil {
     /// # Errors
     /// [`AnvilError`].
     pub async fn start(options: &AnvilOptions) -> Result<Self, AnvilError> {
-        let program = find().ok_or(AnvilError::NotFound)?;
+        let program = find()?;
         let failed = |reason: String| AnvilError::NotStarted { path: program.display().to_string(), reason };
         let port = match options.port {
             Some(port) => port,
@@ -105,25 +106,35 @@ impl Anvil {
     }
 }
 
-/// `LICEN_ANVIL`, else `contracts/node_modules` in or above the working directory, the running
-/// program or the source tree, else `PATH`.
-#[must_use]
-pub fn find() -> Option<PathBuf> {
+/// `LICEN_ANVIL`, else `contracts/node_modules` in or above the working directory or the running
+/// program, else `PATH`.
+///
+/// # Errors
+/// [`AnvilError::NotFound`].
+pub fn find() -> Result<PathBuf, AnvilError> {
     if let Some(path) = std::env::var_os("LICEN_ANVIL") {
-        return Some(path.into());
+        return Ok(path.into());
     }
-    let places = [
-        std::env::current_dir().ok(),
-        std::env::current_exe().ok(),
-        Some(Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()),
-    ];
-    let above = |place: PathBuf| -> Option<PathBuf> {
-        place.ancestors().map(|dir| dir.join(NATIVE)).find(|path| path.is_file())
-    };
-    places.into_iter().flatten().find_map(above).or_else(|| {
+    let places = [std::env::current_dir(), std::env::current_exe()];
+    let installed = places
+        .iter()
+        .flatten()
+        .find_map(|place| place.ancestors().find_map(|dir| native(&dir.join(PACKAGES))));
+    let on_path = || {
         let paths = std::env::var_os("PATH")?;
         std::env::split_paths(&paths).map(|dir| dir.join("anvil")).find(|path| path.is_file())
-    })
+    };
+    installed.or_else(on_path).ok_or(AnvilError::NotFound)
+}
+
+/// The program of this machine's own package, of which npm installs one.
+fn native(packages: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(packages).ok()?;
+    entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("anvil-"))
+        .map(|entry| entry.path().join("bin/anvil"))
+        .find(|path| path.is_file())
 }
 
 fn free_port() -> std::io::Result<u16> {
@@ -150,6 +161,22 @@ impl Rpc {
     /// [`ChainError`]: no answer, or no private chain.
     pub async fn dev_mine(&self, blocks: u64) -> Result<(), ChainError> {
         self.dev("anvil_mine", json!([U256::from(blocks)])).await
+    }
+
+    /// Moves chain time on with the next block.
+    ///
+    /// # Errors
+    /// [`ChainError`]: no answer, or no private chain.
+    pub async fn dev_pass_time(&self, seconds: u64) -> Result<(), ChainError> {
+        self.dev("evm_increaseTime", json!([seconds])).await
+    }
+
+    /// Makes a block every so many seconds, from now on.
+    ///
+    /// # Errors
+    /// [`ChainError`]: no answer, or no private chain.
+    pub async fn dev_mine_every(&self, seconds: u64) -> Result<(), ChainError> {
+        self.dev("evm_setIntervalMining", json!([seconds])).await
     }
 
     /// Whether each transaction makes a block.

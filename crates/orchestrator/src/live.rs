@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use licen_chain::view::CustodianSet;
 use licen_chain::{BlockRef, Chain, ChainError, Sender, SenderOptions, WalletKey};
@@ -193,7 +193,7 @@ pub async fn run_with(
         max_jobs: config.max_jobs,
         max_requests: config.max_requests,
     };
-    let owner = owner(&wallet);
+    let owner = wallet.address().to_string();
     let peers = Peers::new(config.compute, &config.custodians).map_err(OrchestratorError::Config)?;
     let options = SenderOptions { confirmations: chain.rpcs().confirmations(), ..SenderOptions::default() };
     let sender = Sender::new(Arc::clone(chain.rpcs()), wallet, StoreJournal(store.clone()), options);
@@ -223,10 +223,4 @@ async fn resume(transactor: &Transactor) {
         }
         tokio::time::sleep(RESUME_EVERY).await;
     }
-}
-
-/// A name for this process in leases.
-fn owner(wallet: &WalletKey) -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{}/{}/{}", wallet.address(), std::process::id(), since.as_nanos())
 }

@@ -83,7 +83,8 @@ fn now_ms() -> u64 {
 }
 
 impl<P: Ports> Orchestrator<P> {
-    /// Ready to run. `owner` names this process among those that share the database.
+    /// Ready to run. `owner` names this orchestrator among those that share the database, over restarts
+    /// too: what it held when it died is its own again at once.
     #[must_use]
     pub fn new(
         store: Store,
@@ -112,7 +113,8 @@ impl<P: Ports> Orchestrator<P> {
     /// The database cannot be used at the start; later failures are waited out.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), OrchestratorError> {
         let mut shutdown = pin!(shutdown);
-        self.store.open_work().await?;
+        // Should the name be used twice, the fence number still lets one of the two write.
+        self.store.release_leases(&self.owner).await?;
         loop {
             self.tick().await;
             let pause = Duration::from_millis(self.next_due().saturating_sub(now_ms()).max(1));

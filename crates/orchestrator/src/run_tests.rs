@@ -237,6 +237,17 @@ async fn failures_are_written_down_and_waited_out() {
 }
 
 #[tokio::test]
+async fn what_died_holding_a_job_takes_it_up_at_once() {
+    let ((store, _dir), world) = (store().await, world());
+    let long = 24 * 3_600 * 1_000;
+    assert_eq!(store.lease_work("a", now_ms(), long, 8).await.unwrap().len(), 1);
+    let run = start(&store, &world, "a");
+    until_done(&store).await;
+    run.abort();
+    assert_eq!(kinds(&world), [CallKind::Start, CallKind::Confirm]);
+}
+
+#[tokio::test]
 async fn a_holder_that_lost_its_lease_does_not_act() {
     let ((store, _dir), world) = (store().await, world());
     let (progress, _) = broadcast::channel(8);

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use licen_core::primitives::{Address, B256};
+use licen_chain::{ChainError, Rpc, WalletKey, anvil};
+use licen_core::primitives::{Address, B256, U256};
 use licen_core::wire::compute::CustodianUrl;
 use serde_json::json;
 
@@ -23,7 +25,10 @@ use crate::session::Session;
 const CUSTODIANS: u16 = 3;
 const THRESHOLD: u8 = 2;
 const READY_WITHIN: Duration = Duration::from_secs(40);
+const RPC_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(100);
+/// Coins of each wallet, on a chain that exists for minutes.
+const COINS: u64 = 100;
 /// Seconds between the genesis block's time and the wall's.
 const BACKDATED: u64 = 600;
 
@@ -94,9 +99,9 @@ impl World {
         let chain_port = world.reserve("anvil", 8545)?;
         world.rpc = format!("http://127.0.0.1:{chain_port}");
         world.node_port = world.reserve("node", 8080)?;
-        world.chain(stage, chain_port).await?;
-        let custodians = world.keys().await?;
-        let hurry = Hurry::start(&world.rpc);
+        let chain = Arc::new(world.chain(stage, chain_port).await?);
+        let custodians = world.keys(&chain).await?;
+        let hurry = Hurry::start(chain);
         world.deploy(stage, &custodians).await?;
         world.custody(stage, &custodians, args.fail).await?;
         hurry.end().await?;
@@ -181,33 +186,42 @@ impl World {
         Ok(())
     }
 
-    async fn chain(&mut self, stage: &Stage, port: u16) -> Outcome {
-        let anvil = find_anvil()?;
-        let mut command = Command::new(&anvil);
+    async fn chain(&mut self, stage: &Stage, port: u16) -> Outcome<Rpc> {
+        let program = anvil::find()
+            .map_err(|e| CliError::environment(codes::PROCESS, "the demo needs anvil").because(&e))?;
+        let mut command = Command::new(&program);
         let (port_text, genesis) = (port.to_string(), (unix_seconds() - BACKDATED).to_string());
         command.args(["--host", "127.0.0.1", "--port", &port_text, "--chain-id", "31337"]);
         command.args(["--hardfork", "cancun", "--timestamp", &genesis, "--silent"]);
         self.spawn("anvil", &mut command)?;
         let deadline = Instant::now() + READY_WITHIN;
-        while rpc(&self.rpc, "eth_chainId", json!([])).await.is_err() {
+        let rpc = loop {
+            if let Ok(rpc) = Rpc::connect(&self.rpc, None, RPC_WITHIN).await {
+                break rpc;
+            }
             self.check("anvil", deadline)?;
             tokio::time::sleep(POLL).await;
-        }
+        };
         stage.tell(
             "chain",
             &format!("chain        anvil, chain id 31337             {}", self.rpc),
             json!({"chainId": 31337, "rpc": self.rpc}),
         );
-        Ok(())
+        Ok(rpc)
     }
 
     /// Makes every key and gives the wallets coins.
-    async fn keys(&mut self) -> Outcome<Vec<CustodianUrl>> {
+    async fn keys(&mut self, chain: &Rpc) -> Outcome<Vec<CustodianUrl>> {
         for who in [DEPLOYER, OPERATOR, OWNER, RESEARCHER] {
             let out = self.dir().join(format!("{who}.key"));
-            let address = key::make(&out, KeyKind::Wallet)?;
-            // 100 coins of a chain that exists for minutes.
-            rpc(&self.rpc, "anvil_setBalance", json!([address, "0x56bc75e2d63100000"])).await?;
+            key::make(&out, KeyKind::Wallet)?;
+            let wallet = WalletKey::load(&out).map_err(|e| {
+                CliError::environment(codes::FILE, "a key just made cannot be read").because(&e)
+            })?;
+            chain
+                .dev_fund(wallet.address(), U256::from(COINS) * U256::from(10).pow(U256::from(18)))
+                .await
+                .map_err(chain_error)?;
         }
         let mut custodians = Vec::new();
         for i in 1..=CUSTODIANS {
@@ -426,73 +440,39 @@ impl World {
 /// While the world is set up, blocks come every 100 ms and their clock runs ahead of the wall's; the
 /// genesis is backdated so that it never passes it.
 struct Hurry {
-    rpc: String,
+    chain: Arc<Rpc>,
     miner: tokio::task::JoinHandle<()>,
 }
 
 impl Hurry {
-    fn start(url: &str) -> Self {
-        let url_of_miner = url.to_string();
+    fn start(chain: Arc<Rpc>) -> Self {
+        let mining = Arc::clone(&chain);
         let miner = tokio::spawn(async move {
-            while rpc(&url_of_miner, "evm_mine", json!([])).await.is_ok() {
+            while mining.dev_mine(1).await.is_ok() {
                 tokio::time::sleep(POLL).await;
             }
         });
-        Self { rpc: url.to_string(), miner }
+        Self { chain, miner }
     }
 
     /// From here time passes as on a real chain: one block a second, at the wall's time.
     async fn end(self) -> Outcome {
         self.miner.abort();
-        rpc(&self.rpc, "evm_increaseTime", json!([BACKDATED])).await?;
-        rpc(&self.rpc, "evm_setIntervalMining", json!([1])).await?;
-        Ok(())
+        self.chain.dev_pass_time(BACKDATED).await.map_err(chain_error)?;
+        self.chain.dev_mine_every(1).await.map_err(chain_error)
     }
+}
+
+fn chain_error(error: ChainError) -> CliError {
+    CliError::of(codes::CHAIN, "the demo's own chain failed", &error)
 }
 
 fn unix_seconds() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-/// One JSON-RPC call to the world's own chain.
-///
-/// # Errors
-/// It does not answer, or answers an error.
-pub async fn rpc(url: &str, method: &str, params: serde_json::Value) -> Outcome<serde_json::Value> {
-    let failed = |why: String| CliError::environment(codes::CHAIN, format!("{method} failed: {why}"));
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build();
-    let http = http.map_err(|e| failed(e.to_string()))?;
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let answer = http.post(url).json(&body).send().await.map_err(|e| failed(e.to_string()))?;
-    let answer: serde_json::Value = answer.json().await.map_err(|e| failed(e.to_string()))?;
-    match answer.get("error") {
-        Some(error) => Err(failed(error.to_string())),
-        None => Ok(answer["result"].clone()),
-    }
-}
-
 fn make_dir(path: &Path) -> Outcome {
     std::fs::create_dir_all(path).map_err(|e| {
         CliError::environment(codes::FILE, format!("cannot make {}", path.display())).because(&e)
-    })
-}
-
-/// anvil: LICEN_ANVIL, else the npm package's binary, else PATH.
-fn find_anvil() -> Outcome<PathBuf> {
-    if let Some(path) = std::env::var_os("LICEN_ANVIL") {
-        return Ok(PathBuf::from(path));
-    }
-    let packages = std::fs::read_dir("contracts/node_modules/@foundry-rs");
-    let native = packages.into_iter().flatten().filter_map(Result::ok).find_map(|entry| {
-        let path = entry.path().join("bin/anvil");
-        path.is_file().then_some(path)
-    });
-    let on_path = || {
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path).map(|dir| dir.join("anvil")).find(|p| p.is_file())
-    };
-    native.or_else(on_path).ok_or_else(|| {
-        CliError::environment(codes::PROCESS, "anvil was not found")
-            .hint("cargo xtask demo installs it, or set LICEN_ANVIL to its path")
     })
 }
