@@ -97,6 +97,24 @@ pub fn cbor_from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Canonical
     value.deserialized().map_err(|e| malformed("CBOR", &e))
 }
 
+/// A stored document without the zeros that may stand behind it: a file root is the same with them, so
+/// whoever serves a document may add some. JSON and text do not end with a zero; CBOR says itself where
+/// it ends.
+#[must_use]
+pub fn without_padding(stored: &[u8]) -> &[u8] {
+    let is_map = stored.first().is_some_and(|first| first >> 5 == 5);
+    if !is_map {
+        let end = stored.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        return &stored[..end];
+    }
+    let mut rest = stored;
+    let read: Result<Cbor, _> = ciborium::de::from_reader_with_recursion_limit(&mut rest, MAX_DEPTH);
+    if read.is_ok() && rest.iter().all(|byte| *byte == 0) {
+        return &stored[..stored.len() - rest.len()];
+    }
+    stored
+}
+
 fn malformed(format: &'static str, reason: &impl core::fmt::Display) -> CanonicalError {
     CanonicalError::Malformed { format, reason: alloc::format!("{reason}") }
 }
@@ -263,5 +281,20 @@ mod tests {
         let deep = vec![0x81u8; 64];
         assert!(cbor_from_slice::<Cbor>(&deep).is_err());
         assert!(CanonicalError::NotCanonical("CBOR").to_string().contains("canonical"));
+    }
+
+    #[test]
+    fn zeros_behind_a_document_are_not_part_of_it() {
+        let map = cbor_to_vec(&serde_json::json!({"a": [0, "b"], "z": 0})).unwrap();
+        assert_eq!(map.last(), Some(&0), "the value itself ends with a zero byte");
+        for document in [&b"{\"a\":1}"[..], b"terms in words\n", &map] {
+            for zeros in [0, 1, 300] {
+                let stored = [document, &vec![0; zeros]].concat();
+                assert_eq!(without_padding(&stored), document);
+            }
+        }
+        let more = [&map[..], &[0, 1]].concat();
+        assert_eq!(without_padding(&more), more, "something else stands behind it");
+        assert_eq!(without_padding(&[0, 0]), b"");
     }
 }

@@ -170,11 +170,6 @@ pub const ELSEWHERE: &[Code] = &[
         "storage served other bytes than asked for",
         "The bytes do not hash to the root; they were thrown away. Use another node, and tell the operator of this one.",
     ),
-    code(
-        616,
-        "the blob is stored with another length",
-        "Two files that differ only in zeros at their end have one root. Keep the one that is stored, or change a byte.",
-    ),
     code(617, "too many uploads are open", "Try again in a minute."),
     code(
         618,

@@ -11,6 +11,7 @@ use licen_chain::{
     Sender, SenderOptions, WalletKey,
 };
 use licen_core::abi::{DataPolicy, Job, Member, Policy};
+use licen_core::canonical::{json_from_slice, without_padding};
 use licen_core::eip712::Domain;
 use licen_core::id::{account_of, policy_hash};
 use licen_core::job::JobState;
@@ -305,13 +306,15 @@ impl Session {
         client.put_file(root, path, |_, _| {}).await.map_err(|e| storage_error("upload failed", &e))
     }
 
-    /// Downloads a blob into memory, verified.
+    /// Downloads a document into memory, verified, without zeros that its server put behind it.
     ///
     /// # Errors
     /// Storage has not got it, or sends something else.
     pub async fn blob(&self, root: B256, limit: u64) -> Outcome<Vec<u8>> {
         let client = client(self.config.node())?;
-        client.get_bytes(root, limit).await.map_err(|e| storage_error(&format!("cannot get {root}"), &e))
+        let got = client.get_bytes(root, limit).await;
+        let stored = got.map_err(|e| storage_error(&format!("cannot get {root}"), &e))?;
+        Ok(without_padding(&stored).to_vec())
     }
 
     /// Downloads and parses canonical JSON.
@@ -320,7 +323,7 @@ impl Session {
     /// As [`Self::blob`], or other bytes than canonical JSON of this type.
     pub async fn json_blob<T: DeserializeOwned + Serialize>(&self, root: B256) -> Outcome<T> {
         let bytes = self.blob(root, MAX_JSON).await?;
-        licen_core::canonical::json_from_slice(&bytes).map_err(|e| {
+        json_from_slice(&bytes).map_err(|e| {
             CliError::refused(codes::STORAGE, format!("{root} is not what it should be")).because(&e)
         })
     }

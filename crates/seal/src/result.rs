@@ -2,11 +2,13 @@
 //!
 //! Layout: magic "LICENRS1" ‖ u32be header length ‖ header (canonical CBOR) ‖ Tink stream of a
 //! deterministic tar, under the AAD "LICEN/result/v1" ‖ chainId ‖ contract ‖ jobId. The header is in
-//! the clear and holds commitments only; the resultHash covers all of it.
+//! the clear and holds commitments and the tar's length only; the resultHash covers all of it. A file
+//! root is the same with zeros behind the file, so the length says where the stream ends.
 
-use std::io::{Read, Write};
+use std::io::{Read, Take, Write};
 use std::path::Path;
 
+use licen_core::abi::Member;
 use licen_core::canonical;
 use licen_core::eip712::Domain;
 use licen_core::primitives::{Address, B256};
@@ -15,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::SealError;
 use crate::key::ResultKey;
 use crate::recipient::RecipientPublicKey;
-use crate::stream::{Decryptor, Encryptor, result_aad};
-use crate::tar::{TarReader, TarWriter, unpack};
+use crate::stream::{Decryptor, Encryptor, ciphertext_len, result_aad};
+use crate::tar::{TarReader, TarWriter, archive_len, unpack};
 
 const MAGIC: &[u8; 8] = b"LICENRS1";
 const VERSION: u8 = 1;
@@ -50,6 +52,7 @@ pub struct ResultHeader {
     terms: ResultTerms,
     t: u8,
     key_commit: B256,
+    tar_bytes: u64,
     members: Vec<ResultMember>,
 }
 
@@ -64,6 +67,7 @@ struct HeaderWire {
     t: u8,
     n: u8,
     key_commit: B256,
+    tar_bytes: u64,
     shares: Vec<MemberWire>,
 }
 
@@ -81,6 +85,7 @@ impl ResultHeader {
         terms: ResultTerms,
         t: u8,
         key_commit: B256,
+        tar_bytes: u64,
         members: Vec<ResultMember>,
     ) -> Result<Self, SealError> {
         let n = members.len();
@@ -94,7 +99,10 @@ impl ResultHeader {
         if repeated || members.iter().any(|m| m.custodian.is_zero()) {
             return Err(SealError::Result("custodians are not distinct"));
         }
-        Ok(Self { terms, t, key_commit, members })
+        if ciphertext_len(tar_bytes).is_none() {
+            return Err(SealError::Result("it is longer than a stream can be"));
+        }
+        Ok(Self { terms, t, key_commit, tar_bytes, members })
     }
 
     /// Reads the header and leaves `source` at the stream.
@@ -131,7 +139,8 @@ impl ResultHeader {
             pk: m.pk,
             share_commit: m.share_commit,
         };
-        Self::new(terms, wire.t, wire.key_commit, wire.shares.into_iter().map(member).collect())
+        let members = wire.shares.into_iter().map(member).collect();
+        Self::new(terms, wire.t, wire.key_commit, wire.tar_bytes, members)
     }
 
     fn write_to(&self, sink: &mut impl Write) -> Result<(), SealError> {
@@ -150,6 +159,7 @@ impl ResultHeader {
             t: self.t,
             n: self.members.len() as u8,
             key_commit: self.key_commit,
+            tar_bytes: self.tar_bytes,
             shares: shares.collect(),
         })?;
         let len = u32::try_from(bytes.len()).map_err(|_| SealError::Result("header too large"))?;
@@ -177,6 +187,27 @@ impl ResultHeader {
         self.key_commit
     }
 
+    /// Whether this is the result of that attempt, its key shared to that custodian set and nobody else.
+    ///
+    /// # Errors
+    /// [`SealError::Result`]: a result of somebody's own making.
+    pub fn must_be_of(&self, terms: &ResultTerms, t: u8, members: &[Member]) -> Result<(), SealError> {
+        let dealt = self.members.iter().map(|m| (m.custodian, m.pk.0));
+        if self.terms != *terms {
+            return Err(SealError::Result("it is another job's or attempt's"));
+        }
+        if self.t != t || !dealt.eq(members.iter().map(|m| (m.signer, m.hpkeKey))) {
+            return Err(SealError::Result("its key is shared to others than the job's custodians"));
+        }
+        Ok(())
+    }
+
+    /// Bytes of the tar that the stream holds.
+    #[must_use]
+    pub fn tar_bytes(&self) -> u64 {
+        self.tar_bytes
+    }
+
     /// The custodians, index 1 first.
     #[must_use]
     pub fn members(&self) -> &[ResultMember] {
@@ -199,6 +230,8 @@ impl ResultHeader {
 /// Writes a result: files in ascending order of path, then [`ResultWriter::finish`].
 pub struct ResultWriter<W: Write> {
     tar: TarWriter<Encryptor<W>>,
+    announced: u64,
+    lengths: Vec<u64>,
 }
 
 impl<W: Write> ResultWriter<W> {
@@ -210,7 +243,8 @@ impl<W: Write> ResultWriter<W> {
         check_key(key, header)?;
         header.write_to(&mut sink)?;
         let aad = result_aad(&header.terms.domain, &header.terms.job_id);
-        Ok(Self { tar: TarWriter::new(Encryptor::new(key, &aad, sink)?) })
+        let tar = TarWriter::new(Encryptor::new(key, &aad, sink)?);
+        Ok(Self { tar, announced: header.tar_bytes, lengths: Vec::new() })
     }
 
     /// Adds a file of exactly `len` bytes.
@@ -218,19 +252,24 @@ impl<W: Write> ResultWriter<W> {
     /// # Errors
     /// See [`TarWriter::append`].
     pub fn append(&mut self, path: &str, len: u64, content: &mut impl Read) -> Result<(), SealError> {
+        self.lengths.push(len);
         self.tar.append(path, len, content)
     }
 
     /// Ends archive and stream.
     ///
     /// # Errors
-    /// Writing.
+    /// [`SealError::Result`] where the header announced another length; writing.
     pub fn finish(self) -> Result<W, SealError> {
+        if archive_len(self.lengths) != self.announced {
+            return Err(SealError::Result("its header announces another length"));
+        }
         self.tar.finish()?.finish()
     }
 }
 
-/// The files of a result, in order. `source` stands behind the header.
+/// The files of a result, in order. `source` stands behind the header; what stands behind the stream
+/// is not read.
 ///
 /// # Errors
 /// [`SealError::WrongKey`], [`SealError::StreamHeader`] or reading.
@@ -238,10 +277,12 @@ pub fn read_result<R: Read>(
     key: &ResultKey,
     header: &ResultHeader,
     source: R,
-) -> Result<TarReader<Decryptor<R>>, SealError> {
+) -> Result<TarReader<Decryptor<Take<R>>>, SealError> {
     check_key(key, header)?;
     let aad = result_aad(&header.terms.domain, &header.terms.job_id);
-    Ok(TarReader::new(Decryptor::new(key, &aad, source)?))
+    let len =
+        ciphertext_len(header.tar_bytes).ok_or(SealError::Result("it is longer than a stream can be"))?;
+    Ok(TarReader::new(Decryptor::new(key, &aad, source.take(len))?))
 }
 
 /// Decrypts a result into the new directory `target`, which appears only when everything was

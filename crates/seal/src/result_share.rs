@@ -29,7 +29,8 @@ pub struct ResultShares {
 }
 
 impl ResultShares {
-    /// Splits `key` among the custodians that the envelope names, never among others.
+    /// Splits `key` among the custodians that the envelope names, never among others. The result will
+    /// be a tar of `tar_bytes`.
     ///
     /// # Errors
     /// [`SealError::Threshold`], [`SealError::Random`], [`SealError::Result`].
@@ -38,6 +39,7 @@ impl ResultShares {
         terms: &ResultTerms,
         t: u8,
         custodians: &[(Address, RecipientPublicKey)],
+        tar_bytes: u64,
     ) -> Result<Self, SealError> {
         let secrets = shamir::split(&key.0, t, custodians.len())?;
         let members = custodians
@@ -50,7 +52,7 @@ impl ResultShares {
             })
             .collect();
         let key_commit = key.commitment(&terms.job_id, terms.attempt);
-        Ok(Self { header: ResultHeader::new(*terms, t, key_commit, members)?, secrets })
+        Ok(Self { header: ResultHeader::new(*terms, t, key_commit, tar_bytes, members)?, secrets })
     }
 
     /// The header that the result begins with.

@@ -1,10 +1,11 @@
 //! The deterministic tar: ustar, regular files only, ascending by UTF-8 path, mode 0644, uid, gid and
 //! mtime 0, two zero blocks at the end. One set of files has one archive, and the reader refuses
-//! every other. Byte for byte what `tar --format=ustar -b1 --sort=name --mode=0644 --owner=0 --group=0
+//! every other, but for zeros behind it. Byte for byte what `tar --format=ustar -b1 --sort=name --mode=0644 --owner=0 --group=0
 //! --numeric-owner --mtime=@0` writes for files given by name.
 
-use std::fs;
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand;
@@ -16,6 +17,17 @@ const NAME_BYTES: usize = 100;
 const PREFIX_BYTES: usize = 155;
 /// Eleven octal digits.
 const MAX_FILE_BYTES: u64 = 0o77_777_777_777;
+
+/// Bytes of an archive of files with these lengths.
+#[must_use]
+pub fn archive_len(files: impl IntoIterator<Item = u64>) -> u64 {
+    files.into_iter().fold(2 * BLOCK as u64, |sum, len| sum.saturating_add(entry_len(len)))
+}
+
+/// Bytes that a file of `len` bytes takes in an archive.
+fn entry_len(len: u64) -> u64 {
+    len.saturating_add((BLOCK + padding(len)) as u64)
+}
 
 /// Writes the archive.
 pub struct TarWriter<W: Write> {
@@ -133,9 +145,10 @@ impl<R: Read> TarReader<R> {
         self.skip_padding()?;
         let block = self.block()?;
         if block == [0; BLOCK] {
-            if self.block()? != [0; BLOCK] || self.source.read(&mut [0])? != 0 {
+            if self.block()? != [0; BLOCK] {
                 return Err(SealError::Tar("it does not end with two zero blocks"));
             }
+            self.only_zeros_follow()?;
             self.ended = true;
             return Ok(None);
         }
@@ -153,6 +166,18 @@ impl<R: Read> TarReader<R> {
         let mut block = [0; BLOCK];
         self.read_exact_or(&mut block)?;
         Ok(block)
+    }
+
+    /// A stored archive has the same file root with zeros behind it.
+    fn only_zeros_follow(&mut self) -> Result<(), SealError> {
+        let mut rest = [0; 8 * BLOCK];
+        loop {
+            match self.source.read(&mut rest)? {
+                0 => return Ok(()),
+                n if rest[..n].iter().all(|byte| *byte == 0) => {}
+                _ => return Err(SealError::Tar("something stands behind its end")),
+            }
+        }
     }
 
     fn skip_padding(&mut self) -> Result<(), SealError> {
@@ -191,7 +216,7 @@ impl<R: Read> Read for TarReader<R> {
 }
 
 /// Writes every file of `archive` into the new directory `target`, which appears, by a rename, only
-/// when the archive was read to its end. Returns the paths.
+/// when the archive was read to its end. Nobody else on the machine can enter it. Returns the paths.
 ///
 /// # Errors
 /// [`SealError::Tar`] where `target` exists, the content exceeds `max_bytes`, or the archive is not
@@ -214,15 +239,21 @@ pub fn unpack<R: Read>(
         }
         let path = partial.0.join(&entry.path);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
+            private_dirs().recursive(true).create(parent)?;
         }
-        let mut file = fs::File::create_new(&path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         std::io::copy(&mut archive, &mut file)?;
         file.sync_all()?;
         paths.push(entry.path);
     }
     fs::rename(&partial.0, target)?;
     Ok(paths)
+}
+
+fn private_dirs() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    builder
 }
 
 /// A directory that is removed unless it was renamed away.
@@ -235,7 +266,7 @@ impl Partial {
         let mut name = target.file_name().ok_or(SealError::Tar("the target has no name"))?.to_owned();
         name.push(format!(".partial-{}", hex::encode(suffix)));
         let path = target.with_file_name(name);
-        fs::create_dir(&path)?;
+        private_dirs().create(&path)?;
         Ok(Self(path))
     }
 }
@@ -391,7 +422,12 @@ mod tests {
         for len in 0..good.len() {
             assert!(!refusal(&good[..len]).is_empty(), "cut to {len}");
         }
-        assert!(!refusal(&[&good[..], &[0]].concat()).is_empty());
+        assert_eq!(
+            refusal(&[&good[..], &[0; 300]].concat()),
+            "",
+            "a stored file's root is the same with zeros"
+        );
+        assert!(!refusal(&[&good[..], &[0, 1]].concat()).is_empty());
         let swapped = [&good[1024..2048], &good[..1024], &good[2048..]].concat();
         assert_eq!(refusal(&swapped), "paths do not ascend");
     }

@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 
+use licen_core::abi::Member;
 use licen_core::eip712::Domain;
 use licen_core::primitives::{Address, B256};
 use licen_seal::result::{ResultHeader, ResultTerms, ResultWriter, read_result, unpack_result};
 use licen_seal::result_share::ResultShares;
+use licen_seal::tar::archive_len;
 use licen_seal::{RecipientKey, ResultKey, SealError};
 
 const FILES: [(&str, usize); 3] =
@@ -21,7 +24,8 @@ fn deal(key: &ResultKey, terms: &ResultTerms, n: u8) -> ResultHeader {
     let members: Vec<_> = (1..=n)
         .map(|i| (Address::repeat_byte(i), RecipientKey::import(&mut [i; 32]).ok().unwrap().public()))
         .collect();
-    ResultShares::deal(key, terms, 2.min(n), &members).ok().unwrap().header().clone()
+    let tar_bytes = archive_len(FILES.map(|(_, len)| len as u64));
+    ResultShares::deal(key, terms, 2.min(n), &members, tar_bytes).ok().unwrap().header().clone()
 }
 
 fn content(len: usize) -> Vec<u8> {
@@ -29,14 +33,38 @@ fn content(len: usize) -> Vec<u8> {
 }
 
 fn sample() -> (ResultKey, ResultHeader, Vec<u8>) {
+    sample_of(3)
+}
+
+fn sample_of(n: u8) -> (ResultKey, ResultHeader, Vec<u8>) {
     let key = ResultKey::generate().ok().unwrap();
-    let header = deal(&key, &terms(1), 3);
+    let header = deal(&key, &terms(1), n);
     let mut writer = ResultWriter::new(&key, &header, Vec::new()).ok().unwrap();
     for (path, len) in FILES {
         writer.append(path, len as u64, &mut &content(len)[..]).unwrap();
     }
     let blob = writer.finish().unwrap();
     (key, header, blob)
+}
+
+#[test]
+fn zeros_behind_the_stream_change_nothing_and_a_wrong_length_is_never_written() {
+    let (key, header, blob) = sample();
+    for zeros in [1, 255, 70_000] {
+        let mut padded = blob.clone();
+        padded.resize(blob.len() + zeros, 0);
+        let mut source = &padded[..];
+        let read = ResultHeader::read_from(&mut source).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let paths = unpack_result(&key, &read, source, &dir.path().join("out"), u64::MAX).unwrap();
+        assert_eq!(paths, FILES.map(|(path, _)| path));
+        for (path, mode) in [("out", 0o700), ("out/card.md", 0o600)] {
+            let found = fs::metadata(dir.path().join(path)).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode, "{path}: it was paid for, and is nobody else's");
+        }
+    }
+    let writer = ResultWriter::new(&key, &header, Vec::new()).ok().unwrap();
+    assert!(matches!(writer.finish(), Err(SealError::Result(_))), "no files, though the header has three");
 }
 
 #[test]
@@ -98,6 +126,25 @@ fn another_key_or_job_opens_nothing() {
 }
 
 #[test]
+fn a_result_of_somebody_elses_making_is_not_the_jobs() {
+    let (_, header, _) = sample();
+    let members: Vec<Member> =
+        header.members().iter().map(|m| Member { signer: m.custodian, hpkeKey: m.pk.0 }).collect();
+    header.must_be_of(&terms(1), 2, &members).unwrap();
+    let elsewhere = Domain { chain_id: 1, ..terms(1).domain };
+    for (terms, t, members) in [
+        (terms(2), 2, &members[..]),
+        (ResultTerms { job_id: B256::ZERO, ..terms(1) }, 2, &members),
+        (ResultTerms { domain: elsewhere, ..terms(1) }, 2, &members),
+        (terms(1), 1, &members),
+        (terms(1), 2, &members[..2]),
+        (terms(1), 2, &[members[1].clone(), members[0].clone(), members[2].clone()]),
+    ] {
+        assert!(matches!(header.must_be_of(&terms, t, members), Err(SealError::Result(_))));
+    }
+}
+
+#[test]
 fn a_bad_header_is_refused() {
     let (_, header, blob) = sample();
     let length = u32::from_be_bytes(blob[8..12].try_into().unwrap()) as usize;
@@ -122,9 +169,7 @@ fn a_bad_header_is_refused() {
 
 #[test]
 fn the_largest_set_fits() {
-    let key = ResultKey::generate().ok().unwrap();
-    let header = deal(&key, &terms(1), 255);
-    let blob = ResultWriter::new(&key, &header, Vec::new()).ok().unwrap().finish().unwrap();
+    let (_, header, blob) = sample_of(255);
     assert_eq!(ResultHeader::read_from(&mut &blob[..]).unwrap(), header);
 }
 
@@ -139,6 +184,7 @@ fn a_tar_is_the_one_that_gnu_tar_writes() {
     writer.append(&long, 1, &mut &b"x"[..]).unwrap();
     let archive = writer.finish().ok().unwrap();
     assert_eq!(archive.len(), 4608);
+    assert_eq!(archive_len([5, 600, 1]), 4608);
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &archive);
     assert_eq!(hex::encode(hash), "d5f8e2e6fe8d54d6e852a1fe872054624cc05db916e570a0e9f85b1f152315ef");
 }

@@ -37,9 +37,6 @@ pub enum Error {
     /// A server handed out bytes that are not what they were asked for. The bytes are gone.
     #[error("{url} served bytes with the file root {actual} as {expected}")]
     Untrue { url: String, expected: B256, actual: B256 },
-    /// A file root does not commit to the length: trailing zeros inside the padding change nothing.
-    #[error("{root} is stored with {stored} bytes, not {offered}")]
-    LengthConflict { root: B256, stored: u64, offered: u64 },
     #[error("too many uploads are open")]
     TooManyUploads,
     #[error("bytes {start}..{end} are outside a blob of {len}")]
@@ -67,7 +64,6 @@ impl Error {
             Self::Unreachable { .. } => "LIC0611",
             Self::Deadline { .. } => "LIC0612",
             Self::Untrue { .. } => "LIC0613",
-            Self::LengthConflict { .. } => "LIC0616",
             Self::TooManyUploads => "LIC0617",
             Self::Range { .. } => "LIC0618",
             Self::Refused { .. } => "LIC0619",
@@ -106,7 +102,7 @@ impl Fault for Error {
             Self::Empty | Self::TooLarge { .. } => Party::Owner,
             Self::RootMismatch { .. } | Self::Offset { .. } | Self::Busy { .. } => Party::Environment,
             Self::BadRequest { .. } | Self::Range { .. } | Self::DiskFull { .. } => Party::Environment,
-            Self::Io { .. } | Self::LengthConflict { .. } => Party::Environment,
+            Self::Io { .. } => Party::Environment,
             Self::NotFound { .. } | Self::Corrupt { .. } | Self::Unreachable { .. } => Party::Storage,
             Self::Deadline { .. } | Self::Untrue { .. } | Self::TooManyUploads => Party::Storage,
             Self::Refused { .. } | Self::Protocol { .. } => Party::Storage,
@@ -123,7 +119,7 @@ impl Fault for Error {
             Self::Empty | Self::RootMismatch { .. } | Self::NotFound { .. } | Self::TooLarge { .. } => false,
             Self::Corrupt { .. } | Self::BadRequest { .. } | Self::DiskFull { .. } => false,
             Self::Io { .. } | Self::Untrue { .. } => false,
-            Self::LengthConflict { .. } | Self::Range { .. } | Self::Protocol { .. } => false,
+            Self::Range { .. } | Self::Protocol { .. } => false,
         }
     }
 }

@@ -11,6 +11,7 @@ use licen_core::job::Reason;
 use licen_core::primitives::B256;
 use licen_seal::result::{ResultTerms, ResultWriter};
 use licen_seal::result_share::ResultShares;
+use licen_seal::tar::archive_len;
 use licen_seal::{ResultKey, SealError};
 
 use super::base::private_dir;
@@ -60,7 +61,8 @@ fn seal_to(
 ) -> Result<ResultShares, SealError> {
     let key = ResultKey::generate()?;
     let t = prepared.documents.envelope.terms().t;
-    let shares = ResultShares::deal(&key, terms, t, &prepared.documents.hpke_members)?;
+    let tar_bytes = archive_len(trained.files.iter().map(|(_, bytes)| bytes.len() as u64));
+    let shares = ResultShares::deal(&key, terms, t, &prepared.documents.hpke_members, tar_bytes)?;
     let sink = BufWriter::new(File::create_new(path)?);
     let mut writer = ResultWriter::new(&key, shares.header(), sink)?;
     for (name, bytes) in &trained.files {

@@ -30,6 +30,7 @@ use licen_seal::delivery::{DeliveryTerms, seal_manifest};
 use licen_seal::envelope::{EnvelopeMember, EnvelopeTerms, MemberPublicKey, Uses, seal_envelope};
 use licen_seal::result::{ResultTerms, ResultWriter};
 use licen_seal::result_share::ResultShares;
+use licen_seal::tar::archive_len;
 use licen_seal::{DatasetKey, Envelope, RecipientKey, ResultKey, SigningKey};
 use licen_store::Store;
 
@@ -466,7 +467,8 @@ impl Finished {
         let key = ResultKey::generate().unwrap_or_else(|_| panic!("randomness"));
         let terms = ResultTerms { domain, job_id: job.jobId, attempt: job.attempt };
         let custodians: Vec<_> = (1..=n).map(|n| (signing(n).address(), recipient(n).public())).collect();
-        let dealt = ResultShares::deal(&key, &terms, t, &custodians).unwrap_or_else(|_| panic!("dealing"));
+        let dealt = ResultShares::deal(&key, &terms, t, &custodians, archive_len([3]))
+            .unwrap_or_else(|_| panic!("dealing"));
         let mut writer =
             ResultWriter::new(&key, dealt.header(), Vec::new()).unwrap_or_else(|_| panic!("writing"));
         writer.append("adapter_model.safetensors", 3, &mut &b"abc"[..]).unwrap();

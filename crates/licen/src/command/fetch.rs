@@ -10,7 +10,7 @@ use licen_core::job::JobState;
 use licen_core::primitives::{B256, Bytes};
 use licen_core::wire::AbiHex;
 use licen_core::wire::custodian::{ResultKeyRequest, ResultShareResponse};
-use licen_seal::result::{ResultHeader, unpack_result};
+use licen_seal::result::{ResultHeader, ResultTerms, unpack_result};
 use licen_seal::result_share::{combine_result, open_result_release};
 use licen_seal::{RecipientKey, ResultKeyShare};
 use serde_json::json;
@@ -21,7 +21,7 @@ use crate::command::key::key_error;
 use crate::command::request::key_file;
 use crate::custodian_client::CustodianClient;
 use crate::error::{CliError, Outcome};
-use crate::session::{Session, parse_b256};
+use crate::session::Session;
 
 /// Most bytes an adapter may unpack to.
 const MAX_UNPACKED: u64 = 16 << 30;
@@ -50,7 +50,14 @@ pub async fn fetch(session: &Session, args: &FetchArgs) -> Outcome<Vec<String>> 
         return Err(CliError::environment(codes::FILE, format!("{} exists already", args.out.display()))
             .hint("--out with a new directory"));
     }
-    let result_hash = parse_b256(&indexed.text("resultHash"))?;
+    // Not from the index: whoever serves it could name a result of its own.
+    let Some((_, result_hash, _)) = session.chain().await?.history(&job).await?.completed else {
+        return Err(CliError::environment(
+            codes::NODE_NOT_READY,
+            "the chain has no JobCompleted of this job",
+        )
+        .hint("try again in a few seconds"));
+    };
     if args.new_result_key {
         replaced_key(session, args, &job).await?;
     }
@@ -150,10 +157,10 @@ async fn open(
     let mut source = BufReader::new(file);
     let header =
         ResultHeader::read_from(&mut source).map_err(|e| seal("the result is not one of LICEN's", &e))?;
-    let terms = header.terms();
-    if (terms.job_id, terms.attempt) != (job.jobId, job.attempt) {
-        return Err(CliError::refused(codes::SEAL, "the result is another job's"));
-    }
+    let chain = session.chain().await?;
+    let (t, members) = chain.custodians(job.custodianSet, job.setVersion).await?;
+    let terms = ResultTerms { domain: chain.domain(), job_id: job.jobId, attempt: job.attempt };
+    header.must_be_of(&terms, t, &members).map_err(|e| seal("the result is not this job's", &e))?;
     let shares = gather(session, args, job, &header, &result_hash, keys).await?;
     let result_key =
         combine_result(&header, &shares).map_err(|e| seal("the result key does not combine", &e))?;

@@ -94,7 +94,6 @@ pub fn storage_error(message: &str, cause: &licen_storage::Error) -> CliError {
             | Error::TooLarge { .. }
             | Error::Corrupt { .. }
             | Error::Untrue { .. }
-            | Error::LengthConflict { .. }
     );
     let error = if refused { CliError::refused(code, message) } else { CliError::environment(code, message) };
     let error = error.because(cause);

@@ -279,6 +279,11 @@ fn lying_node(place: &Place) {
         said.err
     );
     assert!(!place.path("lied").exists());
+    let liar = liar::start_naming_another_result(&place.setting("node"));
+    let said = place.licen(&["--node", &liar, "jobs", "show", &place.job, "--json"]);
+    assert!(said.out.contains(&"7".repeat(64)), "the lie is told: {}", said.out);
+    let said = place.licen(&["--node", &liar, "fetch", &place.job, "--out", "true"]);
+    assert_eq!(said.exit, 0, "the chain names the result, not the node: {}", said.err);
     let liar = liar::start(&place.setting("node"), &place.evidence);
     let said = place.licen(&["--node", &liar, "audit", &place.job]);
     assert!(said.err.contains("first at: evidence bundle"), "{}{}", said.out, said.err);

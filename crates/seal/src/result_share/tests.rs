@@ -29,7 +29,7 @@ pub(crate) fn world_of(terms: &ResultTerms) -> World {
     let members: Vec<_> =
         (0x41..).zip(&custodians).map(|(byte, key)| (Address::repeat_byte(byte), key.public())).collect();
     let key = ResultKey(Secret::take(&mut [9; 32]));
-    let shares = ResultShares::deal(&key, terms, 2, &members).ok().unwrap();
+    let shares = ResultShares::deal(&key, terms, 2, &members, 1_024).ok().unwrap();
     World { key, custodians, shares, researcher: RecipientKey::import(&mut [77; 32]).ok().unwrap() }
 }
 

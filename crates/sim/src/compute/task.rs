@@ -11,6 +11,7 @@ use licen_core::wire::compute::{Dispatch, StartTicket};
 use licen_core::wire::custodian::SealedShare;
 use licen_seal::result::{ResultTerms, ResultWriter};
 use licen_seal::result_share::ResultShares;
+use licen_seal::tar::archive_len;
 use licen_seal::warrant::ReleaseTerms;
 use licen_seal::{DatasetKey, RecipientKey, ResultKey};
 
@@ -240,11 +241,12 @@ impl World {
         let members = published.envelope.hpke_members().map_err(SimError::world)?;
         let terms = ResultTerms { domain: self.chain.domain(), job_id: key.0, attempt: key.1 };
         let result_key = ResultKey::generate().map_err(SimError::world)?;
-        let dealt = ResultShares::deal(&result_key, &terms, self.scenario.t, &members);
+        let adapter = trainer::adapter(&task.text, task.epochs_done);
+        let tar_bytes = archive_len([adapter.len() as u64]);
+        let dealt = ResultShares::deal(&result_key, &terms, self.scenario.t, &members, tar_bytes);
         let dealt = dealt.map_err(SimError::world)?;
         let mut writer =
             ResultWriter::new(&result_key, dealt.header(), Vec::new()).map_err(SimError::world)?;
-        let adapter = trainer::adapter(&task.text, task.epochs_done);
         writer.append(trainer::FILE, adapter.len() as u64, &mut &adapter[..]).map_err(SimError::world)?;
         let blob = writer.finish().map_err(SimError::world)?;
         let result_hash = self.storage.put(&blob)?;

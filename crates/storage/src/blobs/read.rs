@@ -28,6 +28,25 @@ pub struct Blob {
 
 impl Blob {
     pub(super) fn open(blobs: &Blobs, root: B256) -> Result<Self> {
+        if let Some(blob) = Self::matching(blobs, root)? {
+            return Ok(blob);
+        }
+        let changed = Error::Corrupt { root, reason: "its length changed" };
+        {
+            // A longer form of the blob may have taken its place between the two looks: nobody can now.
+            let _lock = blobs.lock()?;
+            let sidecar = sidecar::load(&blobs.sidecar_path(root), root)?;
+            let stored = blobs.size(root)?;
+            if sidecar.is_some_and(|(geometry, _)| stored.is_some_and(|len| len != geometry.bytes())) {
+                set_aside(&blobs.path(root));
+                return Err(changed);
+            }
+        }
+        Self::matching(blobs, root)?.ok_or(changed)
+    }
+
+    /// `None` where blob and sidecar have different lengths.
+    fn matching(blobs: &Blobs, root: B256) -> Result<Option<Self>> {
         let path = blobs.path(root);
         let at = |source| Error::io(&path, source);
         let mut file = match File::open(&path) {
@@ -37,14 +56,11 @@ impl Blob {
         };
         let len = file.metadata().map_err(at)?.len();
         let (geometry, segment_roots) = match sidecar::load(&blobs.sidecar_path(root), root)? {
-            Some((geometry, _)) if geometry.bytes() != len => {
-                set_aside(&path);
-                return Err(Error::Corrupt { root, reason: "its length changed" });
-            }
+            Some((geometry, _)) if geometry.bytes() != len => return Ok(None),
             Some(loaded) => loaded,
             None => rebuild(blobs, root, &mut file)?,
         };
-        Ok(Self { root, file, path, geometry, segment_roots })
+        Ok(Some(Self { root, file, path, geometry, segment_roots }))
     }
 
     pub fn root(&self) -> B256 {

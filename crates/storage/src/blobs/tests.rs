@@ -201,15 +201,16 @@ fn a_lost_or_damaged_sidecar_is_rebuilt() {
 }
 
 #[test]
-fn another_length_of_the_same_root_is_refused() {
+fn the_longest_form_of_a_root_is_kept() {
     let (dir, blobs) = store();
     let data = pattern(1000);
     let root = put(&blobs, &data);
     let longer = [&data[..], &[0; 5]].concat();
     assert_eq!(file_tree(&longer).expect("not empty").root, root);
-    let refused = blobs.put(Some(root), &longer[..], |_| {});
-    assert!(matches!(refused, Err(Error::LengthConflict { stored: 1000, offered: 1005, .. })), "{refused:?}");
-    assert_eq!(blobs.read(root, u64::MAX).expect("reads"), data);
+    assert!(blobs.put(Some(root), &longer[..], |_| {}).expect("stored").created);
+    assert_eq!(blobs.read(root, u64::MAX).expect("reads"), longer);
+    assert!(!blobs.put(Some(root), &data[..], |_| {}).expect("stored").created, "it holds the shorter");
+    assert_eq!(blobs.read(root, u64::MAX).expect("reads"), longer);
     assert_eq!(leftovers(&dir), [""; 0]);
     // Nor may a file grow where it lies, although its root stays the same: the sidecar knows.
     let mut file = OpenOptions::new().append(true).open(blobs.path(root)).expect("opens");

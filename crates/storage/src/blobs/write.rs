@@ -114,17 +114,18 @@ impl BlobWriter {
     }
 
     /// Renames both files under the lock, so that two lengths of one root never mix. False if the
-    /// blob was there already.
+    /// blob was there already, as long or longer.
     fn publish(&self, sidecar: &PathBuf, root: B256, bytes: u64) -> Result<bool> {
         let _lock = self.blobs.lock()?;
         let (path, sidecar_path) = (self.blobs.path(root), self.blobs.sidecar_path(root));
         if let Some(stored) = self.blobs.size(root)?
             && sidecar::load(&sidecar_path, root)?.is_some_and(|(sizes, _)| sizes.bytes() == stored)
         {
-            if stored == bytes {
+            // A root says nothing about zeros behind a file: the longest form contains every other, and
+            // readers know from elsewhere where what they want ends.
+            if stored >= bytes {
                 return Ok(false);
             }
-            return Err(Error::LengthConflict { root, stored, offered: bytes });
         }
         let shard = path.parent().expect("a blob has a directory");
         let renamed = fs::create_dir_all(shard)

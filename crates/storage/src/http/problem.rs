@@ -64,7 +64,7 @@ fn status(error: &Error) -> StatusCode {
     match error {
         Error::Empty | Error::BadRequest { .. } => StatusCode::BAD_REQUEST,
         Error::NotFound { .. } => StatusCode::NOT_FOUND,
-        Error::Offset { .. } | Error::Busy { .. } | Error::LengthConflict { .. } => StatusCode::CONFLICT,
+        Error::Offset { .. } | Error::Busy { .. } => StatusCode::CONFLICT,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
         Error::RootMismatch { .. } => StatusCode::UNPROCESSABLE_ENTITY,

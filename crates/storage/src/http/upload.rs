@@ -82,10 +82,7 @@ async fn admit(state: &State, root: &str, query: Option<&str>, headers: &HeaderM
         return Err(Error::TooLarge { bytes: part.total, limit });
     }
     let blobs = state.blobs.clone();
-    if let Some(stored) = blocking(move || blobs.size(root)).await? {
-        if stored != part.total {
-            return Err(Error::LengthConflict { root, stored, offered: part.total });
-        }
+    if let Some(stored) = blocking(move || blobs.size(root)).await?.filter(|len| *len >= part.total) {
         return Ok(Admitted::Exists(Stored { root, bytes: stored, created: false }));
     }
     if id.is_none() && !ranged {

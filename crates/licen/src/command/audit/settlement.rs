@@ -8,7 +8,7 @@ use licen_core::job::{JobState, Reason};
 use licen_core::money::{Settlement, format_units, total_escrow};
 use licen_core::primitives::{B256, U256};
 use licen_core::sol_types::SolCall;
-use licen_seal::result::ResultHeader;
+use licen_seal::result::{ResultHeader, ResultTerms};
 
 use super::{Audit, JobHistory, evidence, holds};
 
@@ -135,18 +135,8 @@ async fn result(audit: &Audit<'_>, domain: &Domain, job: &Job, root: B256) -> Re
     let _ = std::fs::remove_file(&path);
     let bytes = got.map_err(|e| e.causes.first().cloned().unwrap_or(e.message))?;
     let header = header?;
-    let terms = header.terms();
     let (t, members) = audit.custodians(job).await?;
-    let ours = terms.domain == *domain && (terms.job_id, terms.attempt) == (job.jobId, job.attempt);
-    let shared = header.t() == t
-        && header.members().len() == members.len()
-        && header.members().iter().zip(&members).all(|(h, m)| (h.custodian, h.pk.0) == (m.signer, m.hpkeKey));
-    if !ours {
-        return Err(format!("{root} is another job's result"));
-    }
-    holds(
-        shared,
-        format!("{bytes} bytes hash to {root}, key shared to the job's custodians, {t} needed"),
-        format!("{root} is shared to other keys than the custodians'"),
-    )
+    let terms = ResultTerms { domain: *domain, job_id: job.jobId, attempt: job.attempt };
+    header.must_be_of(&terms, t, &members).map_err(|e| format!("{root}: {e}"))?;
+    Ok(format!("{bytes} bytes hash to {root}, key shared to the job's custodians, {t} needed"))
 }
