@@ -153,7 +153,7 @@ fn words(source: &Source) -> Vec<String> {
         for (word, instead) in WORDS {
             if camel_words(name).any(|w| w.eq_ignore_ascii_case(word)) {
                 let path = source.path.display();
-                breaches.push(format!("{path}:{line}: {name}: say {instead} (vocabulary)"));
+                breaches.push(format!("{path}:{line}: {name}: say {instead} (docs/vocabulary.md)"));
             }
         }
     }
