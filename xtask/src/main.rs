@@ -4,7 +4,7 @@
 
 mod bench;
 mod check;
-mod licences;
+mod licenses;
 mod run;
 mod sources;
 mod tidy;
@@ -18,7 +18,7 @@ usage: cargo xtask <command> [args]
   test [args]    run every test: forge, then Rust (nextest where installed); args go to the Rust runner, which then runs alone
   check          fmt, clippy, tidy, generated files, forge fmt and lint: run before every commit
   codegen        write generated files again: contracts/abi
-  tidy           sizes, crate edges, vocabulary, licences
+  tidy           sizes, crate edges, vocabulary, licenses
   verify         halmos and slither (expects both on PATH: pip install -r contracts/requirements.txt)
   bench WHAT     storage [--sdk] | seal | publish [--size MIB] | train [--peft PYTHON]: measurements, beside named peers
 

@@ -1,7 +1,7 @@
 //! The rules that a compiler does not know: who may depend on whom, how large a file may be, which
 //! words mean something else here.
 
-use crate::licences;
+use crate::licenses;
 use crate::run::{Outcome, cargo, root};
 use crate::sources::{Source, is_test, read_all};
 use serde_json::Value;
@@ -82,7 +82,7 @@ pub(crate) fn tidy() -> Outcome {
     let metadata = metadata()?;
     let sources = read_all(&root, &["crates", "xtask"])?;
     let mut breaches = edges(&metadata);
-    breaches.extend(licences::breaches(&metadata));
+    breaches.extend(licenses::breaches(&metadata));
     for source in &sources {
         breaches.extend(sizes(source));
         breaches.extend(words(source));
@@ -153,7 +153,7 @@ fn words(source: &Source) -> Vec<String> {
         for (word, instead) in WORDS {
             if camel_words(name).any(|w| w.eq_ignore_ascii_case(word)) {
                 let path = source.path.display();
-                breaches.push(format!("{path}:{line}: {name}: say {instead} (vocabulary)"));
+                breaches.push(format!("{path}:{line}: {name}: say {instead} (docs/vocabulary.md)"));
             }
         }
     }

@@ -108,7 +108,7 @@ impl Reason {
         Self::ALL.into_iter().find(|r| *r as u8 == value)
     }
 
-    /// The name of protocol.md §4.7.
+    /// The name of docs/protocol.md §4.7.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -91,7 +91,7 @@ impl World {
     }
 }
 
-/// The edges of protocol.md §4.
+/// The edges of docs/protocol.md §4.
 fn allowed(before: Option<JobState>, after: JobState) -> bool {
     match before {
         // A job may be opened and taken back within one block.

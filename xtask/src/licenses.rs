@@ -1,4 +1,4 @@
-//! Licences of every linked crate, from `cargo metadata`: an allow-list, so that a new licence is a
+//! Licenses of every linked crate, from `cargo metadata`: an allow-list, so that a new license is a
 //! decision and not an accident.
 
 use serde_json::Value;
@@ -22,7 +22,7 @@ const ALLOWED: [&str; 16] = [
     "Zlib",
 ];
 
-/// Crates whose licence expression allows no choice inside the list.
+/// Crates whose license expression allows no choice inside the list.
 pub(crate) fn breaches(metadata: &Value) -> Vec<String> {
     let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
     packages
@@ -31,12 +31,12 @@ pub(crate) fn breaches(metadata: &Value) -> Vec<String> {
         .filter_map(|p| {
             let name = p["name"].as_str().unwrap_or_default();
             let expression = p["license"].as_str().unwrap_or("none");
-            (!allowed(expression)).then(|| format!("crate {name}: licence {expression} is not on the list"))
+            (!allowed(expression)).then(|| format!("crate {name}: license {expression} is not on the list"))
         })
         .collect()
 }
 
-/// Evaluates an SPDX expression: some alternative must consist of allowed licences only.
+/// Evaluates an SPDX expression: some alternative must consist of allowed licenses only.
 fn allowed(expression: &str) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let tokens: Vec<&str> = spaced.split_whitespace().collect();
