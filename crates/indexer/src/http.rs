@@ -4,23 +4,30 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Request, Value, value};
+use async_graphql::{Request, Response, ServerError, Value, value};
 use axum::extract::{DefaultBodyLimit, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use axum::routing::post;
 use axum::{Json, Router};
 
+use tokio::sync::Semaphore;
+
 use crate::graphql::Schema;
+use crate::guard;
 use crate::status::{Freshness, Status};
 
 /// Largest request body, bytes.
 const MAX_BODY: usize = 64 * 1024;
+
+/// Queries that are answered at a time; the others wait.
+const MAX_RUNNING: usize = 4;
 
 const USAGE: &str = "LICEN's index. POST {\"query\": \"{ _meta { ready } }\"} here.\n";
 
 struct Shared {
     schema: Schema,
     freshness: Freshness,
+    running: Semaphore,
 }
 
 /// The `/graphql` route.
@@ -28,12 +35,19 @@ pub fn router(schema: Schema, freshness: Freshness) -> Router {
     Router::new()
         .route("/graphql", post(answer).get(|| async { USAGE }))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(Arc::new(Shared { schema, freshness }))
+        .with_state(Arc::new(Shared { schema, freshness, running: Semaphore::new(MAX_RUNNING) }))
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Request>) -> Response {
-    let response = shared.schema.execute(request).await;
-    Json(response.extension("licen", standing(&shared.freshness.get()))).into_response()
+async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Request>) -> impl IntoResponse {
+    let response = match guard::check(&request.query) {
+        Err(refused) => Response::from_errors(vec![ServerError::new(refused.to_string(), None)]),
+        Ok(()) => {
+            // The semaphore is never closed.
+            let _running = shared.running.acquire().await;
+            shared.schema.execute(request).await
+        }
+    };
+    Json(response.extension("licen", standing(&shared.freshness.get())))
 }
 
 fn standing(status: &Status) -> Value {

@@ -16,6 +16,7 @@ pub mod event;
 #[cfg(test)]
 mod fixture;
 pub mod graphql;
+mod guard;
 mod http;
 pub mod machine;
 mod run;

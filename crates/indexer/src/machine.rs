@@ -22,6 +22,9 @@ use licen_store::{
 };
 use serde_json::{Value, json};
 
+/// Longest text of an event's values, bytes.
+const MAX_DETAILS: usize = 8 * 1024;
+
 /// The phase in which new work waits for its driver.
 pub const FIRST_PHASE: &str = "unconfirmed";
 
@@ -498,10 +501,12 @@ fn audit(at: &ChainEvent, root: Option<B256>, job_id: Option<B256>, details: &Va
     }))
 }
 
-/// The object with its keys in order, so that two indexers of one chain hold the same bytes.
+/// The object with its keys in order, so that two indexers of one chain hold the same bytes. Whoever
+/// pays for gas can emit an event of any size: a long one is named, and read from its transaction.
 fn sorted(details: &Value) -> String {
     let fields: Option<BTreeMap<_, _>> = details.as_object().map(|fields| fields.iter().collect());
-    serde_json::to_string(&fields).expect("a map of JSON values is serializable")
+    let text = serde_json::to_string(&fields).expect("a map of JSON values is serializable");
+    if text.len() > MAX_DETAILS { format!("{{\"omittedBytes\":{}}}", text.len()) } else { text }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! `AuditLog`.
 
-use async_graphql::SimpleObject;
+use async_graphql::{ComplexObject, SimpleObject};
 use licen_store::AuditRow;
 
+use super::LONG;
 use super::filter::{IntExp, TextExp, inputs};
 
 inputs! {
@@ -19,6 +20,7 @@ inputs! {
 
 /// One line of the public history.
 #[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
 pub(crate) struct AuditLog {
     /// Sorts in chain order.
     id: String,
@@ -36,8 +38,17 @@ pub(crate) struct AuditLog {
     block_number: u64,
     /// Its place in the block.
     log_index: u64,
-    /// The event's values, JSON.
+    #[graphql(skip)]
     details: String,
+}
+
+#[ComplexObject]
+impl AuditLog {
+    /// The event's values, JSON.
+    #[graphql(complexity = "LONG")]
+    async fn details(&self) -> &str {
+        &self.details
+    }
 }
 
 impl AuditLog {

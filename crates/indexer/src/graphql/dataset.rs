@@ -9,7 +9,7 @@ use licen_store::{DatasetRow, Op, PolicyRow, Where};
 use super::filter::{BoolExp, IntExp, TextExp, inputs, select};
 use super::job::{Job, JobFilter, JobOrder};
 use super::load::{Loaders, PolicyKey};
-use super::{internal, state};
+use super::{LONG, internal, list, state};
 
 inputs! {
     DatasetFilter as "Dataset_bool_exp", DatasetOrder as "Dataset_order_by",
@@ -131,6 +131,7 @@ impl Dataset {
 #[ComplexObject]
 impl Dataset {
     /// abi.encode(Policy) of the current policy, hex: what requestAccess and updatePolicy take.
+    #[graphql(complexity = "LONG")]
     async fn policy_abi(&self, ctx: &Context<'_>) -> Result<String, Error> {
         Ok(self.policy_row(ctx).await?.policy_abi.to_string())
     }
@@ -196,7 +197,7 @@ impl Dataset {
     }
 
     /// The jobs at this dataset.
-    #[graphql(complexity = "limit.unwrap_or(100) as usize * child_complexity")]
+    #[graphql(complexity = "list(limit, child_complexity)")]
     async fn jobs(
         &self,
         ctx: &Context<'_>,

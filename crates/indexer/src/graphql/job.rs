@@ -10,7 +10,7 @@ use licen_store::JobRow;
 use super::dataset::Dataset;
 use super::filter::{IntExp, TextExp, inputs};
 use super::load::{DatasetKey, Loaders, PolicyKey};
-use super::{internal, state};
+use super::{LONG, internal, state};
 use crate::machine::JobFacts;
 
 inputs! {
@@ -213,6 +213,7 @@ impl Job {
     }
 
     /// abi.encode(Policy) of the policy the job runs under, hex.
+    #[graphql(complexity = "LONG")]
     async fn policy_abi(&self, ctx: &Context<'_>) -> Result<Option<String>, Error> {
         let loader = ctx.data::<DataLoader<Loaders>>()?;
         let row = loader.load_one(PolicyKey(self.policy)).await.map_err(internal)?;

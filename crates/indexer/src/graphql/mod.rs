@@ -25,6 +25,14 @@ const MAX_DEPTH: usize = 15;
 /// Fields of one answer, each list counted at its limit.
 const MAX_COMPLEXITY: usize = 100_000;
 
+/// What a field of some kilobytes counts: as much as a few dozen short ones.
+pub(crate) const LONG: usize = 30;
+
+/// What a list counts: every entry at its limit.
+pub(crate) fn list(limit: Option<u32>, entry: usize) -> usize {
+    (limit.unwrap_or(100) as usize).saturating_mul(entry)
+}
+
 /// The schema, executable.
 pub type Schema = async_graphql::Schema<Query, EmptyMutation, EmptySubscription>;
 
@@ -105,7 +113,7 @@ fn hash(name: &str, text: &str) -> Result<B256, Error> {
 #[Object]
 impl Query {
     /// Datasets.
-    #[graphql(name = "Dataset", complexity = "limit.unwrap_or(100) as usize * child_complexity")]
+    #[graphql(name = "Dataset", complexity = "list(limit, child_complexity)")]
     async fn datasets(
         &self,
         ctx: &Context<'_>,
@@ -130,7 +138,7 @@ impl Query {
     }
 
     /// Jobs.
-    #[graphql(name = "Job", complexity = "limit.unwrap_or(100) as usize * child_complexity")]
+    #[graphql(name = "Job", complexity = "list(limit, child_complexity)")]
     async fn jobs(
         &self,
         ctx: &Context<'_>,
@@ -154,7 +162,7 @@ impl Query {
     }
 
     /// The public history.
-    #[graphql(name = "AuditLog", complexity = "limit.unwrap_or(100) as usize * child_complexity")]
+    #[graphql(name = "AuditLog", complexity = "list(limit, child_complexity)")]
     async fn audit_log(
         &self,
         ctx: &Context<'_>,

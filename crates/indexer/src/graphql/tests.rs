@@ -327,6 +327,46 @@ async fn a_question_too_large_is_refused_before_it_runs() {
 }
 
 #[tokio::test]
+async fn a_small_request_cannot_stop_the_node() {
+    let (schema, freshness) = world().await;
+    let router = crate::router(schema, freshness);
+    let ask = async |body: serde_json::Value| {
+        let request = axum::http::Request::post("/graphql")
+            .header("content-type", "application/json")
+            .body(axum::body::Body::from(body.to_string()))
+            .unwrap();
+        let response = tower::ServiceExt::oneshot(router.clone(), request).await.unwrap();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    };
+    let deep = |open: &str, n| format!("{{Dataset(where:{}1{}){{id}}}}", open.repeat(n), "}".repeat(n));
+    assert!(ask(serde_json::json!({"query": deep("{_not:", 250)})).await.contains("nested deeper"));
+    assert!(ask(serde_json::json!({"query": "[".repeat(3_000)})).await.contains("nested deeper"));
+    let fragment = |i| format!(" fragment f{i} on Query{{{}}}", format!("...f{} ", i + 1).repeat(4));
+    let fragments: String = (0..26).map(fragment).collect();
+    let fan = format!("query{{...f0}}{fragments} fragment f26 on Query{{_meta{{ready}}}}");
+    assert!(ask(serde_json::json!({"query": fan})).await.contains("spreads"));
+    // Inside variables JSON itself bounds the nesting.
+    let mut filter = serde_json::json!({"id": {"_eq": "0x"}});
+    for _ in 0..100 {
+        filter = serde_json::json!({"_not": filter});
+    }
+    let query = "query($w: Dataset_bool_exp) { Dataset(where: $w) { id } }";
+    let answer = ask(serde_json::json!({"query": query, "variables": {"w": filter}})).await;
+    assert!(answer.starts_with('{'), "{answer}");
+    // Seven lists whose product is a multiple of 2^64.
+    let mut nested = "id".to_string();
+    for _ in 0..4 {
+        nested = format!("dataset {{ jobs(limit: 65536) {{ {nested} }} }}");
+    }
+    let answer = ask(serde_json::json!({"query": format!("{{ Job(limit: 1) {{ {nested} }} }}")})).await;
+    assert!(answer.contains("complex"), "{answer}");
+    let answer = ask(serde_json::json!({"query": "{ AuditLog(limit: 3000) { details } }"})).await;
+    assert!(answer.contains("complex"), "{answer}");
+    assert!(ask(serde_json::json!({"query": "{ _meta { chainId } }"})).await.contains("31337"));
+}
+
+#[tokio::test]
 async fn an_index_that_is_behind_or_halted_says_so_and_still_answers() {
     let (schema, freshness) = world().await;
     let query =
