@@ -26,6 +26,10 @@ use crate::timer::Pace;
 const INVISIBLE_MS: u64 = 60_000;
 /// How much less often.
 const INVISIBLE_PAUSE_MS: u64 = 30_000;
+/// Failures in a row after which a job makes room for one that waits.
+const STUCK_TRIES: u32 = 3;
+/// How long it waits then.
+const STUCK_PAUSE_MS: u64 = 60_000;
 
 /// Whoever carries effects out: the network and the chain, or a test's world.
 pub trait Ports: Send + Sync + 'static {
@@ -170,7 +174,10 @@ impl<P: Ports> Orchestrator<P> {
     }
 
     async fn take_leases(&mut self, now: u64) {
-        let room = self.settings.max_jobs.saturating_sub(u32::try_from(self.held.len()).unwrap_or(u32::MAX));
+        if self.room() == 0 {
+            self.make_room(now).await;
+        }
+        let room = self.room();
         if room == 0 {
             return;
         }
@@ -181,6 +188,25 @@ impl<P: Ports> Orchestrator<P> {
                 }
             }
             Err(error) => tracing::warn!(%error, "no leases could be taken"),
+        }
+    }
+
+    fn room(&self) -> u32 {
+        self.settings.max_jobs.saturating_sub(u32::try_from(self.held.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Jobs that get nowhere go to the back of the queue: whoever makes many that cannot be dispatched
+    /// must not keep this orchestrator from all others.
+    async fn make_room(&mut self, now: u64) {
+        let stuck = |held: &Held| held.machine.tries() >= STUCK_TRIES;
+        let stuck: Vec<B256> = self.held.iter().filter(|(_, h)| stuck(h)).map(|(id, _)| *id).collect();
+        for job_id in stuck {
+            let Some(held) = self.held.remove(&job_id) else { continue };
+            let update = update(job_id, &held, &held.saved, now, Next::After(STUCK_PAUSE_MS));
+            if let Err(error) = self.store.save_work(&update, now).await {
+                tracing::warn!(job = %job_id, %error, "job given up");
+            }
+            self.ports.forget(job_id);
         }
     }
 
@@ -241,7 +267,12 @@ impl<P: Ports> Orchestrator<P> {
         let state = (held.machine.phase(), held.machine.tries(), held.machine.message().to_string());
         let acts = effects.iter().any(|effect| matches!(effect, Effect::Send(_)));
         if finished || idle || acts || state != held.saved {
-            let update = update(job_id, held, &state, now, finished, idle);
+            let next = match (finished, idle) {
+                (true, _) => Next::Never,
+                (false, true) => Next::After(INVISIBLE_PAUSE_MS),
+                (false, false) => Next::Held,
+            };
+            let update = update(job_id, held, &state, now, next);
             held.saved = state;
             if let Err(error) = self.store.save_work(&update, now).await {
                 return self.drop_job(job_id, &error);
@@ -298,14 +329,18 @@ impl Held {
     }
 }
 
-fn update(
-    job_id: B256,
-    held: &Held,
-    state: &(Phase, u32, String),
-    now: u64,
-    finished: bool,
-    idle: bool,
-) -> WorkUpdate {
+/// What becomes of a lease.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// It is kept.
+    Held,
+    /// It is given back for so many milliseconds.
+    After(u64),
+    /// Nothing is left to do.
+    Never,
+}
+
+fn update(job_id: B256, held: &Held, state: &(Phase, u32, String), now: u64, next: Next) -> WorkUpdate {
     let (phase, tries, message) = state;
     WorkUpdate {
         job_id,
@@ -313,11 +348,11 @@ fn update(
         phase: phase.name().to_string(),
         attempt: held.machine.attempt(),
         data: Bytes::new(),
-        next_try_ms: if idle { now + INVISIBLE_PAUSE_MS } else { now },
+        next_try_ms: if let Next::After(pause) = next { now + pause } else { now },
         tries: *tries,
         last_error: (!message.is_empty()).then(|| message.clone()),
-        done: finished,
-        release: idle,
+        done: next == Next::Never,
+        release: matches!(next, Next::After(_)),
     }
 }
 

@@ -247,6 +247,51 @@ async fn what_died_holding_a_job_takes_it_up_at_once() {
     assert_eq!(kinds(&world), [CallKind::Start, CallKind::Confirm]);
 }
 
+/// The world of one good job, and of others that compute never takes.
+#[derive(Clone)]
+struct Crowded(Handle);
+
+impl Ports for Crowded {
+    async fn perform(&self, job_id: B256, effect: Effect) -> Event {
+        if job_id == granted().jobId {
+            return self.0.perform(job_id, effect).await;
+        }
+        match effect {
+            Effect::Read => {
+                let job = Job { jobId: job_id, ..granted() };
+                let (state, deep) = (JobState::Granted, Deep { state: JobState::Granted, job });
+                let reading = Reading { head: Some(state), head_time: 100, deep: Some(deep), deep_time: 98 };
+                Event::Read(Box::new(reading))
+            }
+            Effect::Dispatch(id, _) => Event::DispatchFailed(id, "compute: connection refused".into()),
+            _ => std::future::pending().await,
+        }
+    }
+
+    fn forget(&self, _job_id: B256) {}
+}
+
+#[tokio::test]
+async fn jobs_that_get_nowhere_make_room() {
+    let ((store, _dir), world) = (store().await, world());
+    for n in 1..=4 {
+        let new = NewWork { job_id: B256::repeat_byte(n), phase: "unconfirmed".into(), data: Bytes::new() };
+        store.add_work(&new, 0).await.unwrap();
+    }
+    // They come first and fill every place.
+    let first = store.lease_work("nobody", 1, 0, 8).await.unwrap();
+    assert!(first.iter().position(|work| work.job_id == granted().jobId).unwrap() >= 2, "{first:?}");
+    let (progress, _) = broadcast::channel(64);
+    let settings = Settings { max_jobs: 2, ..settings() };
+    let crowded = Crowded(world.clone());
+    let orchestrator = Orchestrator::new(store.clone(), crowded, settings, "a".into(), progress);
+    let run = tokio::spawn(async move { orchestrator.run(std::future::pending()).await.unwrap() });
+    until_done(&store).await;
+    run.abort();
+    assert_eq!(kinds(&world), [CallKind::Start, CallKind::Confirm]);
+    assert_eq!(store.open_work().await.unwrap().len(), 4, "the others wait for their turn");
+}
+
 #[tokio::test]
 async fn a_holder_that_lost_its_lease_does_not_act() {
     let ((store, _dir), world) = (store().await, world());
