@@ -393,6 +393,22 @@ async fn concurrent_uploads_of_one_root() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn uploads_of_single_bytes_keep_nobody_out() {
+    let dir = TempDir::new().expect("a directory");
+    let limits = http::Options { max_open_uploads: 3, ..http::Options::default() };
+    let server = Server::with(dir.path(), blobs::Options::default(), limits).await;
+    let http = reqwest::Client::builder().no_proxy().build().expect("builds");
+    for i in 0..3 {
+        let url = format!("{}?upload={i}", server.url(root_of(b"never")));
+        let one = http.put(url).header("content-range", "bytes 0-0/100000000").body("x");
+        assert_eq!(one.send().await.expect("answers").status(), StatusCode::ACCEPTED);
+    }
+    tokio::time::sleep(Duration::from_millis(2_200)).await;
+    let data = pattern(3 << 20);
+    server.client().put_bytes(root_of(&data), data.clone()).await.expect("stored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ranges_heads_and_problems_over_the_wire() {
     let dir = TempDir::new().expect("a directory");
     let store = blobs::Options { max_blob_bytes: 1 << 20, ..blobs::Options::default() };

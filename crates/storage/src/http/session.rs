@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// broke comes back before the server has noticed.
 const HANDOVER: Duration = Duration::from_secs(5);
 
+/// How long an upload between two requests is left alone although others wait for its place.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// The uploads in progress, by root and name.
 pub(super) struct Sessions {
     blobs: Blobs,
@@ -81,11 +84,23 @@ impl Sessions {
         self.map(|open| open.remove(&session.name));
     }
 
+    /// Where every place is taken, an upload that is over makes room, or an old one, or the one that has
+    /// brought least: with single bytes nobody keeps others out.
     fn evict_idle(&self, open: &mut HashMap<String, Arc<AsyncMutex<Session>>>) -> Result<()> {
-        let idle = open.iter().find_map(|(name, session)| {
-            let session = session.try_lock().ok()?;
-            (session.writer.is_none() || session.last_use.elapsed() > self.idle_after).then(|| name.clone())
-        });
+        let mut least = None;
+        let mut idle = None;
+        for (name, session) in open.iter() {
+            let Ok(session) = session.try_lock() else { continue };
+            let (since, bytes) = (session.last_use.elapsed(), session.writer.as_ref().map(BlobWriter::bytes));
+            if bytes.is_none() || since > self.idle_after {
+                idle = Some(name.clone());
+                break;
+            }
+            if since > QUIET && least.as_ref().is_none_or(|(fewest, _)| bytes < *fewest) {
+                least = Some((bytes, name.clone()));
+            }
+        }
+        let idle = idle.or(least.map(|(_, name)| name));
         let session = open.remove(&idle.ok_or(Error::TooManyUploads)?).expect("it was just found");
         if let Ok(mut session) = session.try_lock()
             && let Some(writer) = session.writer.take()
