@@ -18,6 +18,28 @@ pub struct Artifact {
     pub bytecode: Bytes,
 }
 
+/// PUSH32, by which code reads an immutable value; 32 zeros stand behind it until the constructor ran.
+const PUSH32: u8 = 0x7f;
+
+impl Artifact {
+    /// Whether code on the chain is what deploying this leaves there, whatever its constructor was given.
+    /// The runtime code is the end of the bytecode.
+    #[must_use]
+    pub fn is_deployed_as(&self, code: &[u8]) -> bool {
+        let Some(start) = self.bytecode.len().checked_sub(code.len()) else { return false };
+        let compiled = &self.bytecode[start..];
+        let mut at = 0;
+        while at < code.len() {
+            let immutable = compiled[at] == PUSH32 && compiled[at + 1..].starts_with(&[0; 32]);
+            if compiled[at] != code[at] {
+                return false;
+            }
+            at += if immutable { 33 } else { 1 };
+        }
+        !code.is_empty()
+    }
+}
+
 const DATA_POLICY: &str = include_str!("../../../contracts/abi/DataPolicy.json");
 const CUSTODY: &str = include_str!("../../../contracts/abi/Custody.json");
 

@@ -147,7 +147,8 @@ impl Deployment {
         ChainIdentity { chain_id: self.chain_id, genesis_hash: self.genesis_hash }
     }
 
-    /// Makes sure that the chain is the one, that the contracts are there, and belong together.
+    /// Makes sure that the chain is the one, that the contracts are those this program was built with,
+    /// and belong together.
     ///
     /// # Errors
     /// [`DeploymentError`].
@@ -158,9 +159,18 @@ impl Deployment {
             return Err(ChainError::OtherChain { url, expected, found }.into());
         }
         let head = rpcs.confirmed_head().await?;
-        for address in [self.contracts.data_policy, self.contracts.custody] {
-            if rpcs.code(&head, address).await?.is_empty() {
+        let contracts = [
+            ("DataPolicy", self.contracts.data_policy, artifacts::data_policy()),
+            ("Custody", self.contracts.custody, artifacts::custody()),
+        ];
+        for (name, address, artifact) in contracts {
+            let code = rpcs.code(&head, address).await?;
+            if code.is_empty() {
                 return Err(ChainError::NoContract { address }.into());
+            }
+            // A node may name contracts of its own on the right chain, which take escrow and keep it.
+            if !artifact.is_deployed_as(&code) {
+                return Err(ChainError::OtherContract { address, name }.into());
             }
         }
         let data_policy = self.contracts.data_policy;

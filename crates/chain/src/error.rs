@@ -90,6 +90,20 @@ pub enum ChainError {
         /// What is tolerated.
         limit: u64,
     },
+    /// The RPC does not have a transaction that the chain's logs name.
+    #[error("transaction {hash} is not known to the rpc")]
+    NoTransaction {
+        /// The transaction.
+        hash: B256,
+    },
+    /// There is another contract at the address than the one this program was built with.
+    #[error("the contract at {address} is not the {name} that this program knows")]
+    OtherContract {
+        /// The address.
+        address: Address,
+        /// What it should be.
+        name: &'static str,
+    },
     /// There is no contract at the address.
     #[error("no contract at {address}")]
     NoContract {
@@ -144,10 +158,12 @@ impl Fault for ChainError {
             | Self::Disagree { .. }
             | Self::Behind { .. }
             | Self::BlockUnknown { .. }
+            | Self::NoTransaction { .. }
             | Self::EventMissing { .. } => Party::Chain,
             Self::OtherChain { .. }
             | Self::BadUrl { .. }
             | Self::TooFewRpcs { .. }
+            | Self::OtherContract { .. }
             | Self::NoContract { .. } => Party::Environment,
             Self::Reverted(_)
             | Self::JobUnknown { .. }
@@ -167,11 +183,13 @@ impl Fault for ChainError {
             | Self::BlockUnknown { .. }
             | Self::JobUnknown { .. }
             | Self::JobState { .. }
+            | Self::NoTransaction { .. }
             | Self::EventMissing { .. } => true,
             Self::Reverted(_)
             | Self::OtherChain { .. }
             | Self::BadUrl { .. }
             | Self::TooFewRpcs { .. }
+            | Self::OtherContract { .. }
             | Self::NoContract { .. }
             | Self::JobMismatch { .. } => false,
         }

@@ -4,12 +4,32 @@ mod common;
 
 use common::{World, native, rpc_options, sender_options, wallet};
 use licen_chain::anvil::{Anvil, AnvilOptions};
-use licen_chain::deployment::Deployment;
+use licen_chain::deployment::{Deployment, DeploymentError};
 use licen_chain::{ChainError, RpcOptions, Rpcs, SendError};
 use licen_core::abi::{Custody, DataPolicy};
 use licen_core::id;
 use licen_core::job::JobState;
 use licen_core::primitives::{Address, B256, U256};
+
+/// One that answers the same views, and keeps what is paid into it.
+async fn another_contract_is_refused(world: &World, deployment: &Deployment) {
+    let (rpc, address) = (world.rpcs.primary(), deployment.contracts.data_policy);
+    let head = world.rpcs.confirmed_head().await.unwrap();
+    let code = world.rpcs.code(&head, address).await.unwrap().to_vec();
+    let mut other = code.clone();
+    let middle = other.len() / 2;
+    other[middle] ^= 1;
+    for replaced in [other, code[..code.len() - 1].to_vec(), vec![0x00]] {
+        rpc.dev_set_code(address, &replaced).await.unwrap();
+        rpc.dev_mine(5).await.unwrap();
+        let refused = deployment.verify(&world.rpcs).await.unwrap_err();
+        let expected = DeploymentError::Chain(ChainError::OtherContract { address, name: "DataPolicy" });
+        assert_eq!(refused.to_string(), expected.to_string());
+    }
+    rpc.dev_set_code(address, &code).await.unwrap();
+    rpc.dev_mine(5).await.unwrap();
+    deployment.verify(&world.rpcs).await.unwrap();
+}
 
 #[tokio::test]
 async fn a_job_goes_from_grant_to_settlement() {
@@ -19,6 +39,7 @@ async fn a_job_goes_from_grant_to_settlement() {
     let read = Deployment::read(&file).unwrap();
     assert_eq!(read, world.deployment);
     read.verify(&world.rpcs).await.unwrap();
+    another_contract_is_refused(&world, &read).await;
 
     let policy = world.publish().await;
     let (commitment, paused) = world.chain.dataset_state(policy.datasetUid).await.unwrap().value;
