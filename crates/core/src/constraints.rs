@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::fault::{Fault, Party};
 
+/// Largest part of the rows that may be held out of training.
+const MAX_EVAL_FRACTION: f64 = 0.9;
+
 /// Limits on a training run; `None` and 0 mean no limit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -162,8 +165,8 @@ pub fn check(
     if !constraints.jurisdictions.is_empty() && !constraints.jurisdictions.contains(&provider.jurisdiction) {
         return Err(ConstraintBreach::Jurisdiction(provider.jurisdiction.clone()));
     }
-    if !(0.0..1.0).contains(&spec.eval_fraction) {
-        return Err(ConstraintBreach::Spec("evalFraction must be at least 0 and below 1".into()));
+    if !(0.0..=MAX_EVAL_FRACTION).contains(&spec.eval_fraction) {
+        return Err(ConstraintBreach::Spec("evalFraction must be between 0 and 0.9".into()));
     }
     check_limits(&constraints.training_limits, &spec.training_params)
 }

@@ -17,6 +17,8 @@ pub const LOCAL_CHAIN_ID: u64 = 31_337;
 pub const MAX_START_WINDOW: u32 = 7 * 24 * 3_600;
 /// Longest runWindow the contract takes, seconds.
 pub const MAX_RUN_WINDOW: u32 = 30 * 24 * 3_600;
+/// Most purposes of one policy, as in `DataPolicy`.
+pub const MAX_PURPOSES: usize = 64;
 /// startWindow where the owner names none, seconds.
 pub const DEFAULT_START_WINDOW: u32 = 30 * 60;
 /// runWindow where the owner names none, seconds.
@@ -226,6 +228,9 @@ pub fn validate(policy: &Policy, chain_id: u64, now: u64) -> Result<(), PolicyIn
     }
     if policy.purposes.is_empty() {
         return fail("purposes", "is empty: no request could pass");
+    }
+    if policy.purposes.len() > MAX_PURPOSES {
+        return fail("purposes", "are more than 64");
     }
     match policy.requiredLevel {
         LEVEL_HARDWARE => {}

@@ -284,7 +284,7 @@ fn offer(policy: &Policy, purposes: &[String]) -> Value {
         constraints.push(constraint("odrl:purpose", "odrl:isAnyOf", purpose));
     }
     if policy.policyExpiry != 0 {
-        constraints.push(constraint("odrl:dateTime", "odrl:lt", &policy.policyExpiry.to_string()));
+        constraints.push(constraint("odrl:dateTime", "odrl:lteq", &policy.policyExpiry.to_string()));
     }
     let token = if policy.token == Address::ZERO { "native".to_string() } else { policy.token.to_string() };
     json!({

@@ -58,14 +58,13 @@ pub fn validate(split: &Split) -> Result<(), SplitError> {
 #[must_use]
 pub fn vested(split: &Split, total_in: U256, now: u64) -> U256 {
     let vesting = &split.vesting;
-    if now < vesting.start {
-        return U256::ZERO;
-    }
-    let elapsed = now - vesting.start;
+    let elapsed = now.saturating_sub(vesting.start);
     if vesting.duration == 0 || elapsed >= vesting.duration {
         return total_in;
     }
-    total_in * U256::from(elapsed) / U256::from(vesting.duration)
+    // With total_in = q x duration + r, as the contract computes it: no product can overflow.
+    let (duration, elapsed) = (U256::from(vesting.duration), U256::from(elapsed));
+    total_in / duration * elapsed + total_in % duration * elapsed / duration
 }
 
 /// How much of the vested money moves now: whole multiples of 10,000 base units.
@@ -113,6 +112,20 @@ mod tests {
         let split = split(vec![6_000, 3_000, 1_000], 0, 0);
         let got = parts(&split, U256::from(500) * ether);
         assert_eq!(got, vec![U256::from(300) * ether, U256::from(150) * ether, U256::from(50) * ether]);
+    }
+
+    #[test]
+    fn vesting_is_the_contracts() {
+        let all = U256::MAX;
+        assert_eq!(
+            vested(&split(vec![10_000], 1_000, 0), all, 5),
+            all,
+            "no duration: at once, before the start too"
+        );
+        assert_eq!(vested(&split(vec![10_000], 1_000, 10), all, 1_000), U256::ZERO);
+        assert_eq!(vested(&split(vec![10_000], 1_000, 10), all, 1_010), all);
+        let half = vested(&split(vec![10_000], 1_000, 10), all, 1_005);
+        assert_eq!(half, all / U256::from(2), "no product of {all} and 5 is made");
     }
 
     #[test]
