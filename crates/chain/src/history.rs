@@ -15,6 +15,7 @@ const SEARCH_RANGE: u64 = 2_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct JsonTransaction {
+    to: Option<Address>,
     input: Bytes,
 }
 
@@ -108,14 +109,13 @@ impl Chain {
         Ok(events)
     }
 
-    /// The input of a transaction: what was called with which arguments; `None` where the RPC has no
-    /// such transaction.
+    /// Which contract a transaction called, and with what.
     ///
     /// # Errors
-    /// No answer.
-    pub async fn transaction_input(&self, hash: B256) -> Result<Option<Bytes>, ChainError> {
+    /// No answer, or [`ChainError::NoTransaction`] where the RPC does not have it.
+    pub async fn called_in(&self, hash: B256) -> Result<(Option<Address>, Bytes), ChainError> {
         let found: Option<JsonTransaction> =
             self.rpcs().primary().call("eth_getTransactionByHash", json!([hash])).await?;
-        Ok(found.map(|t| t.input))
+        found.map(|t| (t.to, t.input)).ok_or(ChainError::NoTransaction { hash })
     }
 }

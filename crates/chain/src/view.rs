@@ -254,6 +254,17 @@ impl Chain {
         Ok(Confirmed { value, block })
     }
 
+    /// The newest version of a custodian set; 0 where there is no such set.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn latest_set_version(&self, set_id: B256) -> Result<Confirmed<u32>, ChainError> {
+        let block = self.confirmed_head().await?;
+        let call = Custody::latestSetVersionCall { setId: set_id };
+        let value = self.rpcs.view(&block, self.contracts.custody, &call).await?;
+        Ok(Confirmed { value, block })
+    }
+
     /// A version of a custodian set.
     ///
     /// # Errors

@@ -283,6 +283,7 @@ sol! {
         function createSet(bytes32 salt, uint8 t, Member[] members) external returns (bytes32 setId);
         function addSetVersion(bytes32 setId, uint8 t, Member[] members) external returns (uint32 setVersion);
         function setOf(bytes32 setId, uint32 setVersion) external view returns (uint8 t, Member[] members);
+        function latestSetVersion(bytes32 setId) external view returns (uint32);
         function registerProvider(bytes32 salt, address signer, bytes32 payee, bytes32 jurisdiction, bytes32[] platformIds) external returns (bytes32 providerId);
         function providerOf(bytes32 providerId) external view returns (Provider provider);
         function createAppraisalPolicy(bytes32 salt, bytes32[] entries) external returns (bytes32 id);

@@ -3,6 +3,7 @@
 //! are key files named by path, never values.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use toml::Value;
@@ -42,6 +43,21 @@ pub struct Config {
     settings: BTreeMap<String, Setting>,
 }
 
+/// A file that is read because of the directory one stands in decides which custodians get a key: it has
+/// to be the user's own.
+fn must_be_ours(path: &Path) -> Outcome {
+    let shown = path.display();
+    let found = std::fs::metadata(path)
+        .map_err(|e| CliError::environment(codes::CONFIG, format!("cannot read {shown}")).because(&e))?;
+    let own = found.uid() == rustix::process::geteuid().as_raw();
+    if own && found.mode() & 0o002 == 0 {
+        return Ok(());
+    }
+    let why = if own { "everybody may write it" } else { "it is another user's" };
+    Err(CliError::environment(codes::CONFIG, format!("{shown} in this directory is not read: {why}"))
+        .hint("LICEN_CONFIG=./licen.toml where it is meant"))
+}
+
 impl Config {
     /// Reads every layer. Flags come last and are already parsed.
     ///
@@ -57,7 +73,10 @@ impl Config {
         }
         match std::env::var_os("LICEN_CONFIG") {
             Some(path) => config.read_file(Path::new(&path))?,
-            None if Path::new("licen.toml").is_file() => config.read_file(Path::new("licen.toml"))?,
+            None if Path::new("licen.toml").is_file() => {
+                must_be_ours(Path::new("licen.toml"))?;
+                config.read_file(Path::new("licen.toml"))?;
+            }
             None => {}
         }
         for (name, _, _) in DEFAULTS {
@@ -121,6 +140,12 @@ impl Config {
     #[must_use]
     pub fn get(&self, name: &str) -> &str {
         self.settings.get(name).map_or("", |s| s.value.as_str())
+    }
+
+    /// Where a setting comes from.
+    #[must_use]
+    pub fn origin(&self, name: &str) -> &str {
+        self.settings.get(name).map_or("nowhere", |s| s.origin.as_str())
     }
 
     /// The node's base URL without a trailing slash.
@@ -200,5 +225,17 @@ mod tests {
         std::fs::write(&file, "wallett = \"x\"\n").unwrap();
         let error = config.read_file(&file).unwrap_err();
         assert!(error.message.contains("unknown setting \"wallett\""), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_everybody_may_write_is_not_read_for_lying_there() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("licen.toml");
+        std::fs::write(&file, "custodian_set = \"0x00\"\n").unwrap();
+        for (mode, read) in [(0o600, true), (0o664, true), (0o666, false), (0o602, false)] {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(must_be_ours(&file).is_ok(), read, "{mode:o}");
+        }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use licen_core::abi::{Job, Policy};
 use licen_core::id::{job_hash, policy_hash};
-use licen_core::primitives::{B256, hex};
+use licen_core::money::format_units;
+use licen_core::primitives::{Address, B256, U256, hex};
 use licen_core::sol_types::SolValue;
 use licen_core::wire::Problem;
 use licen_core::wire::compute::{ComputeInfo, StopRequest, TaskStatus};
@@ -18,6 +19,8 @@ use crate::error::{CliError, Outcome};
 use crate::http;
 
 const DEADLINE: Duration = Duration::from_secs(20);
+/// Datasets of one name that an error lists.
+const MAX_NAMED: usize = 8;
 /// A thousand jobs with their preimages are about 5 MB.
 const MAX_ANSWER: usize = 32 << 20;
 /// Entries of one page: the most a node gives.
@@ -180,21 +183,21 @@ impl NodeClient {
     /// # Errors
     /// None, or several.
     pub async fn dataset(&self, prefix: &str) -> Outcome<IndexedDataset> {
+        self.dataset_of(prefix, None).await
+    }
+
+    /// The one dataset, among those of an owner where one is given and has any of that name.
+    ///
+    /// # Errors
+    /// None, or several.
+    pub async fn dataset_of(&self, prefix: &str, owner: Option<Address>) -> Outcome<IndexedDataset> {
         let digits = digits(codes::NO_SUCH_DATASET, prefix)?;
         let begins = digits.range();
         let all = self.datasets(json!({"_or": [{"datasetRoot": begins}, {"datasetUid": begins}]})).await?;
         let names = |d: &IndexedDataset| {
             [d.policy.datasetRoot, d.policy.datasetUid].iter().any(|name| digits.fit(&name.to_string()))
         };
-        let mut found: Vec<IndexedDataset> = all.into_iter().filter(names).collect();
-        // Several owners may register one root; the earlier registration is the one meant.
-        let one_root = found.windows(2).all(|w| w[0].policy.datasetRoot == w[1].policy.datasetRoot);
-        let refused =
-            |message: String| CliError::refused(codes::NO_SUCH_DATASET, message).hint("licen search");
-        if !one_root {
-            return Err(refused(format!("{} datasets begin with {prefix}", found.len())));
-        }
-        found.pop().ok_or_else(|| refused(format!("no dataset begins with {prefix}")))
+        one_of(all.into_iter().filter(names).collect(), prefix, owner)
     }
 
     /// The jobs that `filter` (a `Job_bool_exp`) names, newest first.
@@ -349,6 +352,29 @@ where
     T::abi_decode(&bytes).map_err(|_| bad())
 }
 
+/// The dataset meant, where that is certain. Anybody may register a root again, at a price and with
+/// custodians of their own, so neither order nor age decides.
+fn one_of(mut found: Vec<IndexedDataset>, prefix: &str, owner: Option<Address>) -> Outcome<IndexedDataset> {
+    if found.iter().any(|d| Some(d.policy.owner) == owner) {
+        found.retain(|d| Some(d.policy.owner) == owner);
+    }
+    let refused = |message: String| CliError::refused(codes::NO_SUCH_DATASET, message);
+    if found.len() > 1 {
+        let mut error = refused(format!("{} datasets begin with {prefix}", found.len()))
+            .hint("name one by its datasetUid, which is one owner's alone");
+        error.causes = found.iter().take(MAX_NAMED).map(named).collect();
+        return Err(error);
+    }
+    found.pop().ok_or_else(|| refused(format!("no dataset begins with {prefix}")).hint("licen search"))
+}
+
+/// A dataset beside others that are called the same.
+fn named(dataset: &IndexedDataset) -> String {
+    let policy = &dataset.policy;
+    let price = format_units(U256::from(policy.royaltyPerEpoch), 18);
+    format!("{} of {}, {price} per epoch", policy.datasetUid, policy.owner)
+}
+
 fn decode_dataset(fields: &Value) -> Outcome<IndexedDataset> {
     let policy: Policy = decode(fields, "policyAbi")?;
     if policy_hash(&policy).to_string() != text(fields, "policyHash") {
@@ -365,4 +391,32 @@ fn decode_job(fields: &Value) -> Outcome<IndexedJob> {
         return Err(CliError::environment(codes::NODE, format!("the node's job {hash} contradicts itself")));
     }
     Ok(IndexedJob { fields: fields.clone(), job, policy })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_registered_twice_is_nobodys_to_choose() {
+        let of = |owner: u8, uid: u8| {
+            let (owner, uid) = (Address::repeat_byte(owner), B256::repeat_byte(uid));
+            let policy =
+                Policy { owner, datasetUid: uid, royaltyPerEpoch: 10_u128.pow(16), ..Policy::default() };
+            IndexedDataset { fields: Value::Null, policy }
+        };
+        let both = || vec![of(1, 7), of(2, 9)];
+        let error = one_of(both(), "0x5555", None).unwrap_err();
+        assert_eq!(error.message, "2 datasets begin with 0x5555");
+        assert!(error.causes[1].contains(&B256::repeat_byte(9).to_string()), "{:?}", error.causes);
+        assert!(error.causes[0].ends_with("0.01 per epoch"), "{:?}", error.causes);
+        let own = one_of(both(), "0x5555", Some(Address::repeat_byte(2))).unwrap();
+        assert_eq!(own.policy.datasetUid, B256::repeat_byte(9));
+        assert!(one_of(both(), "0x5555", Some(Address::repeat_byte(3))).is_err());
+        assert!(one_of(vec![], "0x5555", None).is_err());
+        assert!(
+            one_of(vec![of(1, 7)], "0x5555", Some(Address::repeat_byte(3))).is_ok(),
+            "said by its owner check"
+        );
+    }
 }

@@ -337,15 +337,6 @@ impl Session {
         let got = client.get_file(root, path, MAX_FILE, |_, _| {}).await;
         got.map_err(|e| storage_error(&format!("cannot get {root}"), &e))
     }
-
-    /// The size of a stored blob.
-    ///
-    /// # Errors
-    /// The node does not answer.
-    pub async fn blob_size(&self, root: B256) -> Outcome<Option<u64>> {
-        let client = client(self.config.node())?;
-        client.size(root).await.map_err(|e| storage_error(&format!("cannot ask for {root}"), &e))
-    }
 }
 
 impl ChainView {
@@ -368,6 +359,18 @@ impl ChainView {
     pub async fn now(&self) -> Outcome<u64> {
         let head = self.chain.rpcs().primary().head_ref().await.map_err(chain_error)?;
         Ok(head.timestamp)
+    }
+
+    /// The newest version of a set, and its threshold and members: what a new dataset is sealed to.
+    ///
+    /// # Errors
+    /// No such set.
+    pub async fn newest_custodians(&self, set: B256) -> Outcome<(u32, u8, Vec<Member>)> {
+        let version = self.chain.latest_set_version(set).await.map_err(chain_error)?.value;
+        // The first version of a set that does not exist: the contract says what is wrong.
+        let version = version.max(1);
+        let (t, members) = self.custodians(set, version).await?;
+        Ok((version, t, members))
     }
 
     /// Threshold and members of a set.
@@ -489,12 +492,8 @@ impl ChainView {
                     ..
                 }) => {
                     history.completed = Some((actualEpochs, resultHash, attestationRef));
-                    history.input = self
-                        .chain
-                        .transaction_input(event.tx_hash)
-                        .await
-                        .map_err(chain_error)?
-                        .unwrap_or_default();
+                    let called = self.chain.called_in(event.tx_hash).await.map_err(chain_error)?;
+                    history.settled_by = Some(called);
                 }
                 EventKind::RoyaltySettled(e) => history.royalty = e.amount,
                 EventKind::RefundIssued(e) => history.refund = e.amount,
@@ -549,7 +548,7 @@ pub fn chain_error(error: ChainError) -> CliError {
                 .because(&error)
                 .hint(config)
         }
-        ChainError::NoContract { .. } => {
+        ChainError::NoContract { .. } | ChainError::OtherContract { .. } => {
             CliError::environment(codes::WRONG_CHAIN, "the chain does not have the deployment's contracts")
                 .because(&error)
                 .hint(config)

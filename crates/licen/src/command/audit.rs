@@ -7,7 +7,7 @@ use licen_core::eip712::Domain;
 use licen_core::id::{dataset_uid, policy_hash};
 use licen_core::job::JobState;
 use licen_core::policy_manifest::PolicyManifest;
-use licen_core::primitives::{B256, Bytes, U256, keccak256};
+use licen_core::primitives::{Address, B256, Bytes, U256, keccak256};
 use licen_seal::Envelope;
 use serde_json::json;
 
@@ -35,8 +35,8 @@ pub struct JobHistory {
     pub royalty: U256,
     /// `RefundIssued`.
     pub refund: U256,
-    /// Input of the transaction that settled it.
-    pub input: Bytes,
+    /// Whom the settling transaction called, and with what.
+    pub settled_by: Option<(Option<Address>, Bytes)>,
 }
 
 struct Audit<'a> {
@@ -133,7 +133,7 @@ pub async fn audit(session: &Session, args: &JobArg) -> Outcome {
         holds(uid == job.datasetUid, format!("computed from owner and salt: {uid}"), "it is not the owner's"),
     );
     documents(&mut audit, &domain, job, policy).await;
-    ciphertext(&mut audit, policy).await;
+    stored(&mut audit, "dataset ciphertext", policy.datasetRoot).await;
     let history = chain.history(job).await?;
     match state {
         JobState::Completed => settlement::completed(&mut audit, &domain, job, &history).await,
@@ -209,12 +209,7 @@ async fn documents(audit: &mut Audit<'_>, domain: &Domain, job: &Job, policy: &P
         audit.line("constraints kept", verdict);
         if let Ok(spec) = licen_core::canonical::json_from_slice::<JobSpec>(&spec) {
             let root = spec.base_model_root;
-            let verdict = match audit.session.blob_size(root).await {
-                Ok(Some(size)) => Ok(format!("{size} bytes are stored under {root}")),
-                Ok(None) => Err(format!("storage no longer has {root}")),
-                Err(error) => Err(error.message),
-            };
-            audit.line("base model", verdict);
+            stored(audit, "base model", root).await;
         }
     }
 }
@@ -247,15 +242,16 @@ async fn envelope_terms(
     )
 }
 
-async fn ciphertext(audit: &mut Audit<'_>, policy: &Policy) {
+/// That storage still has the bytes of a root.
+async fn stored(audit: &mut Audit<'_>, name: &str, root: B256) {
     let path = match audit.session.config.state_dir() {
-        Ok(dir) => dir.join(format!("audit-{}.bin", policy.datasetRoot)),
-        Err(error) => return audit.line("dataset ciphertext", Err(error.message)),
+        Ok(dir) => dir.join(format!("audit-{root}.bin")),
+        Err(error) => return audit.line(name, Err(error.message)),
     };
-    let verdict = match audit.session.get_file(policy.datasetRoot, &path).await {
-        Ok(bytes) => Ok(format!("{bytes} bytes hash to {}", policy.datasetRoot)),
+    let verdict = match audit.session.get_file(root, &path).await {
+        Ok(bytes) => Ok(format!("{bytes} bytes hash to {root}")),
         Err(error) => Err(error.causes.first().cloned().unwrap_or(error.message)),
     };
     let _ = std::fs::remove_file(path);
-    audit.line("dataset ciphertext", verdict);
+    audit.line(name, verdict);
 }

@@ -213,9 +213,12 @@ pub async fn follow(session: &Session, job: B256, within: Duration) -> Outcome<I
                 session.ui.progress(&told);
                 (line, spoken) = (told, Instant::now());
             }
-            let ended = [JobState::Completed, JobState::Failed, JobState::Expired, JobState::Cancelled];
-            if ended.iter().any(|s| s.name() == state) {
-                return Ok(now);
+            // The node says so; where that is the end of a wait, the chain has to say it too.
+            if JobState::from_name(&state).is_some_and(JobState::is_terminal)
+                && let Ok((indexed, found)) = session.job(&job.to_string()).await
+                && found.is_terminal()
+            {
+                return Ok(indexed);
             }
         }
         if spoken.elapsed() > PATIENCE {
@@ -283,8 +286,8 @@ pub async fn held_manifest(session: &Session, job: &Job) -> Outcome<SignedManife
 /// # Errors
 /// No manifest yet, or the contract refuses it.
 pub async fn settle_held(session: &Session, id: B256) -> Outcome<IndexedJob> {
-    let indexed = session.node()?.job(&id.to_string()).await?;
-    if JobState::from_name(&indexed.text("state")).is_some_and(JobState::is_terminal) {
+    let (indexed, state) = session.job(&id.to_string()).await?;
+    if state.is_terminal() {
         return Ok(indexed);
     }
     let held = held_manifest(session, &indexed.job).await?;
@@ -303,10 +306,9 @@ pub async fn settle_held(session: &Session, id: B256) -> Outcome<IndexedJob> {
 /// # Errors
 /// See [`settle_held`].
 pub async fn settle(session: &Session, args: &JobArg) -> Outcome {
-    let job = session.node()?.job(&args.job).await?;
-    let before = job.text("state");
-    if JobState::from_name(&before).is_some_and(JobState::is_terminal) {
-        session.ui.progress(&format!("It was {before} already"));
+    let (job, before) = session.job(&args.job).await?;
+    if before.is_terminal() {
+        session.ui.progress(&format!("It was {} already", before.name()));
     }
     let ended = settle_held(session, job.job.jobId).await?;
     session.ui.record(&record(&ended));

@@ -107,8 +107,8 @@ async fn pause(session: &Session, args: &DatasetArg, pause: bool) -> Outcome {
 }
 
 async fn owned(session: &Session, prefix: &str) -> Outcome<IndexedDataset> {
-    let dataset = session.node()?.dataset(prefix).await?;
     let wallet = session.wallet()?.address();
+    let dataset = session.node()?.dataset_of(prefix, Some(wallet)).await?;
     let owner = dataset.policy.owner;
     if owner != wallet {
         let message = format!("the dataset belongs to {owner}, the wallet is {wallet}");

@@ -2,6 +2,7 @@
 //! everything the registration names is stored. A try that fails removes the ciphertext: its key is
 //! gone, so the next one encrypts anew.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -78,7 +79,16 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     let envelope = seal_envelope(&key, &terms, &members).and_then(|e| e.encode());
     let envelope =
         envelope.map_err(|e| CliError::of(codes::SEAL, "cannot seal the key to the custodians", &e))?;
+    let named_by = match &args.custodian_set {
+        Some(_) => "--custodian-set",
+        None => session.config.origin("custodian_set"),
+    };
     ui.progress(&format!("Sealed the key to {} custodians, {} needed", members.len(), terms.t));
+    ui.progress(&format!(
+        "They are {}, version {}, from {named_by}",
+        short(&terms.custodian_set.to_string()),
+        terms.set_version
+    ));
     let tokens: Vec<TokenCount> =
         args.count_with.iter().map(|base| count_tokens(ui, &args.file, base)).collect::<Outcome<_>>()?;
     let policy = store(session, args, draft, &constraints, &encrypted, &tokens, envelope).await?;
@@ -94,9 +104,16 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     let call = DataPolicy::registerDataset_0Call { policy: policy.clone() };
     let sent = session.send(&format!("register:{uid}"), domain.contract, &call, Default::default()).await;
     let mined = sent.inspect_err(|error| {
-        // Refused for good: the key opens nothing that exists. A registration that only waits keeps it.
+        // Probably for good, and then the key opens nothing. But a refused transaction may still be mined,
+        // and this is the only copy of its key: it only makes room for the next try.
         if let (Some(path), crate::error::REFUSED) = (recovery, error.exit) {
-            let _ = std::fs::remove_file(path);
+            let aside = PathBuf::from(format!("{}.{uid}", path.display()));
+            if std::fs::rename(path, &aside).is_ok() {
+                ui.warn(&format!(
+                    "the recovery file is now {}: keep it until you know that nothing was registered",
+                    aside.display()
+                ));
+            }
         }
     })?;
     session.indexed(&mined).await;
@@ -243,8 +260,9 @@ async fn custody(
     }
     let set = parse_b256(&set)?;
     let chain = session.chain().await?;
-    let known = chain.custodians(set, 1).await;
-    let (t, members) = known.map_err(|e| e.hint("licen custodian register prints the id of a new set"))?;
+    let known = chain.newest_custodians(set).await;
+    let (set_version, t, members) =
+        known.map_err(|e| e.hint("licen custodian register prints the id of a new set"))?;
     let terms = EnvelopeTerms {
         domain: chain.domain(),
         dataset_uid: uid,
@@ -252,7 +270,7 @@ async fn custody(
         t,
         required_level: level(args, chain.domain().chain_id),
         custodian_set: set,
-        set_version: 1,
+        set_version,
     };
     let members = members
         .iter()
@@ -395,8 +413,13 @@ fn passphrase(args: &PublishArgs) -> Outcome<Option<Zeroizing<Vec<u8>>>> {
             .hint("--recovery with another file: a recovery file is never overwritten"));
     }
     let shown = file.display();
-    let text = std::fs::read(file)
-        .map_err(|e| CliError::environment(codes::FILE, format!("cannot read {shown}")).because(&e))?;
+    let cannot = |e| CliError::environment(codes::FILE, format!("cannot read {shown}")).because(&e);
+    let mode = std::fs::metadata(file).map_err(cannot)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(CliError::environment(codes::FILE, format!("others may read the passphrase in {shown}"))
+            .hint(format!("chmod 600 {shown}")));
+    }
+    let text = std::fs::read(file).map_err(cannot)?;
     let text = Zeroizing::new(text);
     let passphrase = Zeroizing::new(text.trim_ascii_end().to_vec());
     if passphrase.is_empty() {

@@ -242,6 +242,8 @@ fn show_price(
     threshold: u8,
 ) {
     let ui = &session.ui;
+    ui.progress(&format!("dataset {} of {}", short(&policy.datasetUid.to_string()), policy.owner));
+    ui.progress(&format!("base model {} is {}", model.name, short(&model.base_model_root.to_string())));
     ui.progress(&format!(
         "{} x {} = {} escrow; what is not trained comes back",
         jobs::epochs(args.epochs),

@@ -14,7 +14,7 @@ use licen_core::wire::node::{DeploymentInfo, ModelInfo};
 use serde::Deserialize;
 
 use super::forward::{Compute, problem};
-use super::models::Models;
+use super::models::{Models, NotAdded};
 use crate::codes;
 use crate::error::{CliError, Outcome};
 
@@ -98,7 +98,8 @@ async fn add_model(
     }
     match shared.models.add(model) {
         Ok(()) => Json(serde_json::json!({"added": true})).into_response(),
-        Err(reason) => problem(StatusCode::INSUFFICIENT_STORAGE, &reason),
+        Err(NotAdded::Taken(reason)) => problem(StatusCode::CONFLICT, &reason),
+        Err(NotAdded::NoRoom(reason)) => problem(StatusCode::INSUFFICIENT_STORAGE, &reason),
     }
 }
 

@@ -2,6 +2,7 @@
 //! ended by its pid.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
@@ -94,6 +95,12 @@ impl Place {
     /// Writes a file there.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), content).unwrap();
+    }
+
+    /// A file that nobody else may read.
+    pub fn write_private(&self, name: &str, content: impl AsRef<[u8]>) {
+        self.write(name, content);
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     fn command(&self, program: &str, args: &[&str]) -> Command {

@@ -302,7 +302,7 @@ fn of_other_datasets(place: &Place) {
 
 /// A job that completes, and then no run is left.
 pub fn followed(place: &Place) {
-    place.write("pass", "several words of a passphrase\n");
+    place.write_private("pass", "several words of a passphrase\n");
     let recovery = ["--recovery", "once.recovery", "--passphrase-file", "pass"];
     let root = publish(place, "Once", &[&["--max-runs", "1", "--preview", "1"][..], &recovery].concat());
     recovered(place);

@@ -213,6 +213,8 @@ pub fn bad_policies(place: &Place) {
     "#]],
     );
     place.write("no-pass", "\n");
+    golden(place, &with(&["--recovery", "r", "--passphrase-file", "no-pass"]), expect![[""]]);
+    place.write_private("no-pass", "\n");
     golden(
         place,
         &with(&["--recovery", "r", "--passphrase-file", "no-pass"]),

@@ -6,9 +6,11 @@ use licen_core::abi::{DataPolicy, Job, ResultManifest};
 use licen_core::eip712::Domain;
 use licen_core::job::{JobState, Reason};
 use licen_core::money::{Settlement, format_units, total_escrow};
-use licen_core::primitives::{B256, U256};
+use licen_core::primitives::{B256, Bytes, U256};
 use licen_core::sol_types::SolCall;
 use licen_seal::result::{ResultHeader, ResultTerms};
+
+use crate::command::jobs::held_manifest;
 
 use super::{Audit, JobHistory, evidence, holds};
 
@@ -16,27 +18,45 @@ pub(super) async fn completed(audit: &mut Audit<'_>, domain: &Domain, job: &Job,
     let Some((epochs, result_hash, attestation_ref)) = history.completed else {
         return audit.line("settlement", Err("Completed, but no JobCompleted event".into()));
     };
-    match DataPolicy::confirmTrainingCompleteCall::abi_decode(&history.input) {
-        Ok(call) => {
-            let signer = domain.signer_of(&call.manifest, &call.signature);
+    match manifest(audit, domain, job, history).await {
+        Some((manifest, signature)) => {
+            let signer = domain.signer_of(&manifest, &signature);
             let signed = holds(
                 signer == Some(job.signer),
                 format!("signed by the attested key {}", job.signer),
                 "not signed by the key that custodians attested",
             );
             audit.line("result manifest", signed);
-            let same = same_as_event(&call.manifest, job, epochs, result_hash, attestation_ref);
+            let same = same_as_event(&manifest, job, epochs, result_hash, attestation_ref);
             audit.line("manifest fields", same);
         }
-        // Settled through another contract: DataPolicy itself checked the same signature.
-        Err(_) => {
-            audit.line("result manifest", Ok("settled through another contract, which passed it on".into()));
-        }
+        None => audit.line(
+            "result manifest",
+            Err("settled through another contract, and no custodian shows the manifest".into()),
+        ),
     }
     audit.line("money", money(job, epochs, history));
     evidence::evidence(audit, domain, job, history, attestation_ref).await;
     let verdict = result(audit, domain, job, result_hash).await;
     audit.line("result blob", verdict);
+}
+
+/// What settled the job: the transaction's own argument, or, where that called another contract, whose
+/// arguments may be anything, what a custodian holds.
+async fn manifest(
+    audit: &Audit<'_>,
+    domain: &Domain,
+    job: &Job,
+    history: &JobHistory,
+) -> Option<(ResultManifest, Bytes)> {
+    if let Some((to, input)) = &history.settled_by
+        && *to == Some(domain.contract)
+        && let Ok(call) = DataPolicy::confirmTrainingCompleteCall::abi_decode(input)
+    {
+        return Some((call.manifest, call.signature));
+    }
+    let held = held_manifest(audit.session, job).await.ok()?;
+    Some((held.manifest.0, held.signature))
 }
 
 /// Every end without a result: the escrow went back.
