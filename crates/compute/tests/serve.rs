@@ -149,6 +149,19 @@ async fn ciphertext_that_was_changed_in_storage_is_a_download_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zeros_that_storage_appends_change_nothing() {
+    let world = World::new(Setting { appends_zeros: true, epochs: 1, ..Setting::default() }).await;
+    for root in [world.job.datasetRoot, world.policy.constraintsHash, world.base_model_root] {
+        let served = reqwest::get(format!("{}/v1/blobs/{root}", world.blob_url)).await.unwrap();
+        let stored = world.blobs.read(root, 1 << 30).unwrap();
+        assert!(served.bytes().await.unwrap().len() > stored.len(), "the attack takes place");
+    }
+    let running = world.start().await;
+    world.until("delivery", delivered).await;
+    manifest_of(&world, running.signer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_share_is_named_and_the_others_are_used() {
     logs::record();
     let modes = vec![Mode::WrongShare, Mode::Honest, Mode::Honest];

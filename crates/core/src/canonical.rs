@@ -97,6 +97,28 @@ pub fn cbor_from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Canonical
     value.deserialized().map_err(|e| malformed("CBOR", &e))
 }
 
+/// The JSON in a blob that was fetched by its file root. The root does not say where a file ends, so
+/// whoever serves it may append zeros within its padding; JSON text has none of its own.
+#[must_use]
+pub fn json_of_blob(blob: &[u8]) -> &[u8] {
+    let end = blob.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    &blob[..end]
+}
+
+/// The CBOR in a blob that was fetched by its file root, without the zeros behind the value.
+///
+/// # Errors
+/// [`CanonicalError::Malformed`]; [`CanonicalError::NotCanonical`] where something else follows.
+pub fn cbor_of_blob(blob: &[u8]) -> Result<&[u8], CanonicalError> {
+    let mut rest = blob;
+    ciborium::de::from_reader_with_recursion_limit::<Cbor, _>(&mut rest, MAX_DEPTH)
+        .map_err(|e| malformed("CBOR", &e))?;
+    if rest.iter().any(|byte| *byte != 0) {
+        return Err(CanonicalError::NotCanonical("CBOR"));
+    }
+    Ok(&blob[..blob.len() - rest.len()])
+}
+
 fn malformed(format: &'static str, reason: &impl core::fmt::Display) -> CanonicalError {
     CanonicalError::Malformed { format, reason: alloc::format!("{reason}") }
 }
@@ -260,6 +282,10 @@ mod tests {
         for bytes in [long_int, unsorted, indefinite, trailing, duplicate] {
             assert!(cbor_from_slice::<Cbor>(&bytes).is_err(), "{}", hex::encode(&bytes));
         }
+        assert_eq!(cbor_of_blob(&hex::decode("a1616100").unwrap()).unwrap().len(), 4, "a zero of its own");
+        assert_eq!(cbor_of_blob(&hex::decode("a161610000").unwrap()).unwrap().len(), 4);
+        assert!(cbor_of_blob(&hex::decode("a16161000001").unwrap()).is_err());
+        assert_eq!((json_of_blob(b"{}\0\0"), json_of_blob(b"\0")), (&b"{}"[..], &b""[..]));
         let deep = vec![0x81u8; 64];
         assert!(cbor_from_slice::<Cbor>(&deep).is_err());
         assert!(CanonicalError::NotCanonical("CBOR").to_string().contains("canonical"));

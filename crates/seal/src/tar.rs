@@ -103,6 +103,8 @@ pub struct TarReader<R: Read> {
     left: u64,
     padding: usize,
     ended: bool,
+    /// Whether zeros may follow the end.
+    padded: bool,
 }
 
 /// The head of a file; its content is read from the [`TarReader`] it came from.
@@ -117,7 +119,13 @@ pub struct TarEntry {
 impl<R: Read> TarReader<R> {
     /// Reads from `source`.
     pub fn new(source: R) -> Self {
-        Self { source, previous: None, left: 0, padding: 0, ended: false }
+        Self { source, previous: None, left: 0, padding: 0, ended: false, padded: false }
+    }
+
+    /// Reads an archive that was fetched by its file root: the root does not say where a file ends, so
+    /// zeros may stand behind the end, and some of the last ones may be missing.
+    pub fn fetched(source: R) -> Self {
+        Self { padded: true, ..Self::new(source) }
     }
 
     /// The next file, `None` after the end marker and nothing behind it. Content of the file before
@@ -133,7 +141,7 @@ impl<R: Read> TarReader<R> {
         self.skip_padding()?;
         let block = self.block()?;
         if block == [0; BLOCK] {
-            if self.block()? != [0; BLOCK] || self.source.read(&mut [0])? != 0 {
+            if !self.is_end()? {
                 return Err(SealError::Tar("it does not end with two zero blocks"));
             }
             self.ended = true;
@@ -147,6 +155,21 @@ impl<R: Read> TarReader<R> {
         self.left = entry.len;
         self.padding = padding(entry.len);
         Ok(Some(entry))
+    }
+
+    /// Whether the second zero block and nothing else follows.
+    fn is_end(&mut self) -> Result<bool, SealError> {
+        if !self.padded {
+            return Ok(self.block()? == [0; BLOCK] && self.source.read(&mut [0])? == 0);
+        }
+        let mut block = [0; BLOCK];
+        loop {
+            match self.source.read(&mut block)? {
+                0 => return Ok(true),
+                n if block[..n].iter().any(|byte| *byte != 0) => return Ok(false),
+                _ => {}
+            }
+        }
     }
 
     fn block(&mut self) -> Result<[u8; BLOCK], SealError> {
@@ -392,6 +415,14 @@ mod tests {
             assert!(!refusal(&good[..len]).is_empty(), "cut to {len}");
         }
         assert!(!refusal(&[&good[..], &[0]].concat()).is_empty());
+        let fetched = |bytes: &[u8]| {
+            let mut reader = TarReader::fetched(bytes);
+            while reader.next_entry()?.is_some() {}
+            Ok::<_, SealError>(())
+        };
+        assert!(fetched(&[&good[..], &[0; 700]].concat()).is_ok());
+        assert!(fetched(&good[..good.len() - BLOCK]).is_ok());
+        assert!(fetched(&[&good[..], &[0, 1]].concat()).is_err());
         let swapped = [&good[1024..2048], &good[..1024], &good[2048..]].concat();
         assert_eq!(refusal(&swapped), "paths do not ascend");
     }

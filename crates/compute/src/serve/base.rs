@@ -55,7 +55,7 @@ impl BaseModel {
         let archive = work.path().join("base.tar");
         let dir = work.path().join("base");
         let file = File::open(&archive).map_err(|e| e.to_string())?;
-        unpack(TarReader::new(std::io::BufReader::new(file)), &dir, cap)
+        unpack(TarReader::fetched(std::io::BufReader::new(file)), &dir, cap)
             .map_err(|e| format!("the base model is not a deterministic tar: {e}"))?;
         let _ = std::fs::remove_file(&archive);
         let refuse = |e: crate::Error| format!("the base model: {e}");
