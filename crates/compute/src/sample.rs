@@ -65,9 +65,7 @@ impl Split {
     /// fraction is above 0 and there are two rows, never all. Both parts keep the order of the file.
     pub fn new(samples: Vec<Sample>, fraction: f64, seed: u64) -> Self {
         let count = samples.len();
-        let wanted = (count as f64 * fraction).round() as usize;
-        let least = usize::from(fraction > 0.0 && count > 1);
-        let held = wanted.max(least).min(count.saturating_sub(1));
+        let held = Split::held_out_rows(count, fraction);
         let mut chosen = vec![false; count];
         for i in Rng::new(seed, "held-out").permutation(count).into_iter().take(held) {
             chosen[i] = true;
@@ -77,6 +75,13 @@ impl Split {
             if held { split.held_out.push(sample) } else { split.train.push(sample) }
         }
         split
+    }
+
+    /// How many of `count` rows are held out.
+    pub(crate) fn held_out_rows(count: usize, fraction: f64) -> usize {
+        let wanted = (count as f64 * fraction).round() as usize;
+        let least = usize::from(fraction > 0.0 && count > 1);
+        wanted.max(least).min(count.saturating_sub(1))
     }
 
     /// Refuses rows that a model of this vocabulary cannot take, and data with nothing to learn.

@@ -204,6 +204,55 @@ async fn what_the_owner_forbids_gets_no_verdict() {
     assert!(status.failure.is_none());
 }
 
+/// Settings under which every step is one row and nothing is learned.
+fn row_by_row(max_steps: i64) -> serde_json::Value {
+    json!({
+        "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "learning_rate": 0,
+        "max_seq_length": 64, "lora_r": 2, "logging_steps": 1, "max_steps": max_steps,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_cannot_be_looked_at_without_a_whole_epoch() {
+    let world = World::new(Setting { params: row_by_row(17), ..Setting::default() }).await;
+    world.put(&world.dispatch_of(world.job.clone())).await;
+    let status = world.until("the end", failed).await;
+    assert!(status.message.contains("JOB_SPEC_INVALID"), "{}", status.message);
+    assert!(status.start.is_none() && status.failure.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_loss_of_a_single_row_does_not_leave() {
+    let coarse = |loss: f64| (loss * 1e3 - (loss * 1e3).round()).abs() < 1e-9;
+    let world = World::new(Setting { params: row_by_row(-1), ..Setting::default() }).await;
+    world.start().await;
+    let seen = std::sync::Mutex::new(Vec::new());
+    world
+        .until("delivery", |status| {
+            seen.lock().unwrap().extend(status.loss);
+            delivered(status)
+        })
+        .await;
+    let mut seen = seen.into_inner().unwrap();
+    seen.dedup();
+    assert!((1..=2).contains(&seen.len()) && seen.iter().all(|loss| coarse(*loss)), "{seen:?} of 2 epochs");
+
+    let (_, dir) = unpack(&world);
+    let state = std::fs::read(dir.path().join("adapter/trainer_state.json")).unwrap();
+    let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+    let log = state["log_history"].as_array().unwrap();
+    assert_eq!(log.iter().filter(|entry| entry["loss"].is_f64()).count(), 36, "every step is logged");
+    let mut losses: Vec<f64> = log
+        .iter()
+        .flat_map(|entry| [&entry["loss"], &entry["eval_loss"]])
+        .filter_map(|l| l.as_f64())
+        .collect();
+    assert!(losses.iter().all(|loss| coarse(*loss)));
+    losses.sort_by(f64::total_cmp);
+    losses.dedup();
+    assert!(losses.len() <= 4, "one mean of each epoch and of the held-out rows: {losses:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signed_stop_ends_after_the_epoch_and_settles_what_ran() {
     let modes = vec![Mode::Honest, Mode::Withholds, Mode::Honest];

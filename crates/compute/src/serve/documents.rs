@@ -88,6 +88,7 @@ impl Documents {
         }
         let plan = Plan::new(&job_spec, job.epochs, config.threads).map_err(refused)?;
         let policy_manifest = PolicyManifest::from_bytes(&manifest_bytes).map_err(refused)?;
+        plan.check_epoch(policy_manifest.row_count()).map_err(refused)?;
         Ok(Self {
             envelope,
             envelope_bytes,

@@ -36,7 +36,7 @@ pub enum Event {
         epochs_done: u32,
         /// Part of all steps done, 0 to 1.
         part: f64,
-        /// Latest training loss.
+        /// Mean training loss of a block of rows that was just completed.
         loss: Option<f64>,
     },
     /// The requester's signed order to end after the current epoch.

@@ -13,6 +13,7 @@
 //!   unlock     shares -> DatasetKey
 //!   open       evidence bundle stored, ciphertext by root, plaintext in memory (dataset), recomputed
 //!   training   the engine, watched; a signed Stop ends it after the epoch
+//!   losses     what of its losses may leave: means over many rows
 //!   result     tar -> encrypted under a fresh key -> stored; the key dealt to the custodians
 //!   deliver    shares -> t Held -> manifest signed (keys) -> manifest to all
 //! ```
@@ -38,6 +39,7 @@ mod error;
 mod event;
 mod http;
 mod keys;
+mod losses;
 mod machine;
 mod node;
 mod open;
