@@ -305,6 +305,47 @@ async fn keys_do_not_survive_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forged_running_ends_nothing() {
+    let world =
+        World::new(Setting { epochs: 1, modes: vec![Mode::AsksTheChain; 3], ..Setting::default() }).await;
+    let status = world.ticket().await;
+    let running = world.running(&status);
+    let forged = |run_deadline| {
+        let start = status.start.as_ref().unwrap();
+        licen_core::job::started(&world.job, 1, start.signer, start.runtime_data_hash, run_deadline)
+    };
+    for impossible in [now() + 2, running.runDeadline + 9_999] {
+        let (code, body) = world.put(&world.dispatch_of(forged(impossible))).await;
+        assert_eq!(code, 422, "{body}");
+    }
+    for early in [0, 5] {
+        let claim = forged(running.runDeadline + early);
+        assert_eq!(world.put(&world.dispatch_of(claim)).await.0, 200);
+    }
+    let told = world.until("a custodian's no", |status| status.message.contains("425")).await;
+    assert!(
+        told.failure.is_none() && told.start.is_some() && told.task_state == TaskState::SetUp,
+        "{told:?}"
+    );
+    let other = licen_core::job::started(
+        &world.job,
+        1,
+        Address::repeat_byte(7),
+        running.runtimeDataHash,
+        running.runDeadline,
+    );
+    assert_eq!(world.put(&world.dispatch_of(other)).await.0, 200);
+
+    // The job starts, a moment later than was forged; and again somebody says otherwise.
+    let truth = forged(running.runDeadline + 7);
+    world.custodians.iter().for_each(|custodian| custodian.sees_running(&truth));
+    assert_eq!(world.put(&world.dispatch_of(truth.clone())).await.0, 200);
+    assert_eq!(world.put(&world.dispatch_of(forged(running.runDeadline + 9))).await.0, 200);
+    world.until("delivery", delivered).await;
+    manifest_of(&world, truth.signer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dispatch_that_contradicts_itself_is_refused() {
     let world = World::new(Setting::default()).await;
     let good = world.dispatch_of(world.job.clone());

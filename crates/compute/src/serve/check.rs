@@ -18,6 +18,9 @@ const MAX_ATTEMPTS: u32 = 3;
 /// Most members of a custodian set: a share's x coordinate is one byte.
 const MAX_MEMBERS: usize = 255;
 
+/// How far the chain's clock may be ahead of ours, seconds.
+pub(super) const CLOCK_SKEW: u64 = 120;
+
 /// Why a dispatch is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DispatchError {
@@ -67,6 +70,7 @@ pub fn check_dispatch(
     check_custodians(dispatch)?;
     check_here(job, dispatch.chain_id, config)?;
     let stage = stage_of(job, attempt)?;
+    check_run_deadline(dispatch, now)?;
     match stage {
         Stage::Granted if job.startDeadline <= now && job.attempt == 0 => {
             Err(DispatchError::TooLate("start"))
@@ -96,6 +100,19 @@ fn stage_of(job: &Job, attempt: u32) -> Result<Stage, DispatchError> {
         return Ok(Stage::Granted);
     }
     Err(DispatchError::Inconsistent("attempt does not follow the job's"))
+}
+
+/// The contract adds the run window to the time of the first start, which lies between the grant and the
+/// start deadline.
+fn check_run_deadline(dispatch: &Dispatch, now: u64) -> Result<(), DispatchError> {
+    let (policy, job) = (&dispatch.policy.0, &dispatch.job.0);
+    let granted = job.startDeadline.saturating_sub(u64::from(policy.startWindow));
+    let latest = job.startDeadline.min(now + CLOCK_SKEW);
+    let started = job.runDeadline.checked_sub(u64::from(job.runWindow));
+    if job.attempt > 0 && !started.is_some_and(|started| (granted..=latest).contains(&started)) {
+        return Err(DispatchError::Inconsistent("runDeadline is no run window after a possible start"));
+    }
+    Ok(())
 }
 
 fn check_policy(dispatch: &Dispatch) -> Result<(), DispatchError> {

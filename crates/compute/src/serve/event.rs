@@ -24,8 +24,13 @@ pub enum Event {
     },
     /// The job was dispatched as Running with a key that is not ours.
     Superseded,
+    /// Custodians do not see the job Running as it was dispatched.
+    Unconfirmed(String),
     /// Shares made the committed dataset key.
-    KeyCombined,
+    KeyCombined {
+        /// Of the job as custodians saw it Running, unix seconds.
+        run_deadline: u64,
+    },
     /// Plaintext and base model are in memory and are what they should be.
     Opened,
     /// Training goes on.

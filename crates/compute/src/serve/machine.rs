@@ -8,7 +8,8 @@
 //! ```
 //!
 //! What fails before Running has bound nobody: the same job, dispatched again as granted, begins anew
-//! with new keys.
+//! with new keys. Anybody may dispatch a job as Running, so only what custodians answer is taken for it:
+//! where none sees it, the attempt waits on with its keys and signs nothing.
 //!
 //! Invariant: `SignFailure` and `SignManifest` are asked at most once each, whatever happens and in
 //! whatever order, and the report only while no manifest is signed: after that nothing can fail the
@@ -46,7 +47,7 @@ enum Phase {
     Queued,
     SettingUp,
     SetUp { verdicts_expire: u64 },
-    Releasing { until: u64 },
+    Releasing { until: u64, verdicts_expire: u64 },
     Opening,
     Training { since: u64 },
     Sealing,
@@ -107,8 +108,9 @@ impl Machine {
             Event::Ready { ticket, verdicts_expire } => self.on_ready(ticket, verdicts_expire),
             Event::Refused(message) => self.on_refused(message, effects),
             Event::Running { run_deadline } => self.on_running(now, run_deadline, effects),
-            Event::Superseded => self.on_superseded(effects),
-            Event::KeyCombined => self.on_key(effects),
+            Event::Superseded => self.on_superseded(),
+            Event::Unconfirmed(message) => self.on_unconfirmed(message),
+            Event::KeyCombined { run_deadline } => self.on_key(run_deadline, effects),
             Event::Opened => self.on_opened(now, effects),
             Event::Progress { epoch, epochs_done, part, loss } => {
                 self.on_progress(now, (epoch, epochs_done), part, loss, effects);
@@ -142,7 +144,7 @@ impl Machine {
         match self.phase {
             Phase::Queued | Phase::SettingUp => Some(self.terms.start_deadline),
             Phase::SetUp { verdicts_expire } => Some(verdicts_expire + START_GRACE),
-            Phase::Releasing { until } => Some(until),
+            Phase::Releasing { until, .. } => Some(until),
             Phase::Opening => Some(self.work_deadline()),
             Phase::Training { .. } if self.stopping => Some(self.work_deadline()),
             Phase::Training { .. } => Some(self.work_deadline().saturating_sub(self.margin())),
@@ -212,22 +214,17 @@ impl Machine {
         }
     }
 
+    /// Another run deadline while shares are asked for is another claim about the same start: either may
+    /// be the true one, so the second is asked for too. Neither lasts longer than a true one could.
     fn on_running(&mut self, now: u64, run_deadline: u64, effects: &mut Vec<Effect>) {
-        if matches!(self.phase, Phase::SetUp { .. }) {
-            self.run_deadline = run_deadline;
-            self.message = "asking custodians for key shares".into();
-            self.phase = Phase::Releasing { until: (now + RELEASE_WINDOW).min(self.work_deadline()) };
-            effects.push(Effect::Unlock);
-        }
-    }
-
-    fn on_superseded(&mut self, effects: &mut Vec<Effect>) {
-        match self.phase {
-            Phase::Queued | Phase::SettingUp | Phase::SetUp { .. } => {
-                self.give_up(true, "the job was started with another key".into(), effects);
+        let (verdicts_expire, asking) = match self.phase {
+            Phase::SetUp { verdicts_expire } => (verdicts_expire, 0),
+            Phase::Releasing { until, verdicts_expire } if run_deadline != self.run_deadline => {
+                (verdicts_expire, until)
             }
-            // Once our key is on chain no other can be, for this attempt.
-            Phase::Releasing { .. }
+            Phase::Queued
+            | Phase::SettingUp
+            | Phase::Releasing { .. }
             | Phase::Opening
             | Phase::Training { .. }
             | Phase::Sealing
@@ -235,12 +232,38 @@ impl Machine {
             | Phase::Delivering { .. }
             | Phase::Delivered
             | Phase::Failing
-            | Phase::Failed { .. } => {}
+            | Phase::Failed { .. } => return,
+        };
+        let latest =
+            (verdicts_expire + START_GRACE + RELEASE_WINDOW).min(self.work_deadline_of(run_deadline));
+        let until = (now + RELEASE_WINDOW).min(latest).max(asking);
+        if until <= now {
+            self.message = "a dispatch says that the job runs and leaves no time for it".into();
+            return;
+        }
+        self.run_deadline = run_deadline;
+        self.message = "asking custodians for key shares".into();
+        self.phase = Phase::Releasing { until, verdicts_expire };
+        effects.push(Effect::Unlock);
+    }
+
+    /// Anybody may say so; a custodian that was asked for a verdict or a share knows it.
+    fn on_superseded(&mut self) {
+        if matches!(self.phase, Phase::SetUp { .. }) {
+            self.message = "a dispatch says that the job was started with another key".into();
         }
     }
 
-    fn on_key(&mut self, effects: &mut Vec<Effect>) {
+    fn on_unconfirmed(&mut self, message: String) {
+        if let Phase::Releasing { verdicts_expire, .. } = self.phase {
+            self.message = message;
+            self.phase = Phase::SetUp { verdicts_expire };
+        }
+    }
+
+    fn on_key(&mut self, run_deadline: u64, effects: &mut Vec<Effect>) {
         if matches!(self.phase, Phase::Releasing { .. }) {
+            self.run_deadline = run_deadline;
             self.message = "fetching and verifying the dataset".into();
             self.phase = Phase::Opening;
             effects.push(Effect::Open);
@@ -353,8 +376,9 @@ impl Machine {
                 self.give_up(true, message.into(), effects);
             }
             Phase::Releasing { .. } => {
-                let message = format!("too few key shares in time ({})", self.message);
-                self.break_off(Reason::KeyReleaseFailed, message, effects);
+                // Whoever asked has not even said what custodians answered, so nothing is known.
+                self.on_unconfirmed(format!("too few key shares in time ({})", self.message));
+                self.on_time(now, effects);
             }
             Phase::Opening => {
                 let message = "the dataset was not here in time".into();
@@ -424,7 +448,11 @@ impl Machine {
 
     /// When work must have ended, so that the result can still be delivered and settled.
     fn work_deadline(&self) -> u64 {
-        self.run_deadline.saturating_sub(self.margin())
+        self.work_deadline_of(self.run_deadline)
+    }
+
+    fn work_deadline_of(&self, run_deadline: u64) -> u64 {
+        run_deadline.saturating_sub(self.margin())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The shell of one attempt: carries out what the machine asks for and tells it what came of it. Keys
 //! and plaintext are held here, each only as long as the machine still needs it.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,10 @@ use licen_core::primitives::{B256, Bytes};
 use licen_core::wire::compute::{Dispatch, TaskStatus};
 use licen_seal::DatasetKey;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
+use super::check::CLOCK_SKEW;
 use super::config::SimulatedFault;
 use super::deliver::{SealedResult, hand_out, held_of, send_manifest};
 use super::effect::Effect;
@@ -25,10 +28,14 @@ use super::open::{Opened, open};
 use super::result::seal_result;
 use super::setup::{Prepared, set_up};
 use super::training::{StopFlag, Trained, train};
-use super::unlock::unlock;
+use super::unlock::{Locked, unlock};
 
 /// How often an attempt looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
+/// Claims that a job runs which are asked about at once; the orchestrator repeats the true one.
+const MAX_CLAIMS: usize = 4;
+/// Seconds before the machine's deadline by which those who ask say what they heard.
+const SETTLING: u64 = 2;
 
 /// The right to train; given back when the last of its holders, the training thread included, is gone.
 pub(super) type Slot = Arc<OwnedSemaphorePermit>;
@@ -40,7 +47,8 @@ pub(super) enum Message {
     /// The job as Running; believed only where it names our signer and runtime data.
     Running(Box<Job>),
     Prepared(Box<(Prepared, StatementKey)>),
-    Key(DatasetKey),
+    /// What came of asking for the shares of the job as it was once said to run.
+    Unlocked(Box<Job>, Result<DatasetKey, Locked>),
     Opened(Box<Opened>),
     Trained(Box<Trained>),
     Sealed(Arc<SealedResult>),
@@ -68,7 +76,13 @@ struct Holdings {
     slot: Option<Slot>,
     prepared: Option<Arc<Prepared>>,
     signer: Option<StatementKey>,
-    /// As Running.
+    /// As last said to run.
+    claim: Option<Job>,
+    /// What was said to run, oldest first, and who asks custodians about it.
+    asking: VecDeque<(Job, AbortHandle)>,
+    /// Why custodians that see it Running give too few shares.
+    locked: Option<(Job, Broken)>,
+    /// As Running, which custodians confirmed or, where they keep silent, nobody denied.
     job: Option<Job>,
     key: Option<DatasetKey>,
     opened: Option<Box<Opened>>,
@@ -151,10 +165,7 @@ impl Driver {
                 self.held.signer = Some(signer);
                 event
             }
-            Message::Key(key) => {
-                self.held.key = Some(key);
-                Event::KeyCombined
-            }
+            Message::Unlocked(job, outcome) => self.unlocked(*job, outcome),
             Message::Opened(opened) => {
                 self.held.attestation_ref = opened.attestation_ref;
                 self.held.opened = Some(opened);
@@ -182,9 +193,45 @@ impl Driver {
         if job.signer != ticket.signer || job.runtimeDataHash != ticket.runtime_data_hash {
             return Event::Superseded;
         }
+        // The first start is between the ticket, which did not exist before, and the end of its verdicts.
+        let started = job.runDeadline.saturating_sub(u64::from(job.runWindow));
+        let possible = prepared.bundle.recorded_at.saturating_sub(CLOCK_SKEW)..=prepared.verdicts_expire;
+        if self.attempt == 1 && !possible.contains(&started) {
+            return Event::Note("a dispatch says that the job was started when it cannot have been".into());
+        }
+        if self.held.job.is_some() || self.held.asking.iter().any(|(asked, _)| *asked == job) {
+            return Event::Tick;
+        }
         let run_deadline = job.runDeadline;
-        self.held.job.get_or_insert(job);
+        self.held.claim = Some(job);
         Event::Running { run_deadline }
+    }
+
+    /// One of several claims that the job runs may be true; only the last word about all is final.
+    fn unlocked(&mut self, job: Job, outcome: Result<DatasetKey, Locked>) -> Event {
+        self.held.asking.retain(|(asked, _)| *asked != job);
+        let message = match outcome {
+            Ok(key) => {
+                let run_deadline = job.runDeadline;
+                self.held.asking.drain(..).for_each(|(_, asking)| asking.abort());
+                (self.held.key, self.held.job) = (Some(key), Some(job));
+                return Event::KeyCombined { run_deadline };
+            }
+            Err(Locked::Broken(broken)) => {
+                let message = broken.message.clone();
+                self.held.locked = Some((job, broken));
+                message
+            }
+            Err(Locked::Unconfirmed(message)) => message,
+        };
+        if !self.held.asking.is_empty() {
+            return Event::Note(message);
+        }
+        let Some((job, Broken { reason, message })) = self.held.locked.take() else {
+            return Event::Unconfirmed(message);
+        };
+        self.held.job = Some(job);
+        Event::Broke { reason, message }
     }
 
     fn step(&mut self, event: Event) {
@@ -261,9 +308,23 @@ impl Driver {
     }
 
     fn unlock(&mut self) {
-        let (Some(prepared), Some(job)) = (self.held.prepared.clone(), self.held.job.clone()) else { return };
-        let (node, note) = (self.node.clone(), self.note());
-        self.start(async move { unlock(&node, &prepared, &job, note).await.map(Message::Key) });
+        let (Some(prepared), Some(job)) = (self.held.prepared.clone(), self.held.claim.take()) else {
+            return;
+        };
+        let left = self.machine.deadline().unwrap_or_default().saturating_sub(unix_now() + SETTLING);
+        let until = Instant::now() + Duration::from_secs(left);
+        let (node, note, outbox) = (self.node.clone(), self.note(), self.outbox.clone());
+        let claimed = job.clone();
+        let asking = self.steps.spawn(async move {
+            let outcome = unlock(&node, &prepared, &job, until, note).await;
+            let _ = outbox.send(Message::Unlocked(Box::new(job), outcome));
+        });
+        self.held.asking.push_back((claimed, asking));
+        if self.held.asking.len() > MAX_CLAIMS
+            && let Some((_, oldest)) = self.held.asking.pop_front()
+        {
+            oldest.abort();
+        }
     }
 
     fn open(&mut self) {

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::base::BaseModel;
 use super::blobs::Blobs;
+use super::check::CLOCK_SKEW;
 use super::custodians::{Answers, CallError, Member, Patience, ask_all, jittered, post};
 use super::documents::{DocumentError, Documents};
 use super::keys::StatementKey;
@@ -35,9 +36,8 @@ const CHALLENGE_GRACE: Duration = Duration::from_secs(1);
 const VERDICT_GRACE: Duration = Duration::from_secs(3);
 /// Between rounds.
 const PAUSE: Duration = Duration::from_secs(3);
-/// Longest life of a verdict, and how far a custodian's clock may be ahead of ours, seconds.
+/// Longest life of a verdict, seconds.
 const VERDICT_LIFE: u64 = 15 * 60;
-const CLOCK_SKEW: u64 = 120;
 
 /// An attempt that can be started: what it is about, its keys but the signing one, and its evidence.
 pub(super) struct Prepared {
