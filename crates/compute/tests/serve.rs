@@ -375,6 +375,60 @@ async fn a_dispatch_that_contradicts_itself_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invented_dispatches_do_not_stand_in_the_way() {
+    let world = World::new(Setting { epochs: 1, ..Setting::default() }).await;
+    let good = world.dispatch_of(world.job.clone());
+    type Change = fn(&mut Dispatch);
+    let nowhere = "http://127.0.0.1:9";
+    let changes: [Change; 4] = [
+        // The job itself, with addresses where nobody is.
+        |d| d.blob_url = "http://127.0.0.1:9".into(),
+        |d| d.custodian_urls.iter_mut().for_each(|c| c.url = "http://127.0.0.1:9".into()),
+        // Another job under its id.
+        |d| (d.job.0.resultKey, d.blob_url) = (B256::repeat_byte(9), "http://127.0.0.1:9".into()),
+        |d| (d.job.0.jobSpecHash, d.job.0.epochs) = (B256::repeat_byte(9), 2),
+    ];
+    for change in changes {
+        let mut invented = good.clone();
+        change(&mut invented);
+        assert_eq!(world.put(&invented).await.0, 200);
+    }
+    for i in 0..40 {
+        let mut invented = good.clone();
+        (invented.job.0.resultKey, invented.blob_url) = (B256::repeat_byte(100 + i), nowhere.into());
+        assert_eq!(world.put(&invented).await.0, 200);
+    }
+    let mut for_ever = good.clone();
+    for_ever.job.0.startDeadline = u64::MAX;
+    let (code, body) = world.put(&for_ever).await;
+    assert!(code == 422 && body["detail"].as_str().unwrap().contains("startDeadline"), "{body}");
+
+    let running = world.start().await;
+    world.until("delivery", delivered).await;
+    manifest_of(&world, running.signer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_signed_is_not_forgotten_for_what_was_invented() {
+    let config = json!({"simulatedFault": "compute", "chainId": 31337});
+    let world = World::new(Setting { config, ..Setting::default() }).await;
+    world.start().await;
+    let signed = world.until("the report", failed).await.failure.expect("a signed report");
+    let (mut job, http) = (world.job.clone(), reqwest::Client::new());
+    for i in 0..1_100u64 {
+        // Said to run with keys that are not here, so each is over at once.
+        job.jobId = B256::left_padding_from(&i.to_be_bytes());
+        let invented =
+            licen_core::job::started(&job, 1, Address::repeat_byte(7), B256::repeat_byte(8), now() + 600);
+        let body = serde_json::to_vec(&world.dispatch_of(invented)).unwrap();
+        let url = format!("{}/v1/jobs/{}/1", world.node_url, job.jobId);
+        assert_eq!(http.put(url).body(body).send().await.unwrap().status(), 200);
+    }
+    let status = world.until("the same report", |status| status.failure.is_some()).await;
+    assert_eq!(status.failure, Some(signed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quotes_are_signed_by_the_providers_signer() {
     let dir = tempfile::tempdir().unwrap();
     let (path, key) = (dir.path().join("quote.key"), SigningKey::generate().ok().unwrap());

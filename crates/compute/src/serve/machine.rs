@@ -21,6 +21,8 @@ use licen_core::wire::compute::{SignedFailure, StartTicket, TaskState, TaskStatu
 use super::effect::Effect;
 use super::event::Event;
 
+/// Longest an attempt holds the training slot without verdicts, seconds: others wait for it.
+const SET_UP_WINDOW: u64 = 600;
 /// Seconds a start transaction may need after its verdicts expire on our clock.
 const START_GRACE: u64 = 120;
 /// Longest wait for shares once the job is Running, seconds.
@@ -45,7 +47,7 @@ pub struct Terms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Queued,
-    SettingUp,
+    SettingUp { until: u64 },
     SetUp { verdicts_expire: u64 },
     Releasing { until: u64, verdicts_expire: u64 },
     Opening,
@@ -75,7 +77,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A new attempt, waiting for the training slot.
+    /// A new attempt, to be qualified and to wait for the training slot.
     #[must_use]
     pub fn new(terms: Terms) -> Self {
         Self {
@@ -89,7 +91,7 @@ impl Machine {
             part: 0.0,
             loss: None,
             stopping: false,
-            message: "waiting for the training slot".into(),
+            message: "fetching documents".into(),
         }
     }
 
@@ -104,7 +106,7 @@ impl Machine {
     /// Takes in what happened at `now` (unix seconds) and appends what to do.
     pub fn step(&mut self, now: u64, event: Event, effects: &mut Vec<Effect>) {
         match event {
-            Event::SlotFree => self.on_slot(effects),
+            Event::SlotFree => self.on_slot(now, effects),
             Event::Ready { ticket, verdicts_expire } => self.on_ready(ticket, verdicts_expire),
             Event::Refused(message) => self.on_refused(message, effects),
             Event::Running { run_deadline } => self.on_running(now, run_deadline, effects),
@@ -142,7 +144,8 @@ impl Machine {
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         match self.phase {
-            Phase::Queued | Phase::SettingUp => Some(self.terms.start_deadline),
+            Phase::Queued => Some(self.terms.start_deadline),
+            Phase::SettingUp { until } => Some(until),
             Phase::SetUp { verdicts_expire } => Some(verdicts_expire + START_GRACE),
             Phase::Releasing { until, .. } => Some(until),
             Phase::Opening => Some(self.work_deadline()),
@@ -183,7 +186,7 @@ impl Machine {
     fn task_state(&self) -> TaskState {
         match self.phase {
             Phase::Queued => TaskState::Init,
-            Phase::SettingUp => TaskState::SettingUp,
+            Phase::SettingUp { .. } => TaskState::SettingUp,
             Phase::SetUp { .. } | Phase::Releasing { .. } => TaskState::SetUp,
             Phase::Opening | Phase::Training { .. } => TaskState::Training,
             Phase::Sealing => TaskState::Trained,
@@ -193,15 +196,17 @@ impl Machine {
         }
     }
 
-    fn on_slot(&mut self, effects: &mut Vec<Effect>) {
+    fn on_slot(&mut self, now: u64, effects: &mut Vec<Effect>) {
         if self.phase == Phase::Queued {
             self.message = "asking custodians for verdicts".into();
+            let until = self.terms.start_deadline.min(now + SET_UP_WINDOW);
+            self.phase = Phase::SettingUp { until };
+            effects.push(Effect::SetUp);
         }
-        self.advance(Phase::Queued, Phase::SettingUp, Effect::SetUp, effects);
     }
 
     fn on_ready(&mut self, ticket: StartTicket, verdicts_expire: u64) {
-        if self.phase == Phase::SettingUp {
+        if matches!(self.phase, Phase::SettingUp { .. }) {
             self.ticket = Some(ticket);
             self.message = "waiting for the job to be Running".into();
             self.phase = Phase::SetUp { verdicts_expire };
@@ -209,7 +214,7 @@ impl Machine {
     }
 
     fn on_refused(&mut self, message: String, effects: &mut Vec<Effect>) {
-        if matches!(self.phase, Phase::Queued | Phase::SettingUp) {
+        if matches!(self.phase, Phase::Queued | Phase::SettingUp { .. }) {
             self.give_up(true, message, effects);
         }
     }
@@ -223,7 +228,7 @@ impl Machine {
                 (verdicts_expire, until)
             }
             Phase::Queued
-            | Phase::SettingUp
+            | Phase::SettingUp { .. }
             | Phase::Releasing { .. }
             | Phase::Opening
             | Phase::Training { .. }
@@ -364,12 +369,13 @@ impl Machine {
             return;
         }
         match self.phase {
-            Phase::Queued | Phase::SettingUp => {
-                self.give_up(
-                    false,
-                    "the start deadline passed before the attempt was set up".into(),
-                    effects,
-                );
+            Phase::SettingUp { .. } if now < self.terms.start_deadline => {
+                let message = format!("not set up in time ({}); dispatch it again", self.message);
+                self.give_up(true, message, effects);
+            }
+            Phase::Queued | Phase::SettingUp { .. } => {
+                let message = "the start deadline passed before the attempt was set up";
+                self.give_up(false, message.into(), effects);
             }
             Phase::SetUp { .. } => {
                 let message = "the verdicts expired before the job was started; dispatch it again";
@@ -418,7 +424,7 @@ impl Machine {
                 effects.push(Effect::SignFailure { reason, epochs_done: self.epochs_done });
             }
             Phase::Queued
-            | Phase::SettingUp
+            | Phase::SettingUp { .. }
             | Phase::SetUp { .. }
             | Phase::Delivering { signed: true }
             | Phase::Delivered

@@ -113,6 +113,16 @@ fn after_running_every_failure_is_reported_once() {
 }
 
 #[test]
+fn setting_up_does_not_hold_the_slot_for_long() {
+    let terms = Terms { start_deadline: 100_000, ..TERMS };
+    let (mut machine, mut effects) = (Machine::new(terms), Vec::new());
+    machine.step(100, Event::SlotFree, &mut effects);
+    machine.step(100 + SET_UP_WINDOW, Event::Tick, &mut effects);
+    assert!(machine.may_begin_again(), "{:?}", machine.status());
+    assert_eq!(effects, [Effect::SetUp, Effect::Wipe]);
+}
+
+#[test]
 fn a_start_that_never_came_may_begin_again() {
     let (mut machine, _) = after([Event::SlotFree, ready()]);
     let mut effects = Vec::new();

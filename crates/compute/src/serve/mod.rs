@@ -7,6 +7,7 @@
 //! PUT /v1/jobs/{jobId}/{attempt}   http, node        the dispatch, of which nothing is believed
 //!   check      contradictions inside it                                              pure
 //!   documents  envelope, constraints, job specification, policy manifest, by root
+//!   qualify    t custodians know the job as Granted; then a place, the base model's archive, the slot
 //!   base       the base model, by root, loaded
 //!   setup      keys, nonces, runtime data, evidence (tee), verdicts -> StartTicket
 //! PUT again, Running with our signer
@@ -43,6 +44,7 @@ mod losses;
 mod machine;
 mod node;
 mod open;
+mod qualify;
 mod result;
 mod run;
 mod setup;

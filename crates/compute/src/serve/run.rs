@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use licen_core::abi::{Job, MemberSignature, ResultManifest};
@@ -25,6 +26,7 @@ use super::keys::StatementKey;
 use super::machine::Machine;
 use super::node::{Node, unix_now};
 use super::open::{Opened, open};
+use super::qualify::{Qualified, qualify};
 use super::result::seal_result;
 use super::setup::{Prepared, set_up};
 use super::training::{StopFlag, Trained, train};
@@ -43,7 +45,7 @@ pub(super) type Slot = Arc<OwnedSemaphorePermit>;
 /// What reaches a driver: events, and what comes with some of them.
 pub(super) enum Message {
     Event(Event),
-    Slot(Slot),
+    Slot(Slot, Box<Qualified>),
     /// The job as Running; believed only where it names our signer and runtime data.
     Running(Box<Job>),
     Prepared(Box<(Prepared, StatementKey)>),
@@ -65,6 +67,7 @@ pub(super) struct Driver {
     outbox: mpsc::UnboundedSender<Message>,
     status: watch::Sender<TaskStatus>,
     again: watch::Sender<bool>,
+    proven: Arc<AtomicBool>,
     steps: JoinSet<()>,
     stop: StopFlag,
     held: Holdings,
@@ -74,6 +77,7 @@ pub(super) struct Driver {
 #[derive(Default)]
 struct Holdings {
     slot: Option<Slot>,
+    qualified: Option<Box<Qualified>>,
     prepared: Option<Arc<Prepared>>,
     signer: Option<StatementKey>,
     /// As last said to run.
@@ -95,7 +99,15 @@ struct Holdings {
     attestation_ref: B256,
 }
 
-type Handles = (mpsc::UnboundedSender<Message>, watch::Receiver<TaskStatus>, watch::Receiver<bool>);
+/// The way in and the ways to look.
+pub(super) struct Handles {
+    pub(super) inbox: mpsc::UnboundedSender<Message>,
+    pub(super) status: watch::Receiver<TaskStatus>,
+    /// Over, and a new dispatch may begin it again.
+    pub(super) again: watch::Receiver<bool>,
+    /// Custodians have said that the chain knows the job.
+    pub(super) proven: Arc<AtomicBool>,
+}
 
 impl Driver {
     /// Starts driving; gives the way in and the ways to look.
@@ -103,7 +115,7 @@ impl Driver {
         let (outbox, inbox) = mpsc::unbounded_channel();
         let (status, status_reader) = watch::channel(machine.status());
         let (again, again_reader) = watch::channel(machine.may_begin_again());
-        let sender = outbox.clone();
+        let (sender, proven) = (outbox.clone(), Arc::<AtomicBool>::default());
         let driver = Self {
             node,
             machine,
@@ -113,22 +125,18 @@ impl Driver {
             outbox,
             status,
             again,
+            proven: proven.clone(),
             steps: JoinSet::new(),
             stop: StopFlag::default(),
             held: Holdings::default(),
         };
         tokio::spawn(driver.run());
-        (sender, status_reader, again_reader)
+        Handles { inbox: sender, status: status_reader, again: again_reader, proven }
     }
 
     async fn run(mut self) {
         if !self.machine.is_over() {
-            let (slot, outbox) = (self.node.slot.clone(), self.outbox.clone());
-            self.steps.spawn(async move {
-                if let Ok(permit) = slot.acquire_owned().await {
-                    let _ = outbox.send(Message::Slot(Arc::new(permit)));
-                }
-            });
+            self.queue();
         }
         let mut tick = tokio::time::interval(TICK);
         while !self.machine.is_over() {
@@ -146,12 +154,30 @@ impl Driver {
         tracing::info!(%job, attempt = self.attempt, state = ?status.task_state, message = status.message, "over");
     }
 
+    /// Lets the dispatch show that it is not invented, and then waits for the slot.
+    fn queue(&mut self) {
+        let (node, dispatch, attempt) = (self.node.clone(), self.dispatch.clone(), self.attempt);
+        let (note, outbox, proven) = (self.note(), self.outbox.clone(), self.proven.clone());
+        self.steps.spawn(async move {
+            let proven = || proven.store(true, Ordering::Relaxed);
+            let message = match qualify(&node, &dispatch, attempt, &note, proven).await {
+                Ok(qualified) => {
+                    note("waiting for the training slot".into());
+                    let Ok(permit) = node.slot.clone().acquire_owned().await else { return };
+                    Message::Slot(Arc::new(permit), Box::new(qualified))
+                }
+                Err(message) => Message::Event(Event::Refused(message)),
+            };
+            let _ = outbox.send(message);
+        });
+    }
+
     /// Keeps what comes with a message and says what it means.
     fn take(&mut self, message: Message) -> Event {
         match message {
             Message::Event(event) => event,
-            Message::Slot(permit) => {
-                self.held.slot = Some(permit);
+            Message::Slot(permit, qualified) => {
+                (self.held.slot, self.held.qualified) = (Some(permit), Some(qualified));
                 Event::SlotFree
             }
             Message::Running(job) => self.running(*job),
@@ -297,10 +323,11 @@ impl Driver {
     }
 
     fn set_up(&mut self) {
+        let Some(qualified) = self.held.qualified.take() else { return };
         let (node, dispatch, attempt) = (self.node.clone(), self.dispatch.clone(), self.attempt);
         let note = self.note();
         self.start(async move {
-            Ok(match set_up(&node, dispatch, attempt, note).await {
+            Ok(match set_up(&node, dispatch, attempt, *qualified, note).await {
                 Ok(prepared) => Message::Prepared(Box::new(prepared)),
                 Err(message) => Message::Event(Event::Refused(message)),
             })
