@@ -2,9 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::random::Rng;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// One row as text tokens. Token i is learned (predicted from those before it) where `learn[i]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One row as text tokens. Token i is learned (predicted from those before it) where `learn[i]`. Wiped when
+/// dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Sample {
     ids: Vec<u32>,
     learn: Vec<bool>,
@@ -28,6 +30,7 @@ impl Sample {
 
     /// Keeps the first `most` tokens.
     pub fn truncate(&mut self, most: usize) {
+        // What is behind them is wiped with the rest: zeroizing covers the capacity.
         self.ids.truncate(most);
         self.learn.truncate(most);
     }
@@ -140,6 +143,15 @@ mod tests {
         assert_eq!(Split::new(rows(1), 0.5, 1).train.len(), 1);
         assert_eq!(Split::new(rows(3), 0.01, 1).held_out.len(), 1);
         assert_eq!(Split::new(rows(3), 0.0, 1).held_out.len(), 0);
+    }
+
+    #[test]
+    fn samples_are_wiped() {
+        fn wiped_on_drop<T: ZeroizeOnDrop>() {}
+        wiped_on_drop::<Sample>();
+        let mut sample = rows(1).remove(0);
+        sample.zeroize();
+        assert!(sample.ids().is_empty() && sample.learn().is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use licen_core::constraints::JobSpec;
 use licen_core::job::Reason;
 use licen_core::primitives::B256;
 use serde_json::Value;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::error::Broken;
 use super::event::Event;
@@ -113,6 +114,15 @@ pub(super) struct Trained {
     metering: Metering,
 }
 
+/// The files are not the researcher's before they are paid for, and nobody else's ever.
+impl Drop for Trained {
+    fn drop(&mut self) {
+        self.files.iter_mut().for_each(|(_, bytes)| bytes.zeroize());
+    }
+}
+
+impl ZeroizeOnDrop for Trained {}
+
 impl Trained {
     /// The manifest, still without the result's root.
     pub(super) fn manifest(&self, job: &Job, attestation_ref: B256) -> ResultManifest {
@@ -176,7 +186,7 @@ impl<F: Fn(Event)> Observer for Watch<F> {
     }
 }
 
-/// Trains in a blocking thread; rows and samples are wiped or dropped with it.
+/// Trains in a blocking thread; samples are wiped with it.
 ///
 /// # Errors
 /// `JOB_SPEC_INVALID` where the settings cannot work, `COMPUTE_TASK_FAILED` for everything of ours.
@@ -293,6 +303,12 @@ mod tests {
         for enough in [9, 10, -1] {
             assert_eq!(plan(enough).check_epoch(24), Ok(()));
         }
+    }
+
+    #[test]
+    fn what_was_trained_is_wiped() {
+        fn wiped_on_drop<T: ZeroizeOnDrop>() {}
+        wiped_on_drop::<Trained>();
     }
 
     #[test]
