@@ -97,7 +97,7 @@ impl ServeError {
         match self {
             Self::Config { .. } => "every key is listed in the operator's guide; unknown keys are refused",
             Self::Listen { .. } => "choose another `listen` address",
-            Self::Environment { .. } => "check that `workDir` can be written",
+            Self::Environment { .. } => "check that `workDir` can be written, and by nobody else",
             Self::Dispatch(_) | Self::Unknown | Self::Body(_) => {
                 "send the policy and the job exactly as the chain emitted them"
             }

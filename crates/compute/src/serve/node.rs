@@ -2,8 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +18,7 @@ use licen_core::wire::compute::{
 use licen_seal::SigningKey;
 use tokio::sync::Semaphore;
 
+use super::base::work_dir;
 use super::blobs::Blobs;
 use super::check::{Stage, check_dispatch};
 use super::config::Config;
@@ -115,8 +114,9 @@ impl Node {
             what: what.into(),
             source: std::io::Error::other(reason),
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(&config.work_dir).map_err(|source| {
-            ServeError::Environment { what: config.work_dir.display().to_string(), source }
+        work_dir(&config.work_dir).map_err(|source| ServeError::Environment {
+            what: config.work_dir.display().to_string(),
+            source,
         })?;
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_LIMIT)
