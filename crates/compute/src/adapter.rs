@@ -8,6 +8,7 @@ use crate::weights::{TensorStore, read_text, to_safetensors};
 use safetensors::tensor::Dtype;
 use serde::Deserialize;
 use std::path::Path;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The largest rank accepted.
 pub const RANK_MAX: usize = 1024;
@@ -87,8 +88,8 @@ impl LoraConfig {
     }
 }
 
-/// A and B of one module.
-#[derive(Debug, Clone)]
+/// A and B of one module; wiped when dropped, since training writes what it learned of rows into them.
+#[derive(Debug, Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Lora {
     /// [rank, inputs]
     pub(crate) a: Vec<f32>,
@@ -206,7 +207,8 @@ impl Adapter {
                 let parts =
                     [('A', vec![rank, lora.inputs], &lora.a), ('B', vec![lora.outputs, rank], &lora.b)];
                 for (part, shape, values) in parts {
-                    let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                    let mut bytes = Vec::with_capacity(values.len() * 4);
+                    values.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
                     tensors.push((tensor_name(i, target, part), Dtype::F32, shape, bytes));
                 }
             }

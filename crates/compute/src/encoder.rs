@@ -13,6 +13,7 @@ use minijinja::{Environment, ErrorKind, context};
 use serde_json::Value;
 use std::path::Path;
 use tokenizers::Tokenizer;
+use zeroize::Zeroizing;
 
 /// Steps a template may take for one row, so that a hostile one ends.
 const TEMPLATE_FUEL: u64 = 5_000_000;
@@ -91,29 +92,22 @@ impl Encoder {
     }
 
     /// Text tokens of a plain text, the tokenizer's own marks at the start included.
-    pub(crate) fn text(&self, text: &str, marks: bool) -> Result<Vec<u32>> {
+    pub(crate) fn text(&self, text: &str, marks: bool) -> Result<Zeroizing<Vec<u32>>> {
         let encoding =
             self.tokenizer.encode_fast(text, marks).map_err(|e| Error::Tokenizer(e.to_string()))?;
-        Ok(encoding.get_ids().to_vec())
+        Ok(Zeroizing::new(encoding.get_ids().to_vec()))
     }
 
     fn row(&self, row: &Row) -> Result<Sample> {
         let (mut ids, mut learn) = match &row.kind {
-            RowKind::Text(text) => {
-                let ids = self.text(text, true)?;
-                let learn = vec![true; ids.len()];
-                (ids, learn)
-            }
+            RowKind::Text(text) => joined(&[(self.text(text, true)?, true)]),
             RowKind::Pair { prompt, completion } => {
                 let mut ids = self.text(prompt, true)?;
                 // A tokenizer that closes every text with the end token must not close the prompt.
                 while ids.last() == self.end.as_ref() && self.end.is_some() {
                     ids.pop();
                 }
-                let mut learn = vec![false; ids.len()];
-                ids.extend(self.text(completion, false)?);
-                learn.resize(ids.len(), true);
-                (ids, learn)
+                joined(&[(ids, false), (self.text(completion, false)?, true)])
             }
             RowKind::Chat(messages) => self.chat(messages, row.line)?,
         };
@@ -132,12 +126,9 @@ impl Encoder {
             Some(pieces) => pieces,
             None => self.cut_at_last_answer(messages, &whole)?.ok_or(Error::TemplateUnstable { line })?,
         };
-        let (mut ids, mut learn) = (Vec::new(), Vec::new());
-        for (text, learned) in pieces {
-            ids.extend(self.text(text, false)?);
-            learn.resize(ids.len(), learned);
-        }
-        Ok((ids, learn))
+        let pieces: Result<Vec<_>> =
+            pieces.into_iter().map(|(text, learned)| Ok((self.text(text, false)?, learned))).collect();
+        Ok(joined(&pieces?))
     }
 
     /// The rendered conversation in pieces, or nothing when the template is not stable under appending.
@@ -150,7 +141,9 @@ impl Encoder {
         for (i, message) in messages.iter().enumerate().filter(|(_, m)| m.role == "assistant") {
             let before = self.render(&messages[..i], true)?;
             let after = self.render(&messages[..=i], false)?;
-            let stable = whole.starts_with(&after) && after.starts_with(&before) && before.len() >= done;
+            let stable = whole.starts_with(after.as_str())
+                && after.starts_with(before.as_str())
+                && before.len() >= done;
             if !stable {
                 return Ok(None);
             }
@@ -172,19 +165,30 @@ impl Encoder {
             return Ok(None);
         };
         let prompt = self.render(before, true)?;
-        let stable = whole.starts_with(&prompt);
+        let stable = whole.starts_with(prompt.as_str());
         Ok(stable.then(|| vec![(&whole[..prompt.len()], false), (&whole[prompt.len()..], last.learn)]))
     }
 
-    fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+    fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Zeroizing<String>> {
         let refuse = |e: minijinja::Error| Error::ChatTemplate(e.to_string());
         let template = self.templates.get_template("chat").map_err(refuse)?;
         let message = |m: &Message| context! { role => m.role.as_str(), content => m.content.as_str() };
         let messages: Vec<minijinja::Value> = messages.iter().map(message).collect();
         let (bos_token, eos_token) = (self.begin_text.as_str(), self.end_text.as_str());
         let values = context! { messages, add_generation_prompt, bos_token, eos_token };
-        template.render(values).map_err(refuse)
+        template.render(values).map(Zeroizing::new).map_err(refuse)
     }
+}
+
+/// Pieces of a row behind each other, with room for an end token: growing would leave copies behind.
+fn joined(pieces: &[(Zeroizing<Vec<u32>>, bool)]) -> (Vec<u32>, Vec<bool>) {
+    let room = pieces.iter().map(|(ids, _)| ids.len()).sum::<usize>() + 1;
+    let (mut ids, mut learn) = (Vec::with_capacity(room), Vec::with_capacity(room));
+    for (piece, learned) in pieces {
+        ids.extend_from_slice(piece);
+        learn.resize(ids.len(), *learned);
+    }
+    (ids, learn)
 }
 
 fn templates(source: String) -> Result<Environment<'static>> {

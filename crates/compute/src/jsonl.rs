@@ -2,12 +2,13 @@
 
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The longest row accepted by default, in bytes.
 pub const ROW_BYTES_MAX: usize = 1 << 20;
 
-/// One message of a conversation.
-#[derive(Debug, Clone, PartialEq)]
+/// One message of a conversation; wiped when dropped.
+#[derive(Debug, Clone, PartialEq, Zeroize, ZeroizeOnDrop)]
 pub struct Message {
     pub role: String,
     pub content: String,
@@ -15,8 +16,8 @@ pub struct Message {
     pub learn: bool,
 }
 
-/// The text of one row.
-#[derive(Debug, Clone, PartialEq)]
+/// The text of one row; wiped when dropped.
+#[derive(Debug, Clone, PartialEq, Zeroize, ZeroizeOnDrop)]
 pub enum RowKind {
     /// `{"text"}`: everything is learned.
     Text(String),
@@ -61,13 +62,13 @@ pub fn parse(bytes: &[u8], row_bytes_max: usize) -> Result<Vec<Row>> {
 }
 
 fn row(text: &str, line: usize) -> Result<RowKind> {
-    let value: Value = serde_json::from_str(text).map_err(|e| {
+    let value = serde_json::from_str(text).map(Parsed).map_err(|e| {
         let reason = e.to_string();
         let reason = reason.split(" at line ").next().unwrap_or_default().to_owned();
         Error::DataMalformed { line, column: e.column().max(1), reason }
     })?;
     let shape = |reason: String| Error::RowShape { line, reason };
-    let Value::Object(row) = value else {
+    let Value::Object(row) = &value.0 else {
         return Err(shape("the row is no JSON object".to_owned()));
     };
     let has = |name: &str| row.contains_key(name);
@@ -77,16 +78,39 @@ fn row(text: &str, line: usize) -> Result<RowKind> {
     let kind = if has("messages") {
         messages(&row["messages"], true).map(RowKind::Chat)
     } else if has("prompt") && has("completion") {
-        pair(&row)
+        pair(row)
     } else if has("instruction") {
-        instruction(&row)
+        instruction(row)
     } else if has("text") {
-        string(&row, "text").map(RowKind::Text)
+        string(row, "text").map(RowKind::Text)
     } else {
         let names: Vec<&str> = row.keys().map(String::as_str).take(8).collect();
         Err(format!("the row's fields ({}) are no known shape", names.join(", ")))
     };
     kind.map_err(shape)
+}
+
+/// A row as the parser gives it; its texts are copied out and wiped here.
+struct Parsed(Value);
+
+impl Drop for Parsed {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(fields) => {
+            for (mut name, mut value) in std::mem::take(fields) {
+                name.zeroize();
+                wipe(&mut value);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 type Shape<T> = std::result::Result<T, String>;
@@ -111,23 +135,24 @@ fn pair(row: &Map<String, Value>) -> Shape<RowKind> {
 }
 
 fn instruction(row: &Map<String, Value>) -> Shape<RowKind> {
-    let instruction = string(row, "instruction")?;
+    let instruction = Zeroizing::new(string(row, "instruction")?);
     let completion = match row.contains_key("output") {
         true => string(row, "output")?,
         false => {
             string(row, "response").map_err(|_| "`instruction` needs `output` or `response`".to_owned())?
         }
     };
-    let input = match row.get("input") {
+    let input = Zeroizing::new(match row.get("input") {
         None | Some(Value::Null) => String::new(),
         Some(_) => string(row, "input")?,
-    };
-    let mut prompt = format!("### Instruction:\n{instruction}\n\n");
+    });
+    let mut parts = vec!["### Instruction:\n", &instruction, "\n\n"];
     if !input.is_empty() {
-        prompt += &format!("### Input:\n{input}\n\n");
+        parts.extend(["### Input:\n", &input, "\n\n"]);
     }
-    prompt += "### Response:\n";
-    Ok(RowKind::Pair { prompt, completion })
+    parts.push("### Response:\n");
+    // In one piece: growing would leave copies behind.
+    Ok(RowKind::Pair { prompt: parts.concat(), completion })
 }
 
 fn messages(value: &Value, needs_answer: bool) -> Shape<Vec<Message>> {
@@ -185,6 +210,16 @@ mod tests {
             let RowKind::Chat(messages) = &rows[row].kind else { panic!("a chat") };
             assert_eq!(messages.iter().map(|m| m.learn).collect::<Vec<_>>(), learned);
         }
+    }
+
+    #[test]
+    fn rows_are_wiped() {
+        fn wiped_on_drop<T: ZeroizeOnDrop>() {}
+        wiped_on_drop::<Message>();
+        wiped_on_drop::<RowKind>();
+        let mut value = serde_json::json!({"a": ["secret", {"b": "secret"}], "c": 1});
+        wipe(&mut value["a"]);
+        assert_eq!(value.to_string(), r#"{"a":["",{}],"c":1}"#);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::random::Rng;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// One row as text tokens. Token i is learned (predicted from those before it) where `learn[i]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One row as text tokens. Token i is learned (predicted from those before it) where `learn[i]`. Wiped when
+/// dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Sample {
     ids: Vec<u32>,
     learn: Vec<bool>,
@@ -28,6 +30,7 @@ impl Sample {
 
     /// Keeps the first `most` tokens.
     pub fn truncate(&mut self, most: usize) {
+        // What is behind them is wiped with the rest: zeroizing covers the capacity.
         self.ids.truncate(most);
         self.learn.truncate(most);
     }
@@ -65,9 +68,7 @@ impl Split {
     /// fraction is above 0 and there are two rows, never all. Both parts keep the order of the file.
     pub fn new(samples: Vec<Sample>, fraction: f64, seed: u64) -> Self {
         let count = samples.len();
-        let wanted = (count as f64 * fraction).round() as usize;
-        let least = usize::from(fraction > 0.0 && count > 1);
-        let held = wanted.max(least).min(count.saturating_sub(1));
+        let held = Split::held_out_rows(count, fraction);
         let mut chosen = vec![false; count];
         for i in Rng::new(seed, "held-out").permutation(count).into_iter().take(held) {
             chosen[i] = true;
@@ -77,6 +78,13 @@ impl Split {
             if held { split.held_out.push(sample) } else { split.train.push(sample) }
         }
         split
+    }
+
+    /// How many of `count` rows are held out.
+    pub(crate) fn held_out_rows(count: usize, fraction: f64) -> usize {
+        let wanted = (count as f64 * fraction).round() as usize;
+        let least = usize::from(fraction > 0.0 && count > 1);
+        wanted.max(least).min(count.saturating_sub(1))
     }
 
     /// Refuses rows that a model of this vocabulary cannot take, and data with nothing to learn.
@@ -135,6 +143,15 @@ mod tests {
         assert_eq!(Split::new(rows(1), 0.5, 1).train.len(), 1);
         assert_eq!(Split::new(rows(3), 0.01, 1).held_out.len(), 1);
         assert_eq!(Split::new(rows(3), 0.0, 1).held_out.len(), 0);
+    }
+
+    #[test]
+    fn samples_are_wiped() {
+        fn wiped_on_drop<T: ZeroizeOnDrop>() {}
+        wiped_on_drop::<Sample>();
+        let mut sample = rows(1).remove(0);
+        sample.zeroize();
+        assert!(sample.ids().is_empty() && sample.learn().is_empty());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use zeroize::Zeroize;
 
 /// The longest header read, in bytes.
 const HEADER_MAX: u64 = 64 << 20;
@@ -200,8 +201,9 @@ pub(crate) fn read_text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(io_at(path))
 }
 
-/// Writes tensors, sorted by name, to safetensors bytes with the header metadata that PyTorch loaders expect.
-pub(crate) fn to_safetensors(tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>) -> Result<Vec<u8>> {
+/// Writes tensors, sorted by name, to safetensors bytes with the header metadata that PyTorch loaders expect. Wipes
+/// what it took.
+pub(crate) fn to_safetensors(mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>) -> Result<Vec<u8>> {
     let mut views = Vec::new();
     for (name, dtype, shape, bytes) in &tensors {
         let view = safetensors::tensor::TensorView::new(*dtype, shape.clone(), bytes)
@@ -209,7 +211,9 @@ pub(crate) fn to_safetensors(tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>)
         views.push((name, view));
     }
     let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize(views, Some(metadata)).map_err(|e| Error::Weights(e.to_string()))
+    let written = safetensors::serialize(views, Some(metadata)).map_err(|e| Error::Weights(e.to_string()));
+    tensors.iter_mut().for_each(|(.., bytes)| bytes.zeroize());
+    written
 }
 
 fn bf16_to_f32(bits: u16) -> f32 {

@@ -149,6 +149,19 @@ async fn ciphertext_that_was_changed_in_storage_is_a_download_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zeros_that_storage_appends_change_nothing() {
+    let world = World::new(Setting { appends_zeros: true, epochs: 1, ..Setting::default() }).await;
+    for root in [world.job.datasetRoot, world.policy.constraintsHash, world.base_model_root] {
+        let served = reqwest::get(format!("{}/v1/blobs/{root}", world.blob_url)).await.unwrap();
+        let stored = world.blobs.read(root, 1 << 30).unwrap();
+        assert!(served.bytes().await.unwrap().len() > stored.len(), "the attack takes place");
+    }
+    let running = world.start().await;
+    world.until("delivery", delivered).await;
+    manifest_of(&world, running.signer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_share_is_named_and_the_others_are_used() {
     logs::record();
     let modes = vec![Mode::WrongShare, Mode::Honest, Mode::Honest];
@@ -189,6 +202,55 @@ async fn what_the_owner_forbids_gets_no_verdict() {
     let status = world.until("the end", failed).await;
     assert!(status.message.contains("trainable parameters, at most 10"), "{}", status.message);
     assert!(status.failure.is_none());
+}
+
+/// Settings under which every step is one row and nothing is learned.
+fn row_by_row(max_steps: i64) -> serde_json::Value {
+    json!({
+        "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "learning_rate": 0,
+        "max_seq_length": 64, "lora_r": 2, "logging_steps": 1, "max_steps": max_steps,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_cannot_be_looked_at_without_a_whole_epoch() {
+    let world = World::new(Setting { params: row_by_row(17), ..Setting::default() }).await;
+    world.put(&world.dispatch_of(world.job.clone())).await;
+    let status = world.until("the end", failed).await;
+    assert!(status.message.contains("JOB_SPEC_INVALID"), "{}", status.message);
+    assert!(status.start.is_none() && status.failure.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_loss_of_a_single_row_does_not_leave() {
+    let coarse = |loss: f64| (loss * 1e3 - (loss * 1e3).round()).abs() < 1e-9;
+    let world = World::new(Setting { params: row_by_row(-1), ..Setting::default() }).await;
+    world.start().await;
+    let seen = std::sync::Mutex::new(Vec::new());
+    world
+        .until("delivery", |status| {
+            seen.lock().unwrap().extend(status.loss);
+            delivered(status)
+        })
+        .await;
+    let mut seen = seen.into_inner().unwrap();
+    seen.dedup();
+    assert!((1..=2).contains(&seen.len()) && seen.iter().all(|loss| coarse(*loss)), "{seen:?} of 2 epochs");
+
+    let (_, dir) = unpack(&world);
+    let state = std::fs::read(dir.path().join("adapter/trainer_state.json")).unwrap();
+    let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+    let log = state["log_history"].as_array().unwrap();
+    assert_eq!(log.iter().filter(|entry| entry["loss"].is_f64()).count(), 36, "every step is logged");
+    let mut losses: Vec<f64> = log
+        .iter()
+        .flat_map(|entry| [&entry["loss"], &entry["eval_loss"]])
+        .filter_map(|l| l.as_f64())
+        .collect();
+    assert!(losses.iter().all(|loss| coarse(*loss)));
+    losses.sort_by(f64::total_cmp);
+    losses.dedup();
+    assert!(losses.len() <= 4, "one mean of each epoch and of the held-out rows: {losses:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -243,6 +305,47 @@ async fn keys_do_not_survive_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forged_running_ends_nothing() {
+    let world =
+        World::new(Setting { epochs: 1, modes: vec![Mode::AsksTheChain; 3], ..Setting::default() }).await;
+    let status = world.ticket().await;
+    let running = world.running(&status);
+    let forged = |run_deadline| {
+        let start = status.start.as_ref().unwrap();
+        licen_core::job::started(&world.job, 1, start.signer, start.runtime_data_hash, run_deadline)
+    };
+    for impossible in [now() + 2, running.runDeadline + 9_999] {
+        let (code, body) = world.put(&world.dispatch_of(forged(impossible))).await;
+        assert_eq!(code, 422, "{body}");
+    }
+    for early in [0, 5] {
+        let claim = forged(running.runDeadline + early);
+        assert_eq!(world.put(&world.dispatch_of(claim)).await.0, 200);
+    }
+    let told = world.until("a custodian's no", |status| status.message.contains("425")).await;
+    assert!(
+        told.failure.is_none() && told.start.is_some() && told.task_state == TaskState::SetUp,
+        "{told:?}"
+    );
+    let other = licen_core::job::started(
+        &world.job,
+        1,
+        Address::repeat_byte(7),
+        running.runtimeDataHash,
+        running.runDeadline,
+    );
+    assert_eq!(world.put(&world.dispatch_of(other)).await.0, 200);
+
+    // The job starts, a moment later than was forged; and again somebody says otherwise.
+    let truth = forged(running.runDeadline + 7);
+    world.custodians.iter().for_each(|custodian| custodian.sees_running(&truth));
+    assert_eq!(world.put(&world.dispatch_of(truth.clone())).await.0, 200);
+    assert_eq!(world.put(&world.dispatch_of(forged(running.runDeadline + 9))).await.0, 200);
+    world.until("delivery", delivered).await;
+    manifest_of(&world, truth.signer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dispatch_that_contradicts_itself_is_refused() {
     let world = World::new(Setting::default()).await;
     let good = world.dispatch_of(world.job.clone());
@@ -269,6 +372,60 @@ async fn a_dispatch_that_contradicts_itself_is_refused() {
     assert_eq!(code, 404, "a refused dispatch leaves nothing behind");
     let long = world.post(&format!("{}/stop", world.path()), vec![b' '; 300 * 1024]).await;
     assert_eq!(long.0, 413);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invented_dispatches_do_not_stand_in_the_way() {
+    let world = World::new(Setting { epochs: 1, ..Setting::default() }).await;
+    let good = world.dispatch_of(world.job.clone());
+    type Change = fn(&mut Dispatch);
+    let nowhere = "http://127.0.0.1:9";
+    let changes: [Change; 4] = [
+        // The job itself, with addresses where nobody is.
+        |d| d.blob_url = "http://127.0.0.1:9".into(),
+        |d| d.custodian_urls.iter_mut().for_each(|c| c.url = "http://127.0.0.1:9".into()),
+        // Another job under its id.
+        |d| (d.job.0.resultKey, d.blob_url) = (B256::repeat_byte(9), "http://127.0.0.1:9".into()),
+        |d| (d.job.0.jobSpecHash, d.job.0.epochs) = (B256::repeat_byte(9), 2),
+    ];
+    for change in changes {
+        let mut invented = good.clone();
+        change(&mut invented);
+        assert_eq!(world.put(&invented).await.0, 200);
+    }
+    for i in 0..40 {
+        let mut invented = good.clone();
+        (invented.job.0.resultKey, invented.blob_url) = (B256::repeat_byte(100 + i), nowhere.into());
+        assert_eq!(world.put(&invented).await.0, 200);
+    }
+    let mut for_ever = good.clone();
+    for_ever.job.0.startDeadline = u64::MAX;
+    let (code, body) = world.put(&for_ever).await;
+    assert!(code == 422 && body["detail"].as_str().unwrap().contains("startDeadline"), "{body}");
+
+    let running = world.start().await;
+    world.until("delivery", delivered).await;
+    manifest_of(&world, running.signer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_signed_is_not_forgotten_for_what_was_invented() {
+    let config = json!({"simulatedFault": "compute", "chainId": 31337});
+    let world = World::new(Setting { config, ..Setting::default() }).await;
+    world.start().await;
+    let signed = world.until("the report", failed).await.failure.expect("a signed report");
+    let (mut job, http) = (world.job.clone(), reqwest::Client::new());
+    for i in 0..1_100u64 {
+        // Said to run with keys that are not here, so each is over at once.
+        job.jobId = B256::left_padding_from(&i.to_be_bytes());
+        let invented =
+            licen_core::job::started(&job, 1, Address::repeat_byte(7), B256::repeat_byte(8), now() + 600);
+        let body = serde_json::to_vec(&world.dispatch_of(invented)).unwrap();
+        let url = format!("{}/v1/jobs/{}/1", world.node_url, job.jobId);
+        assert_eq!(http.put(url).body(body).send().await.unwrap().status(), 200);
+    }
+    let status = world.until("the same report", |status| status.failure.is_some()).await;
+    assert_eq!(status.failure, Some(signed));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

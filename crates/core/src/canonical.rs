@@ -97,22 +97,35 @@ pub fn cbor_from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Canonical
     value.deserialized().map_err(|e| malformed("CBOR", &e))
 }
 
-/// A stored document without the zeros that may stand behind it: a file root is the same with them, so
-/// whoever serves a document may add some. JSON and text do not end with a zero; CBOR says itself where
-/// it ends.
+/// The JSON in a blob that was fetched by its file root. The root does not say where a file ends, so
+/// whoever serves it may append zeros within its padding; JSON text has none of its own.
 #[must_use]
-pub fn without_padding(stored: &[u8]) -> &[u8] {
-    let is_map = stored.first().is_some_and(|first| first >> 5 == 5);
-    if !is_map {
-        let end = stored.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        return &stored[..end];
+pub fn json_of_blob(blob: &[u8]) -> &[u8] {
+    let end = blob.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    &blob[..end]
+}
+
+/// The CBOR in a blob that was fetched by its file root, without the zeros behind the value.
+///
+/// # Errors
+/// [`CanonicalError::Malformed`]; [`CanonicalError::NotCanonical`] where something else follows.
+pub fn cbor_of_blob(blob: &[u8]) -> Result<&[u8], CanonicalError> {
+    let mut rest = blob;
+    ciborium::de::from_reader_with_recursion_limit::<Cbor, _>(&mut rest, MAX_DEPTH)
+        .map_err(|e| malformed("CBOR", &e))?;
+    if rest.iter().any(|byte| *byte != 0) {
+        return Err(CanonicalError::NotCanonical("CBOR"));
     }
-    let mut rest = stored;
-    let read: Result<Cbor, _> = ciborium::de::from_reader_with_recursion_limit(&mut rest, MAX_DEPTH);
-    if read.is_ok() && rest.iter().all(|byte| *byte == 0) {
-        return &stored[..stored.len() - rest.len()];
+    Ok(&blob[..blob.len() - rest.len()])
+}
+
+/// The document in a blob of either kind, or text: without the zeros behind it.
+#[must_use]
+pub fn document_of_blob(blob: &[u8]) -> &[u8] {
+    match blob.first() {
+        Some(first) if first >> 5 == 5 => cbor_of_blob(blob).unwrap_or(blob),
+        _ => json_of_blob(blob),
     }
-    stored
 }
 
 fn malformed(format: &'static str, reason: &impl core::fmt::Display) -> CanonicalError {
@@ -278,6 +291,10 @@ mod tests {
         for bytes in [long_int, unsorted, indefinite, trailing, duplicate] {
             assert!(cbor_from_slice::<Cbor>(&bytes).is_err(), "{}", hex::encode(&bytes));
         }
+        assert_eq!(cbor_of_blob(&hex::decode("a1616100").unwrap()).unwrap().len(), 4, "a zero of its own");
+        assert_eq!(cbor_of_blob(&hex::decode("a161610000").unwrap()).unwrap().len(), 4);
+        assert!(cbor_of_blob(&hex::decode("a16161000001").unwrap()).is_err());
+        assert_eq!((json_of_blob(b"{}\0\0"), json_of_blob(b"\0")), (&b"{}"[..], &b""[..]));
         let deep = vec![0x81u8; 64];
         assert!(cbor_from_slice::<Cbor>(&deep).is_err());
         assert!(CanonicalError::NotCanonical("CBOR").to_string().contains("canonical"));
@@ -290,11 +307,11 @@ mod tests {
         for document in [&b"{\"a\":1}"[..], b"terms in words\n", &map] {
             for zeros in [0, 1, 300] {
                 let stored = [document, &vec![0; zeros]].concat();
-                assert_eq!(without_padding(&stored), document);
+                assert_eq!(document_of_blob(&stored), document);
             }
         }
         let more = [&map[..], &[0, 1]].concat();
-        assert_eq!(without_padding(&more), more, "something else stands behind it");
-        assert_eq!(without_padding(&[0, 0]), b"");
+        assert_eq!(document_of_blob(&more), more, "something else stands behind it");
+        assert_eq!(document_of_blob(&[0, 0]), b"");
     }
 }

@@ -11,7 +11,7 @@ use licen_chain::{
     Sender, SenderOptions, WalletKey,
 };
 use licen_core::abi::{DataPolicy, Job, Member, Policy};
-use licen_core::canonical::{json_from_slice, without_padding};
+use licen_core::canonical::{document_of_blob, json_from_slice};
 use licen_core::eip712::Domain;
 use licen_core::id::{account_of, policy_hash};
 use licen_core::job::JobState;
@@ -314,7 +314,7 @@ impl Session {
         let client = client(self.config.node())?;
         let got = client.get_bytes(root, limit).await;
         let stored = got.map_err(|e| storage_error(&format!("cannot get {root}"), &e))?;
-        Ok(without_padding(&stored).to_vec())
+        Ok(document_of_blob(&stored).to_vec())
     }
 
     /// Downloads and parses canonical JSON.

@@ -1,7 +1,8 @@
 //! The base model: public bytes, fetched by root and loaded before any verdict is asked for, so that a
 //! model this node cannot train costs nobody anything.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use licen_core::constraints::{self, Constraints};
@@ -55,7 +56,7 @@ impl BaseModel {
         let archive = work.path().join("base.tar");
         let dir = work.path().join("base");
         let file = File::open(&archive).map_err(|e| e.to_string())?;
-        unpack(TarReader::new(std::io::BufReader::new(file)), &dir, cap)
+        unpack(TarReader::fetched(std::io::BufReader::new(file)), &dir, cap)
             .map_err(|e| format!("the base model is not a deterministic tar: {e}"))?;
         let _ = std::fs::remove_file(&archive);
         let refuse = |e: crate::Error| format!("the base model: {e}");
@@ -78,5 +79,40 @@ impl BaseModel {
 
 /// A new folder with mode 0700 that is removed when dropped.
 pub(super) fn private_dir(parent: &Path, prefix: &str) -> std::io::Result<TempDir> {
-    tempfile::Builder::new().prefix(prefix).tempdir_in(parent)
+    let mode = Permissions::from_mode(0o700);
+    tempfile::Builder::new().prefix(prefix).permissions(mode).tempdir_in(parent)
+}
+
+/// Makes the working folder with mode 0700, or takes one that is there and that nobody else can write:
+/// whoever can may swap what was verified for something else.
+///
+/// # Errors
+/// Making it, and one that others can write.
+pub(super) fn work_dir(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    if path.metadata()?.permissions().mode() & 0o022 != 0 {
+        return Err(std::io::Error::other("others than its owner can write it; `chmod go-w` it"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        let work = dir.path().join("a/work");
+        work_dir(&work).unwrap();
+        assert_eq!(mode(&work), 0o700);
+        assert_eq!(mode(private_dir(&work, ".base-").unwrap().path()), 0o700);
+        for open in [0o720, 0o702, 0o777] {
+            std::fs::set_permissions(&work, Permissions::from_mode(open)).unwrap();
+            assert!(work_dir(&work).unwrap_err().to_string().contains("go-w"));
+        }
+        std::fs::set_permissions(&work, Permissions::from_mode(0o755)).unwrap();
+        work_dir(&work).unwrap();
+    }
 }

@@ -22,6 +22,10 @@ impl BlobError {
         Self { message: message.into(), lasting: true }
     }
 
+    pub(super) fn passing(message: impl Into<String>) -> Self {
+        Self { message: message.into(), lasting: false }
+    }
+
     /// Whether trying again is useless. A blob that is missing or wrong may still be repaired by
     /// whoever stores it; one that is too large stays so.
     pub(super) fn is_lasting(&self) -> bool {

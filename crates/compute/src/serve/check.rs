@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use licen_core::abi::Job;
 use licen_core::eip712::Domain;
 use licen_core::id::{dataset_uid, policy_hash};
-use licen_core::policy::{LEVEL_SOFTWARE, LOCAL_CHAIN_ID};
+use licen_core::policy::{LEVEL_SOFTWARE, LOCAL_CHAIN_ID, MAX_RUN_WINDOW, MAX_START_WINDOW};
 use licen_core::primitives::{Address, B256};
 use licen_core::wire::compute::Dispatch;
 
@@ -17,6 +17,9 @@ use super::config::{Config, check_url};
 const MAX_ATTEMPTS: u32 = 3;
 /// Most members of a custodian set: a share's x coordinate is one byte.
 const MAX_MEMBERS: usize = 255;
+
+/// How far the chain's clock may be ahead of ours, seconds.
+pub(super) const CLOCK_SKEW: u64 = 120;
 
 /// Why a dispatch is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,9 +67,11 @@ pub fn check_dispatch(
         return Err(DispatchError::Inconsistent("jobId is not the one in the path"));
     }
     check_policy(dispatch)?;
+    check_windows(dispatch, now)?;
     check_custodians(dispatch)?;
     check_here(job, dispatch.chain_id, config)?;
     let stage = stage_of(job, attempt)?;
+    check_run_deadline(dispatch, now)?;
     match stage {
         Stage::Granted if job.startDeadline <= now && job.attempt == 0 => {
             Err(DispatchError::TooLate("start"))
@@ -96,6 +101,32 @@ fn stage_of(job: &Job, attempt: u32) -> Result<Stage, DispatchError> {
         return Ok(Stage::Granted);
     }
     Err(DispatchError::Inconsistent("attempt does not follow the job's"))
+}
+
+/// The contract bounds both windows and counts the first from the grant, so nothing here waits for ever.
+fn check_windows(dispatch: &Dispatch, now: u64) -> Result<(), DispatchError> {
+    let (policy, job) = (&dispatch.policy.0, &dispatch.job.0);
+    let granted = job.startDeadline.checked_sub(u64::from(policy.startWindow));
+    let checks = [
+        ((1..=MAX_START_WINDOW).contains(&policy.startWindow), "startWindow"),
+        ((1..=MAX_RUN_WINDOW).contains(&policy.runWindow), "runWindow"),
+        (granted.is_some_and(|granted| granted <= now + CLOCK_SKEW), "startDeadline"),
+    ];
+    let broken = checks.into_iter().find(|(holds, _)| !holds);
+    broken.map_or(Ok(()), |(_, field)| Err(DispatchError::Inconsistent(field)))
+}
+
+/// The contract adds the run window to the time of the first start, which lies between the grant and the
+/// start deadline.
+fn check_run_deadline(dispatch: &Dispatch, now: u64) -> Result<(), DispatchError> {
+    let (policy, job) = (&dispatch.policy.0, &dispatch.job.0);
+    let granted = job.startDeadline.saturating_sub(u64::from(policy.startWindow));
+    let latest = job.startDeadline.min(now + CLOCK_SKEW);
+    let started = job.runDeadline.checked_sub(u64::from(job.runWindow));
+    if job.attempt > 0 && !started.is_some_and(|started| (granted..=latest).contains(&started)) {
+        return Err(DispatchError::Inconsistent("runDeadline is no run window after a possible start"));
+    }
+    Ok(())
 }
 
 fn check_policy(dispatch: &Dispatch) -> Result<(), DispatchError> {

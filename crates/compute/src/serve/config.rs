@@ -16,7 +16,7 @@ pub struct Config {
     /// Where to listen.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
-    /// Ciphertext and base models on their way; made with mode 0700. Never plaintext rows, never keys.
+    /// Ciphertext and base models on their way; made with mode 0700, refused where others can write. Never plaintext rows, never keys.
     pub work_dir: PathBuf,
     /// Training threads; 0 takes every core.
     #[serde(default)]

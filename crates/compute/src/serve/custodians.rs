@@ -37,6 +37,8 @@ pub(super) struct CallError {
     pub(super) retryable: bool,
     /// Whether the custodian answered; otherwise it may not even have heard the question.
     pub(super) answered: bool,
+    /// Whether the custodian said that the chain does not show it yet.
+    pub(super) early: bool,
     /// Whether the request itself is used up, so that asking again needs another one.
     pub(super) spent: bool,
     /// One sentence without secrets.
@@ -46,12 +48,12 @@ pub(super) struct CallError {
 impl CallError {
     /// An answer that another call will not change.
     pub(super) fn lasting(message: impl std::fmt::Display) -> Self {
-        Self { retryable: false, answered: true, spent: false, message: message.to_string() }
+        Self { retryable: false, answered: true, early: false, spent: false, message: message.to_string() }
     }
 
     /// A failure that may pass.
     pub(super) fn passing(message: impl std::fmt::Display) -> Self {
-        Self { retryable: true, answered: false, spent: false, message: message.to_string() }
+        Self { retryable: true, answered: false, early: false, spent: false, message: message.to_string() }
     }
 }
 
@@ -99,7 +101,8 @@ pub(super) async fn post_raw<Q: Serialize + ?Sized>(
     let problem = serde_json::from_slice::<Problem>(&answer).map(|p| p.to_string());
     let message = problem.unwrap_or_else(|_| format!("status {status}"));
     let retryable = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
-    Err(CallError { retryable, answered: true, spent: false, message })
+    let early = status == reqwest::StatusCode::TOO_EARLY;
+    Err(CallError { retryable, answered: true, early, spent: false, message })
 }
 
 fn without_url(error: &reqwest::Error) -> &'static str {

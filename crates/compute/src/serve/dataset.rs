@@ -8,7 +8,7 @@ use licen_core::policy_manifest::PolicyManifest;
 use licen_core::primitives::B256;
 use licen_core::rows::RowError;
 use licen_seal::rows::{RowSalts, RowsCommitment, commit};
-use licen_seal::stream::{Decryptor, StreamAad, plaintext_len};
+use licen_seal::stream::{Decryptor, StreamAad, ciphertext_len};
 use licen_seal::{DatasetKey, SealError};
 use licen_storage::keccak::Keccak;
 use zeroize::Zeroizing;
@@ -33,11 +33,23 @@ impl Rows {
     }
 }
 
-/// Decrypts `ciphertext` and recomputes rowsRoot, rowCount and byteCount.
+/// How long the ciphertext of the published bytes is. The dataset's root does not say it: zeros that
+/// storage appended or cut within the padding leave the root as it is.
 ///
 /// # Errors
-/// `DATASET_DECRYPT_FAILED` where it does not open under the key, `DATASET_MISMATCH` where it opens
-/// and is not what the owner committed to.
+/// `DATASET_MISMATCH` where no stream holds so many bytes.
+pub(super) fn published_len(published: &PolicyManifest) -> Result<u64, Broken> {
+    let said = published.byte_count();
+    ciphertext_len(said).ok_or_else(|| {
+        Broken::new(Reason::DatasetMismatch, format!("no encrypted stream holds the {said} bytes published"))
+    })
+}
+
+/// Decrypts as much of `ciphertext` as was published and recomputes rowsRoot, rowCount and byteCount.
+///
+/// # Errors
+/// `STORAGE_DOWNLOAD_FAILED` where there is less of it, `DATASET_DECRYPT_FAILED` where it does not
+/// open under the key, `DATASET_MISMATCH` where it opens and is not what the owner committed to.
 pub(super) fn open_rows(
     key: &DatasetKey,
     (aad, dataset_uid): (&StreamAad, &B256),
@@ -45,12 +57,12 @@ pub(super) fn open_rows(
     ciphertext_len: u64,
     published: &PolicyManifest,
 ) -> Result<Rows, Broken> {
-    let text = decrypt(key, aad, ciphertext, ciphertext_len)?;
-    let mismatch = Broken::because::<String>(Reason::DatasetMismatch);
-    if text.len() as u64 != published.byte_count() {
-        let (have, said) = (text.len(), published.byte_count());
-        return Err(mismatch(format!("the plaintext has {have} bytes, the owner published {said}")));
+    let wanted = published_len(published)?;
+    if ciphertext_len < wanted {
+        return Err(Broken::new(Reason::StorageDownloadFailed, too_short(ciphertext_len, wanted)));
     }
+    let text = decrypt(key, aad, &mut ciphertext.take(wanted), published.byte_count())?;
+    let mismatch = Broken::because::<String>(Reason::DatasetMismatch);
     let found = committed(key, dataset_uid, &text)?;
     let count = found.row_count;
     if count != published.row_count() {
@@ -63,19 +75,22 @@ pub(super) fn open_rows(
     Ok(Rows { text, count })
 }
 
+/// What is said of a blob that ends before its ciphertext does.
+pub(super) fn too_short(have: u64, wanted: u64) -> String {
+    format!("storage gave {have} bytes of a ciphertext of {wanted}")
+}
+
 fn decrypt(
     key: &DatasetKey,
     aad: &StreamAad,
     ciphertext: &mut impl Read,
-    ciphertext_len: u64,
+    length: u64,
 ) -> Result<Zeroizing<Vec<u8>>, Broken> {
     let failed = |error: SealError| match error {
         SealError::Io(error) => Broken::new(Reason::StorageDownloadFailed, error),
         other => Broken::new(Reason::DatasetDecryptFailed, other),
     };
-    let length = plaintext_len(ciphertext_len)
-        .and_then(|length| usize::try_from(length).ok())
-        .ok_or_else(|| Broken::new(Reason::DatasetDecryptFailed, "no encrypted stream has this length"))?;
+    let length = usize::try_from(length).map_err(Broken::because(Reason::ComputeTaskFailed))?;
     // Exactly as much as is needed, so that growing never leaves a copy behind.
     let mut text = Zeroizing::new(Vec::with_capacity(length));
     let mut stream = Decryptor::new(key, aad, ciphertext).map_err(failed)?;
@@ -147,7 +162,7 @@ mod tests {
     fn an_owner_cannot_sell_what_is_not_there() {
         let bytes = TEXT.len() as u64;
         let reason = |text: &[u8], f: &dyn Fn(B256) -> PolicyManifest| open(text, f).err().unwrap().reason;
-        assert_eq!(reason(TEXT, &|root| published(root, 3, bytes + 1)), Reason::DatasetMismatch);
+        assert_eq!(reason(TEXT, &|root| published(root, 3, bytes - 1)), Reason::DatasetDecryptFailed);
         assert_eq!(reason(TEXT, &|root| published(root, 4, bytes)), Reason::DatasetMismatch);
         assert_eq!(reason(TEXT, &|_| published(B256::ZERO, 3, bytes)), Reason::DatasetMismatch);
         let other = [&TEXT[..TEXT.len() - 2], b"!}"].concat();
@@ -158,13 +173,27 @@ mod tests {
     }
 
     #[test]
+    fn what_storage_appends_or_cuts_is_not_the_owners_fault() {
+        let (key, uid) = (DatasetKey::generate().ok().unwrap(), B256::repeat_byte(3));
+        let aad = dataset_aad(&Domain { chain_id: 1, contract: Address::ZERO }, &uid);
+        let mut ciphertext = Vec::new();
+        encrypt(&key, &aad, &mut &TEXT[..], &mut ciphertext).unwrap();
+        let said = published(committed(&key, &uid, TEXT).ok().unwrap().rows_root, 3, TEXT.len() as u64);
+        let open = |bytes: &[u8]| open_rows(&key, (&aad, &uid), &mut &bytes[..], bytes.len() as u64, &said);
+        let padded = [&ciphertext[..], &[0; 100]].concat();
+        assert_eq!(open(&padded).ok().unwrap().text(), TEXT);
+        let broken = open(&ciphertext[..ciphertext.len() - 1]).err().unwrap();
+        assert_eq!(broken.reason, Reason::StorageDownloadFailed);
+    }
+
+    #[test]
     fn another_key_or_a_changed_byte_opens_nothing() {
         let (key, other) = (DatasetKey::generate().ok().unwrap(), DatasetKey::generate().ok().unwrap());
         let uid = B256::repeat_byte(3);
         let aad = dataset_aad(&Domain { chain_id: 1, contract: Address::ZERO }, &uid);
         let mut ciphertext = Vec::new();
         encrypt(&key, &aad, &mut &TEXT[..], &mut ciphertext).unwrap();
-        let (said, length) = (published(B256::ZERO, 3, 1), ciphertext.len() as u64);
+        let (said, length) = (published(B256::ZERO, 3, TEXT.len() as u64), ciphertext.len() as u64);
         let broken = open_rows(&other, (&aad, &uid), &mut &ciphertext[..], length, &said).err().unwrap();
         assert_eq!(broken.reason, Reason::DatasetDecryptFailed);
         ciphertext[60] ^= 1;

@@ -1,7 +1,7 @@
 //! The documents a job names by root, and whether they fit the job. A root is a hash of the bytes, so
 //! whoever serves them cannot choose what they say.
 
-use licen_core::canonical::json_from_slice;
+use licen_core::canonical::{cbor_of_blob, json_from_slice, json_of_blob};
 use licen_core::constraints::{self, Constraints, JobSpec, ProviderFacts};
 use licen_core::eip712::Domain;
 use licen_core::policy_manifest::{self, PolicyManifest};
@@ -64,11 +64,15 @@ impl Documents {
         let get = async |what: &'static str, root, cap| {
             blobs.get(root, cap).await.map_err(|source| DocumentError::Fetch { what, source })
         };
+        let get_json =
+            async |what, root, cap| get(what, root, cap).await.map(|bytes| json_of_blob(&bytes).to_vec());
         let envelope_bytes = get("the envelope", job.envelopeHash, MAX_ENVELOPE_BYTES as u64).await?;
-        let constraints_bytes = get("the constraints", policy.constraintsHash, MAX_DOCUMENT_BYTES).await?;
-        let job_spec_bytes = get("the job specification", job.jobSpecHash, MAX_DOCUMENT_BYTES).await?;
+        let envelope_bytes = cbor_of_blob(&envelope_bytes).map_err(refused)?.to_vec();
+        let constraints_bytes =
+            get_json("the constraints", policy.constraintsHash, MAX_DOCUMENT_BYTES).await?;
+        let job_spec_bytes = get_json("the job specification", job.jobSpecHash, MAX_DOCUMENT_BYTES).await?;
         let cap = policy_manifest::MAX_BYTES as u64;
-        let manifest_bytes = get("the policy manifest", policy.manifestHash, cap).await?;
+        let manifest_bytes = get_json("the policy manifest", policy.manifestHash, cap).await?;
 
         let envelope = Envelope::decode(&envelope_bytes).map_err(refused)?;
         check_envelope(&envelope, dispatch)?;
@@ -84,6 +88,7 @@ impl Documents {
         }
         let plan = Plan::new(&job_spec, job.epochs, config.threads).map_err(refused)?;
         let policy_manifest = PolicyManifest::from_bytes(&manifest_bytes).map_err(refused)?;
+        plan.check_epoch(policy_manifest.row_count()).map_err(refused)?;
         Ok(Self {
             envelope,
             envelope_bytes,

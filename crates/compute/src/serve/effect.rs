@@ -7,7 +7,7 @@ use licen_core::job::Reason;
 pub enum Effect {
     /// Check documents, make keys and evidence, collect verdicts.
     SetUp,
-    /// Ask custodians for shares and combine them.
+    /// Ask custodians for shares of the job as last dispatched, and combine them.
     Unlock,
     /// Fetch, decrypt and verify the dataset and the base model; upload the evidence bundle.
     Open,

@@ -38,9 +38,6 @@ pub enum ServeError {
     /// A dispatch that contradicts itself or is not for this node.
     #[error(transparent)]
     Dispatch(#[from] DispatchError),
-    /// Another dispatch was accepted for this job and attempt.
-    #[error("another dispatch was accepted for this job and attempt")]
-    Conflict,
     /// No such attempt here.
     #[error("no such attempt here")]
     Unknown,
@@ -72,7 +69,6 @@ impl ServeError {
             Self::Listen { .. } => "LIC0802",
             Self::Environment { .. } => "LIC0803",
             Self::Dispatch(_) => "LIC0810",
-            Self::Conflict => "LIC0811",
             Self::Unknown => "LIC0812",
             Self::Busy(_) => "LIC0813",
             Self::StopSignature => "LIC0814",
@@ -87,7 +83,6 @@ impl ServeError {
     pub fn status(&self) -> u16 {
         match self {
             Self::Dispatch(_) => 422,
-            Self::Conflict => 409,
             Self::Unknown | Self::NoQuotes => 404,
             Self::Busy(_) => 503,
             Self::StopSignature => 403,
@@ -102,8 +97,8 @@ impl ServeError {
         match self {
             Self::Config { .. } => "every key is listed in the operator's guide; unknown keys are refused",
             Self::Listen { .. } => "choose another `listen` address",
-            Self::Environment { .. } => "check that `workDir` can be written",
-            Self::Dispatch(_) | Self::Conflict | Self::Unknown | Self::Body(_) => {
+            Self::Environment { .. } => "check that `workDir` can be written, and by nobody else",
+            Self::Dispatch(_) | Self::Unknown | Self::Body(_) => {
                 "send the policy and the job exactly as the chain emitted them"
             }
             Self::Busy(_) => "send it again later",
@@ -118,7 +113,7 @@ impl Fault for ServeError {
     fn fault(&self) -> Party {
         match self {
             Self::Config { .. } | Self::Listen { .. } | Self::Environment { .. } => Party::Environment,
-            Self::Dispatch(_) | Self::Conflict | Self::Unknown | Self::Body(_) => Party::Operator,
+            Self::Dispatch(_) | Self::Unknown | Self::Body(_) => Party::Operator,
             Self::Busy(_) | Self::NoQuotes | Self::Signing => Party::Compute,
             Self::StopSignature => Party::Requester,
         }
@@ -130,7 +125,6 @@ impl Fault for ServeError {
             | Self::Listen { .. }
             | Self::Environment { .. }
             | Self::Dispatch(_)
-            | Self::Conflict
             | Self::Unknown
             | Self::StopSignature
             | Self::NoQuotes

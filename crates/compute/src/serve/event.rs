@@ -24,8 +24,13 @@ pub enum Event {
     },
     /// The job was dispatched as Running with a key that is not ours.
     Superseded,
+    /// Custodians do not see the job Running as it was dispatched.
+    Unconfirmed(String),
     /// Shares made the committed dataset key.
-    KeyCombined,
+    KeyCombined {
+        /// Of the job as custodians saw it Running, unix seconds.
+        run_deadline: u64,
+    },
     /// Plaintext and base model are in memory and are what they should be.
     Opened,
     /// Training goes on.
@@ -36,7 +41,7 @@ pub enum Event {
         epochs_done: u32,
         /// Part of all steps done, 0 to 1.
         part: f64,
-        /// Latest training loss.
+        /// Mean training loss of a block of rows that was just completed.
         loss: Option<f64>,
     },
     /// The requester's signed order to end after the current epoch.

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! What fails before Running has bound nobody: the same job, dispatched again as granted, begins anew
-//! with new keys.
+//! with new keys. Anybody may dispatch a job as Running, so only what custodians answer is taken for it:
+//! where none sees it, the attempt waits on with its keys and signs nothing.
 //!
 //! Invariant: `SignFailure` and `SignManifest` are asked at most once each, whatever happens and in
 //! whatever order, and the report only while no manifest is signed: after that nothing can fail the
@@ -20,6 +21,8 @@ use licen_core::wire::compute::{SignedFailure, StartTicket, TaskState, TaskStatu
 use super::effect::Effect;
 use super::event::Event;
 
+/// Longest an attempt holds the training slot without verdicts, seconds: others wait for it.
+const SET_UP_WINDOW: u64 = 600;
 /// Seconds a start transaction may need after its verdicts expire on our clock.
 const START_GRACE: u64 = 120;
 /// Longest wait for shares once the job is Running, seconds.
@@ -44,9 +47,9 @@ pub struct Terms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Queued,
-    SettingUp,
+    SettingUp { until: u64 },
     SetUp { verdicts_expire: u64 },
-    Releasing { until: u64 },
+    Releasing { until: u64, verdicts_expire: u64 },
     Opening,
     Training { since: u64 },
     Sealing,
@@ -74,7 +77,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A new attempt, waiting for the training slot.
+    /// A new attempt, to be qualified and to wait for the training slot.
     #[must_use]
     pub fn new(terms: Terms) -> Self {
         Self {
@@ -88,7 +91,7 @@ impl Machine {
             part: 0.0,
             loss: None,
             stopping: false,
-            message: "waiting for the training slot".into(),
+            message: "fetching documents".into(),
         }
     }
 
@@ -103,12 +106,13 @@ impl Machine {
     /// Takes in what happened at `now` (unix seconds) and appends what to do.
     pub fn step(&mut self, now: u64, event: Event, effects: &mut Vec<Effect>) {
         match event {
-            Event::SlotFree => self.on_slot(effects),
+            Event::SlotFree => self.on_slot(now, effects),
             Event::Ready { ticket, verdicts_expire } => self.on_ready(ticket, verdicts_expire),
             Event::Refused(message) => self.on_refused(message, effects),
             Event::Running { run_deadline } => self.on_running(now, run_deadline, effects),
-            Event::Superseded => self.on_superseded(effects),
-            Event::KeyCombined => self.on_key(effects),
+            Event::Superseded => self.on_superseded(),
+            Event::Unconfirmed(message) => self.on_unconfirmed(message),
+            Event::KeyCombined { run_deadline } => self.on_key(run_deadline, effects),
             Event::Opened => self.on_opened(now, effects),
             Event::Progress { epoch, epochs_done, part, loss } => {
                 self.on_progress(now, (epoch, epochs_done), part, loss, effects);
@@ -140,9 +144,10 @@ impl Machine {
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         match self.phase {
-            Phase::Queued | Phase::SettingUp => Some(self.terms.start_deadline),
+            Phase::Queued => Some(self.terms.start_deadline),
+            Phase::SettingUp { until } => Some(until),
             Phase::SetUp { verdicts_expire } => Some(verdicts_expire + START_GRACE),
-            Phase::Releasing { until } => Some(until),
+            Phase::Releasing { until, .. } => Some(until),
             Phase::Opening => Some(self.work_deadline()),
             Phase::Training { .. } if self.stopping => Some(self.work_deadline()),
             Phase::Training { .. } => Some(self.work_deadline().saturating_sub(self.margin())),
@@ -181,7 +186,7 @@ impl Machine {
     fn task_state(&self) -> TaskState {
         match self.phase {
             Phase::Queued => TaskState::Init,
-            Phase::SettingUp => TaskState::SettingUp,
+            Phase::SettingUp { .. } => TaskState::SettingUp,
             Phase::SetUp { .. } | Phase::Releasing { .. } => TaskState::SetUp,
             Phase::Opening | Phase::Training { .. } => TaskState::Training,
             Phase::Sealing => TaskState::Trained,
@@ -191,15 +196,17 @@ impl Machine {
         }
     }
 
-    fn on_slot(&mut self, effects: &mut Vec<Effect>) {
+    fn on_slot(&mut self, now: u64, effects: &mut Vec<Effect>) {
         if self.phase == Phase::Queued {
             self.message = "asking custodians for verdicts".into();
+            let until = self.terms.start_deadline.min(now + SET_UP_WINDOW);
+            self.phase = Phase::SettingUp { until };
+            effects.push(Effect::SetUp);
         }
-        self.advance(Phase::Queued, Phase::SettingUp, Effect::SetUp, effects);
     }
 
     fn on_ready(&mut self, ticket: StartTicket, verdicts_expire: u64) {
-        if self.phase == Phase::SettingUp {
+        if matches!(self.phase, Phase::SettingUp { .. }) {
             self.ticket = Some(ticket);
             self.message = "waiting for the job to be Running".into();
             self.phase = Phase::SetUp { verdicts_expire };
@@ -207,27 +214,22 @@ impl Machine {
     }
 
     fn on_refused(&mut self, message: String, effects: &mut Vec<Effect>) {
-        if matches!(self.phase, Phase::Queued | Phase::SettingUp) {
+        if matches!(self.phase, Phase::Queued | Phase::SettingUp { .. }) {
             self.give_up(true, message, effects);
         }
     }
 
+    /// Another run deadline while shares are asked for is another claim about the same start: either may
+    /// be the true one, so the second is asked for too. Neither lasts longer than a true one could.
     fn on_running(&mut self, now: u64, run_deadline: u64, effects: &mut Vec<Effect>) {
-        if matches!(self.phase, Phase::SetUp { .. }) {
-            self.run_deadline = run_deadline;
-            self.message = "asking custodians for key shares".into();
-            self.phase = Phase::Releasing { until: (now + RELEASE_WINDOW).min(self.work_deadline()) };
-            effects.push(Effect::Unlock);
-        }
-    }
-
-    fn on_superseded(&mut self, effects: &mut Vec<Effect>) {
-        match self.phase {
-            Phase::Queued | Phase::SettingUp | Phase::SetUp { .. } => {
-                self.give_up(true, "the job was started with another key".into(), effects);
+        let (verdicts_expire, asking) = match self.phase {
+            Phase::SetUp { verdicts_expire } => (verdicts_expire, 0),
+            Phase::Releasing { until, verdicts_expire } if run_deadline != self.run_deadline => {
+                (verdicts_expire, until)
             }
-            // Once our key is on chain no other can be, for this attempt.
-            Phase::Releasing { .. }
+            Phase::Queued
+            | Phase::SettingUp { .. }
+            | Phase::Releasing { .. }
             | Phase::Opening
             | Phase::Training { .. }
             | Phase::Sealing
@@ -235,12 +237,38 @@ impl Machine {
             | Phase::Delivering { .. }
             | Phase::Delivered
             | Phase::Failing
-            | Phase::Failed { .. } => {}
+            | Phase::Failed { .. } => return,
+        };
+        let latest =
+            (verdicts_expire + START_GRACE + RELEASE_WINDOW).min(self.work_deadline_of(run_deadline));
+        let until = (now + RELEASE_WINDOW).min(latest).max(asking);
+        if until <= now {
+            self.message = "a dispatch says that the job runs and leaves no time for it".into();
+            return;
+        }
+        self.run_deadline = run_deadline;
+        self.message = "asking custodians for key shares".into();
+        self.phase = Phase::Releasing { until, verdicts_expire };
+        effects.push(Effect::Unlock);
+    }
+
+    /// Anybody may say so; a custodian that was asked for a verdict or a share knows it.
+    fn on_superseded(&mut self) {
+        if matches!(self.phase, Phase::SetUp { .. }) {
+            self.message = "a dispatch says that the job was started with another key".into();
         }
     }
 
-    fn on_key(&mut self, effects: &mut Vec<Effect>) {
+    fn on_unconfirmed(&mut self, message: String) {
+        if let Phase::Releasing { verdicts_expire, .. } = self.phase {
+            self.message = message;
+            self.phase = Phase::SetUp { verdicts_expire };
+        }
+    }
+
+    fn on_key(&mut self, run_deadline: u64, effects: &mut Vec<Effect>) {
         if matches!(self.phase, Phase::Releasing { .. }) {
+            self.run_deadline = run_deadline;
             self.message = "fetching and verifying the dataset".into();
             self.phase = Phase::Opening;
             effects.push(Effect::Open);
@@ -341,20 +369,22 @@ impl Machine {
             return;
         }
         match self.phase {
-            Phase::Queued | Phase::SettingUp => {
-                self.give_up(
-                    false,
-                    "the start deadline passed before the attempt was set up".into(),
-                    effects,
-                );
+            Phase::SettingUp { .. } if now < self.terms.start_deadline => {
+                let message = format!("not set up in time ({}); dispatch it again", self.message);
+                self.give_up(true, message, effects);
+            }
+            Phase::Queued | Phase::SettingUp { .. } => {
+                let message = "the start deadline passed before the attempt was set up";
+                self.give_up(false, message.into(), effects);
             }
             Phase::SetUp { .. } => {
                 let message = "the verdicts expired before the job was started; dispatch it again";
                 self.give_up(true, message.into(), effects);
             }
             Phase::Releasing { .. } => {
-                let message = format!("too few key shares in time ({})", self.message);
-                self.break_off(Reason::KeyReleaseFailed, message, effects);
+                // Whoever asked has not even said what custodians answered, so nothing is known.
+                self.on_unconfirmed(format!("too few key shares in time ({})", self.message));
+                self.on_time(now, effects);
             }
             Phase::Opening => {
                 let message = "the dataset was not here in time".into();
@@ -394,7 +424,7 @@ impl Machine {
                 effects.push(Effect::SignFailure { reason, epochs_done: self.epochs_done });
             }
             Phase::Queued
-            | Phase::SettingUp
+            | Phase::SettingUp { .. }
             | Phase::SetUp { .. }
             | Phase::Delivering { signed: true }
             | Phase::Delivered
@@ -424,7 +454,11 @@ impl Machine {
 
     /// When work must have ended, so that the result can still be delivered and settled.
     fn work_deadline(&self) -> u64 {
-        self.run_deadline.saturating_sub(self.margin())
+        self.work_deadline_of(self.run_deadline)
+    }
+
+    fn work_deadline_of(&self, run_deadline: u64) -> u64 {
+        run_deadline.saturating_sub(self.margin())
     }
 }
 

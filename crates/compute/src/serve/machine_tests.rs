@@ -37,8 +37,12 @@ fn running() -> Event {
     Event::Running { run_deadline: RUN_DEADLINE }
 }
 
+fn key() -> Event {
+    Event::KeyCombined { run_deadline: RUN_DEADLINE }
+}
+
 fn until_training() -> Vec<Event> {
-    vec![Event::SlotFree, ready(), running(), Event::KeyCombined, Event::Opened]
+    vec![Event::SlotFree, ready(), running(), key(), Event::Opened]
 }
 
 fn progress(epochs_done: u32) -> Event {
@@ -63,7 +67,7 @@ fn task_states_are_0gs_in_order() {
     let mut machine = Machine::new(TERMS);
     let mut seen = vec![machine.status().task_state];
     let events = [
-        vec![Event::SlotFree, ready(), running(), Event::KeyCombined, Event::Opened],
+        vec![Event::SlotFree, ready(), running(), key(), Event::Opened],
         vec![Event::Trained { epochs_done: 1 }, Event::Sealed, Event::Held, Event::ManifestSigned],
         vec![Event::Accepted { custodians: 1 }],
     ];
@@ -82,7 +86,7 @@ fn before_running_nothing_is_signed() {
     for events in [
         vec![Event::Refused("no".into())],
         vec![Event::SlotFree, Event::Refused("no".into())],
-        vec![Event::SlotFree, ready(), Event::Superseded],
+        vec![Event::SlotFree, Event::Superseded, Event::Refused("no".into())],
     ] {
         let (machine, effects) = after(events);
         assert_eq!(machine.status().task_state, TaskState::Failed);
@@ -109,6 +113,16 @@ fn after_running_every_failure_is_reported_once() {
 }
 
 #[test]
+fn setting_up_does_not_hold_the_slot_for_long() {
+    let terms = Terms { start_deadline: 100_000, ..TERMS };
+    let (mut machine, mut effects) = (Machine::new(terms), Vec::new());
+    machine.step(100, Event::SlotFree, &mut effects);
+    machine.step(100 + SET_UP_WINDOW, Event::Tick, &mut effects);
+    assert!(machine.may_begin_again(), "{:?}", machine.status());
+    assert_eq!(effects, [Effect::SetUp, Effect::Wipe]);
+}
+
+#[test]
 fn a_start_that_never_came_may_begin_again() {
     let (mut machine, _) = after([Event::SlotFree, ready()]);
     let mut effects = Vec::new();
@@ -119,6 +133,36 @@ fn a_start_that_never_came_may_begin_again() {
     assert_eq!(effects, [Effect::Wipe]);
     machine.step(2_000, running(), &mut effects);
     assert_eq!(effects, [Effect::Wipe]);
+}
+
+#[test]
+fn a_job_that_nobody_sees_running_is_waited_for_again() {
+    let forged = Event::Running { run_deadline: 2_000 };
+    let (mut machine, mut effects) = after([Event::SlotFree, ready(), forged, Event::Superseded]);
+    machine.step(200, Event::Unconfirmed("too early".into()), &mut effects);
+    assert!(machine.status().start.is_some() && machine.status().failure.is_none());
+    for event in [running(), running(), key(), Event::Opened] {
+        machine.step(300, event, &mut effects);
+    }
+    use Effect::{Open, SetUp, Train, Unlock};
+    assert_eq!(effects, [SetUp, Unlock, Unlock, Open, Train]);
+}
+
+#[test]
+fn a_later_claim_that_the_job_runs_is_asked_about_too() {
+    let forged = |run_deadline| Event::Running { run_deadline };
+    let (mut machine, effects) = after([Event::SlotFree, ready(), forged(2_000), running(), running()]);
+    assert_eq!(effects, [Effect::SetUp, Effect::Unlock, Effect::Unlock]);
+    // However many claims there are, they end.
+    let mut now = 100;
+    while now < 3_000 && !machine.is_over() {
+        machine.step(now, forged(now + 2_000), &mut Vec::new());
+        now += 10;
+    }
+    assert_eq!(machine.status().failure, None);
+    assert!(machine.may_begin_again() && now <= 900 + START_GRACE + RELEASE_WINDOW + 10, "{now}");
+    let (machine, effects) = after([Event::SlotFree, ready(), forged(102)]);
+    assert_eq!((effects, machine.status().task_state), (vec![Effect::SetUp], TaskState::SetUp));
 }
 
 #[test]
@@ -136,7 +180,7 @@ fn every_waiting_state_has_a_deadline_with_an_exit() {
         assert_eq!(machine.deadline(), None, "after {length} events");
         let signs = effects.iter().any(|e| matches!(e, Effect::SignFailure { .. }));
         assert!(machine.is_over() || signs, "after {length} events");
-        assert_eq!(signs, (3..all.len()).contains(&length), "after {length} events");
+        assert_eq!(signs, (4..all.len()).contains(&length), "after {length} events");
     }
 }
 
@@ -150,7 +194,7 @@ fn a_stop_ends_training_after_the_epoch() {
     machine.step(103, Event::Trained { epochs_done: 1 }, &mut effects);
     assert_eq!(effects.last(), Some(&Effect::Seal));
 
-    let early = [Event::SlotFree, ready(), Event::StopOrdered, running(), Event::KeyCombined, Event::Opened];
+    let early = [Event::SlotFree, ready(), Event::StopOrdered, running(), key(), Event::Opened];
     let (_, effects) = after(early);
     assert_eq!(effects[effects.len() - 2..], [Effect::Train, Effect::StopAfterEpoch]);
 }
@@ -185,7 +229,9 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Refused("no".into())),
         Just(running()),
         Just(Event::Superseded),
-        Just(Event::KeyCombined),
+        Just(key()),
+        Just(Event::Unconfirmed("no".into())),
+        (101u64..9_000).prop_map(|run_deadline| Event::Running { run_deadline }),
         Just(Event::Opened),
         (0u32..5).prop_map(progress),
         Just(Event::StopOrdered),

@@ -1,8 +1,7 @@
 //! The node: what is shared by all attempts, and the list of them.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,20 +16,27 @@ use licen_core::wire::compute::{
     ComputeInfo, Dispatch, QuoteRequest, QuoteResponse, StopRequest, TaskState, TaskStatus,
 };
 use licen_seal::SigningKey;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::Semaphore;
 
+use super::base::work_dir;
 use super::blobs::Blobs;
 use super::check::{Stage, check_dispatch};
 use super::config::Config;
 use super::error::ServeError;
 use super::event::Event;
 use super::machine::{Machine, Terms};
-use super::run::{Driver, Message};
+use super::run::{Driver, Handles, Message};
 use super::tee::NodeTee;
 
 /// Attempts that are over and still answered for.
 const REMEMBERED: usize = 1_024;
+/// Dispatches at a time of which no custodian has said that the chain knows them.
+const UNPROVEN: usize = 64;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// By the dispatch, with the addresses it names, and the attempt: who invents one under the id of a job is
+/// beside the true one, not in its way.
+type Tasks = HashMap<(B256, u32), Task>;
 
 /// One compute node.
 pub struct Node {
@@ -39,8 +45,10 @@ pub struct Node {
     pub(super) tee: NodeTee,
     /// One training at a time: memory and cores are not shared between jobs.
     pub(super) slot: Arc<Semaphore>,
+    /// `maxTasks`: what waits has its base model on disk.
+    pub(super) places: Arc<Semaphore>,
     quote_key: Option<SigningKey>,
-    tasks: Mutex<HashMap<(B256, u32), Task>>,
+    tasks: Mutex<Tasks>,
     /// Bits of an f64.
     tokens_per_second: AtomicU64,
     accepted: AtomicU64,
@@ -48,23 +56,45 @@ pub struct Node {
 
 /// An attempt as the list knows it.
 struct Task {
-    /// Which dispatch it is: chain, contract and the job as granted.
+    job_id: B256,
+    /// Chain, contract and the job as granted.
     identity: B256,
+    attempt: u32,
     domain: Domain,
     requester: Address,
     /// Order of acceptance; the oldest is forgotten first.
     number: u64,
-    inbox: mpsc::UnboundedSender<Message>,
-    status: watch::Receiver<TaskStatus>,
-    /// Over, and a new dispatch may begin it again.
-    again: watch::Receiver<bool>,
+    handles: Handles,
 }
 
 impl Task {
-    /// Over, without a result and without a statement: an invented job must not block the real one.
+    fn is_over(&self) -> bool {
+        self.handles.inbox.is_closed()
+    }
+
+    fn is_proven(&self) -> bool {
+        self.handles.proven.load(Ordering::Relaxed)
+    }
+
+    /// Over, without a result and without a statement.
     fn came_to_nothing(&self) -> bool {
-        let status = self.status.borrow();
-        self.inbox.is_closed() && status.task_state == TaskState::Failed && status.failure.is_none()
+        let status = self.handles.status.borrow();
+        self.is_over() && status.task_state == TaskState::Failed && status.failure.is_none()
+    }
+
+    /// Custodians gave verdicts, which nobody else can sign.
+    fn is_set_up(&self) -> bool {
+        let status = self.handles.status.borrow();
+        status.start.is_some() || status.failure.is_some() || status.task_state == TaskState::Delivered
+    }
+
+    /// Which of several under one name is meant; the first of equals.
+    fn rank(&self) -> impl Ord + use<> {
+        (self.is_set_up(), self.is_proven(), !self.came_to_nothing(), Reverse(self.number))
+    }
+
+    fn status(&self) -> TaskStatus {
+        self.handles.status.borrow().clone()
     }
 }
 
@@ -84,8 +114,9 @@ impl Node {
             what: what.into(),
             source: std::io::Error::other(reason),
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(&config.work_dir).map_err(|source| {
-            ServeError::Environment { what: config.work_dir.display().to_string(), source }
+        work_dir(&config.work_dir).map_err(|source| ServeError::Environment {
+            what: config.work_dir.display().to_string(),
+            source,
         })?;
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_LIMIT)
@@ -100,11 +131,13 @@ impl Node {
                 .map_err(|e| ServeError::Config { path: path.clone(), reason: e.to_string() })
         };
         let quote_key = config.quote_key_file.as_ref().map(load).transpose()?;
+        let places = Arc::new(Semaphore::new(config.max_tasks));
         Ok(Arc::new(Self {
             config,
             http,
             tee,
             slot: Arc::new(Semaphore::new(1)),
+            places,
             quote_key,
             tasks: Mutex::default(),
             tokens_per_second: AtomicU64::new(0f64.to_bits()),
@@ -130,27 +163,32 @@ impl Node {
     ) -> Result<TaskStatus, ServeError> {
         let stage = check_dispatch(job_id, attempt, &dispatch, &self.config, unix_now())?;
         let identity = identity_of(&dispatch);
+        let key = (with_addresses(identity, &dispatch), attempt);
         let mut tasks = self.tasks();
-        if let Some(task) = tasks.get(&(job_id, attempt)) {
-            if task.identity == identity {
-                if stage != Stage::Granted {
+        let same = tasks.values().filter(|task| (task.identity, task.attempt) == (identity, attempt));
+        let known = match stage {
+            Stage::Granted => same
+                .filter(|task| task.is_set_up() || tasks.get(&key).is_some_and(|t| t.number == task.number))
+                .filter(|task| !*task.handles.again.borrow())
+                .max_by_key(|task| task.rank()),
+            Stage::Running { .. } => same
+                .inspect(|task| {
                     // A driver that is gone has published its last status.
-                    let _ = task.inbox.send(Message::Running(Box::new(dispatch.job.0.clone())));
-                }
-                if stage != Stage::Granted || !*task.again.borrow() {
-                    return Ok(task.status.borrow().clone());
-                }
-            } else if !task.came_to_nothing() {
-                return Err(ServeError::Conflict);
-            }
+                    let _ = task.handles.inbox.send(Message::Running(Box::new(dispatch.job.0.clone())));
+                })
+                .max_by_key(|task| task.rank()),
+        };
+        if let Some(task) = known {
+            return Ok(task.status());
         }
-        let waiting = tasks.values().filter(|t| !t.inbox.is_closed()).count();
-        if stage == Stage::Granted && waiting >= self.config.max_tasks {
-            return Err(ServeError::Busy(waiting));
+        let waiting = tasks.values().filter(|t| !t.is_over());
+        let (proven, unproven): (Vec<&Task>, Vec<&Task>) = waiting.partition(|t| t.is_proven());
+        if stage == Stage::Granted && (proven.len() >= self.config.max_tasks || unproven.len() >= UNPROVEN) {
+            return Err(ServeError::Busy(proven.len() + unproven.len()));
         }
         let task = self.begin(identity, attempt, dispatch, stage);
-        let status = task.status.borrow().clone();
-        tasks.insert((job_id, attempt), task);
+        let status = task.status();
+        tasks.insert(key, task);
         forget_oldest(&mut tasks);
         Ok(status)
     }
@@ -165,11 +203,11 @@ impl Node {
             Stage::Running { .. } => Machine::lost(terms),
         };
         let domain = Domain { chain_id: dispatch.chain_id, contract: dispatch.contract };
-        let requester = job.requester;
+        let (job_id, requester) = (job.jobId, job.requester);
         let number = self.accepted.fetch_add(1, Ordering::Relaxed);
         tracing::info!(job = %job.jobId, attempt, state = ?machine.status().task_state, "dispatched");
-        let (inbox, status, again) = Driver::spawn(self.clone(), machine, dispatch, attempt);
-        Task { identity, domain, requester, number, inbox, status, again }
+        let handles = Driver::spawn(self.clone(), machine, dispatch, attempt);
+        Task { job_id, identity, attempt, domain, requester, number, handles }
     }
 
     /// Where an attempt stands.
@@ -178,8 +216,8 @@ impl Node {
     /// [`ServeError::Unknown`].
     pub fn status(&self, job_id: B256, attempt: u32) -> Result<TaskStatus, ServeError> {
         let tasks = self.tasks();
-        let task = tasks.get(&(job_id, attempt)).ok_or(ServeError::Unknown)?;
-        Ok(task.status.borrow().clone())
+        let best = of_job(&tasks, job_id, attempt).max_by_key(|task| task.rank());
+        best.map(Task::status).ok_or(ServeError::Unknown)
     }
 
     /// Ends training after the current epoch, where the requester signed that.
@@ -187,15 +225,18 @@ impl Node {
     /// # Errors
     /// [`ServeError::Unknown`], [`ServeError::StopSignature`].
     pub fn stop(&self, job_id: B256, attempt: u32, request: &StopRequest) -> Result<TaskStatus, ServeError> {
-        let tasks = self.tasks();
-        let task = tasks.get(&(job_id, attempt)).ok_or(ServeError::Unknown)?;
         let order = &request.stop.0;
-        let signed = task.domain.signer_of(order, &request.signature) == Some(task.requester);
-        if *order != (Stop { jobId: job_id, attempt }) || !signed {
+        let tasks = self.tasks();
+        let mut known = of_job(&tasks, job_id, attempt).peekable();
+        known.peek().ok_or(ServeError::Unknown)?;
+        let signed = |task: &&Task| task.domain.signer_of(order, &request.signature) == Some(task.requester);
+        let ordered = known.filter(signed).inspect(|task| {
+            let _ = task.handles.inbox.send(Message::Event(Event::StopOrdered));
+        });
+        if *order != (Stop { jobId: job_id, attempt }) {
             return Err(ServeError::StopSignature);
         }
-        let _ = task.inbox.send(Message::Event(Event::StopOrdered));
-        Ok(task.status.borrow().clone())
+        ordered.map(Task::status).last().ok_or(ServeError::StopSignature)
     }
 
     /// Who this is and how fast.
@@ -251,7 +292,7 @@ impl Node {
         }
     }
 
-    fn tasks(&self) -> MutexGuard<'_, HashMap<(B256, u32), Task>> {
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -263,11 +304,24 @@ fn identity_of(dispatch: &Dispatch) -> B256 {
     keccak256([&chain[..], dispatch.contract.as_slice(), granted.as_slice()].concat())
 }
 
-/// Bounds the list; attempts that are not over stay.
-fn forget_oldest(tasks: &mut HashMap<(B256, u32), Task>) {
+/// Where a dispatch says that custodians and blobs are.
+fn with_addresses(identity: B256, dispatch: &Dispatch) -> B256 {
+    let custodians = dispatch.custodian_urls.iter().map(|c| format!("{} {}\n", c.id, c.url));
+    let addresses =
+        format!("{} {}\n{}", dispatch.threshold, dispatch.blob_url, custodians.collect::<String>());
+    keccak256([identity.as_slice(), addresses.as_bytes()].concat())
+}
+
+fn of_job(tasks: &Tasks, job_id: B256, attempt: u32) -> impl Iterator<Item = &Task> {
+    tasks.values().filter(move |task| (task.job_id, task.attempt) == (job_id, attempt))
+}
+
+/// Bounds the list; attempts that are not over stay, and a statement outlives what came to nothing.
+fn forget_oldest(tasks: &mut Tasks) {
     while tasks.len() > REMEMBERED {
-        let over = tasks.iter().filter(|(_, t)| t.inbox.is_closed());
-        let Some(oldest) = over.min_by_key(|(_, t)| t.number).map(|(key, _)| *key) else { return };
-        tasks.remove(&oldest);
+        let over = tasks.iter().filter(|(_, t)| t.is_over());
+        let least = over.min_by_key(|(_, t)| (!t.came_to_nothing(), t.number));
+        let Some(key) = least.map(|(key, _)| *key) else { return };
+        tasks.remove(&key);
     }
 }

@@ -18,7 +18,7 @@ use licen_seal::stream::dataset_aad;
 use super::base::private_dir;
 use super::blobs::{BlobError, Blobs};
 use super::custodians::jittered;
-use super::dataset::{Rows, open_rows};
+use super::dataset::{Rows, open_rows, published_len, too_short};
 use super::error::Broken;
 use super::node::Node;
 use super::setup::Prepared;
@@ -54,7 +54,8 @@ pub(super) async fn open(
         private_dir(&node.config.work_dir, ".data-").map_err(Broken::because(Reason::ComputeTaskFailed))?;
     let path = work.path().join("ciphertext");
     let root = prepared.dispatch.job.0.datasetRoot;
-    let length = fetch(&prepared.blobs, root, node.config.max_dataset_bytes, &path, &note)
+    let wanted = published_len(&prepared.documents.policy_manifest)?;
+    let length = fetch(&prepared.blobs, root, (wanted, node.config.max_dataset_bytes), &path, &note)
         .await
         .map_err(|e| Broken::new(Reason::StorageDownloadFailed, format!("the dataset: {e}")))?;
     let work = move || {
@@ -71,18 +72,25 @@ pub(super) async fn open(
 async fn fetch(
     blobs: &Blobs,
     root: B256,
-    cap: u64,
+    (wanted, cap): (u64, u64),
     path: &Path,
     note: &impl Fn(String),
 ) -> Result<u64, BlobError> {
+    let once = async || {
+        let length = blobs.fetch(root, cap, path).await?;
+        if length < wanted {
+            return Err(BlobError::passing(too_short(length, wanted)));
+        }
+        Ok(length)
+    };
     for _ in 1..TRIES {
-        match blobs.fetch(root, cap, path).await {
+        match once().await {
             Ok(length) => return Ok(length),
             Err(error) => note(format!("the dataset: {error}; trying again")),
         }
         tokio::time::sleep(jittered(PAUSE)).await;
     }
-    blobs.fetch(root, cap, path).await
+    once().await
 }
 
 fn rows(prepared: &Prepared, key: DatasetKey, path: &Path, length: u64) -> Result<Rows, Broken> {

@@ -1,8 +1,10 @@
 //! The shell of one attempt: carries out what the machine asks for and tells it what came of it. Keys
 //! and plaintext are held here, each only as long as the machine still needs it.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use licen_core::abi::{Job, MemberSignature, ResultManifest};
@@ -11,8 +13,10 @@ use licen_core::primitives::{B256, Bytes};
 use licen_core::wire::compute::{Dispatch, TaskStatus};
 use licen_seal::DatasetKey;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
+use super::check::CLOCK_SKEW;
 use super::config::SimulatedFault;
 use super::deliver::{SealedResult, hand_out, held_of, send_manifest};
 use super::effect::Effect;
@@ -22,13 +26,18 @@ use super::keys::StatementKey;
 use super::machine::Machine;
 use super::node::{Node, unix_now};
 use super::open::{Opened, open};
+use super::qualify::{Qualified, qualify};
 use super::result::seal_result;
 use super::setup::{Prepared, set_up};
 use super::training::{StopFlag, Trained, train};
-use super::unlock::unlock;
+use super::unlock::{Locked, unlock};
 
 /// How often an attempt looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
+/// Claims that a job runs which are asked about at once; the orchestrator repeats the true one.
+const MAX_CLAIMS: usize = 4;
+/// Seconds before the machine's deadline by which those who ask say what they heard.
+const SETTLING: u64 = 2;
 
 /// The right to train; given back when the last of its holders, the training thread included, is gone.
 pub(super) type Slot = Arc<OwnedSemaphorePermit>;
@@ -36,11 +45,12 @@ pub(super) type Slot = Arc<OwnedSemaphorePermit>;
 /// What reaches a driver: events, and what comes with some of them.
 pub(super) enum Message {
     Event(Event),
-    Slot(Slot),
+    Slot(Slot, Box<Qualified>),
     /// The job as Running; believed only where it names our signer and runtime data.
     Running(Box<Job>),
     Prepared(Box<(Prepared, StatementKey)>),
-    Key(DatasetKey),
+    /// What came of asking for the shares of the job as it was once said to run.
+    Unlocked(Box<Job>, Result<DatasetKey, Locked>),
     Opened(Box<Opened>),
     Trained(Box<Trained>),
     Sealed(Arc<SealedResult>),
@@ -57,18 +67,27 @@ pub(super) struct Driver {
     outbox: mpsc::UnboundedSender<Message>,
     status: watch::Sender<TaskStatus>,
     again: watch::Sender<bool>,
+    proven: Arc<AtomicBool>,
     steps: JoinSet<()>,
     stop: StopFlag,
     held: Holdings,
 }
 
-/// What an attempt holds between steps. Dropping it wipes it.
+/// What an attempt holds between steps. Dropping it wipes keys, rows as tokens, and the trained files; copies
+/// inside the JSON parser, the tokenizer and the engine's buffers are freed as they are.
 #[derive(Default)]
 struct Holdings {
     slot: Option<Slot>,
+    qualified: Option<Box<Qualified>>,
     prepared: Option<Arc<Prepared>>,
     signer: Option<StatementKey>,
-    /// As Running.
+    /// As last said to run.
+    claim: Option<Job>,
+    /// What was said to run, oldest first, and who asks custodians about it.
+    asking: VecDeque<(Job, AbortHandle)>,
+    /// Why custodians that see it Running give too few shares.
+    locked: Option<(Job, Broken)>,
+    /// As Running, which custodians confirmed or, where they keep silent, nobody denied.
     job: Option<Job>,
     key: Option<DatasetKey>,
     opened: Option<Box<Opened>>,
@@ -81,7 +100,15 @@ struct Holdings {
     attestation_ref: B256,
 }
 
-type Handles = (mpsc::UnboundedSender<Message>, watch::Receiver<TaskStatus>, watch::Receiver<bool>);
+/// The way in and the ways to look.
+pub(super) struct Handles {
+    pub(super) inbox: mpsc::UnboundedSender<Message>,
+    pub(super) status: watch::Receiver<TaskStatus>,
+    /// Over, and a new dispatch may begin it again.
+    pub(super) again: watch::Receiver<bool>,
+    /// Custodians have said that the chain knows the job.
+    pub(super) proven: Arc<AtomicBool>,
+}
 
 impl Driver {
     /// Starts driving; gives the way in and the ways to look.
@@ -89,7 +116,7 @@ impl Driver {
         let (outbox, inbox) = mpsc::unbounded_channel();
         let (status, status_reader) = watch::channel(machine.status());
         let (again, again_reader) = watch::channel(machine.may_begin_again());
-        let sender = outbox.clone();
+        let (sender, proven) = (outbox.clone(), Arc::<AtomicBool>::default());
         let driver = Self {
             node,
             machine,
@@ -99,22 +126,18 @@ impl Driver {
             outbox,
             status,
             again,
+            proven: proven.clone(),
             steps: JoinSet::new(),
             stop: StopFlag::default(),
             held: Holdings::default(),
         };
         tokio::spawn(driver.run());
-        (sender, status_reader, again_reader)
+        Handles { inbox: sender, status: status_reader, again: again_reader, proven }
     }
 
     async fn run(mut self) {
         if !self.machine.is_over() {
-            let (slot, outbox) = (self.node.slot.clone(), self.outbox.clone());
-            self.steps.spawn(async move {
-                if let Ok(permit) = slot.acquire_owned().await {
-                    let _ = outbox.send(Message::Slot(Arc::new(permit)));
-                }
-            });
+            self.queue();
         }
         let mut tick = tokio::time::interval(TICK);
         while !self.machine.is_over() {
@@ -132,12 +155,30 @@ impl Driver {
         tracing::info!(%job, attempt = self.attempt, state = ?status.task_state, message = status.message, "over");
     }
 
+    /// Lets the dispatch show that it is not invented, and then waits for the slot.
+    fn queue(&mut self) {
+        let (node, dispatch, attempt) = (self.node.clone(), self.dispatch.clone(), self.attempt);
+        let (note, outbox, proven) = (self.note(), self.outbox.clone(), self.proven.clone());
+        self.steps.spawn(async move {
+            let proven = || proven.store(true, Ordering::Relaxed);
+            let message = match qualify(&node, &dispatch, attempt, &note, proven).await {
+                Ok(qualified) => {
+                    note("waiting for the training slot".into());
+                    let Ok(permit) = node.slot.clone().acquire_owned().await else { return };
+                    Message::Slot(Arc::new(permit), Box::new(qualified))
+                }
+                Err(message) => Message::Event(Event::Refused(message)),
+            };
+            let _ = outbox.send(message);
+        });
+    }
+
     /// Keeps what comes with a message and says what it means.
     fn take(&mut self, message: Message) -> Event {
         match message {
             Message::Event(event) => event,
-            Message::Slot(permit) => {
-                self.held.slot = Some(permit);
+            Message::Slot(permit, qualified) => {
+                (self.held.slot, self.held.qualified) = (Some(permit), Some(qualified));
                 Event::SlotFree
             }
             Message::Running(job) => self.running(*job),
@@ -151,10 +192,7 @@ impl Driver {
                 self.held.signer = Some(signer);
                 event
             }
-            Message::Key(key) => {
-                self.held.key = Some(key);
-                Event::KeyCombined
-            }
+            Message::Unlocked(job, outcome) => self.unlocked(*job, outcome),
             Message::Opened(opened) => {
                 self.held.attestation_ref = opened.attestation_ref;
                 self.held.opened = Some(opened);
@@ -182,9 +220,45 @@ impl Driver {
         if job.signer != ticket.signer || job.runtimeDataHash != ticket.runtime_data_hash {
             return Event::Superseded;
         }
+        // The first start is between the ticket, which did not exist before, and the end of its verdicts.
+        let started = job.runDeadline.saturating_sub(u64::from(job.runWindow));
+        let possible = prepared.bundle.recorded_at.saturating_sub(CLOCK_SKEW)..=prepared.verdicts_expire;
+        if self.attempt == 1 && !possible.contains(&started) {
+            return Event::Note("a dispatch says that the job was started when it cannot have been".into());
+        }
+        if self.held.job.is_some() || self.held.asking.iter().any(|(asked, _)| *asked == job) {
+            return Event::Tick;
+        }
         let run_deadline = job.runDeadline;
-        self.held.job.get_or_insert(job);
+        self.held.claim = Some(job);
         Event::Running { run_deadline }
+    }
+
+    /// One of several claims that the job runs may be true; only the last word about all is final.
+    fn unlocked(&mut self, job: Job, outcome: Result<DatasetKey, Locked>) -> Event {
+        self.held.asking.retain(|(asked, _)| *asked != job);
+        let message = match outcome {
+            Ok(key) => {
+                let run_deadline = job.runDeadline;
+                self.held.asking.drain(..).for_each(|(_, asking)| asking.abort());
+                (self.held.key, self.held.job) = (Some(key), Some(job));
+                return Event::KeyCombined { run_deadline };
+            }
+            Err(Locked::Broken(broken)) => {
+                let message = broken.message.clone();
+                self.held.locked = Some((job, broken));
+                message
+            }
+            Err(Locked::Unconfirmed(message)) => message,
+        };
+        if !self.held.asking.is_empty() {
+            return Event::Note(message);
+        }
+        let Some((job, Broken { reason, message })) = self.held.locked.take() else {
+            return Event::Unconfirmed(message);
+        };
+        self.held.job = Some(job);
+        Event::Broke { reason, message }
     }
 
     fn step(&mut self, event: Event) {
@@ -250,10 +324,11 @@ impl Driver {
     }
 
     fn set_up(&mut self) {
+        let Some(qualified) = self.held.qualified.take() else { return };
         let (node, dispatch, attempt) = (self.node.clone(), self.dispatch.clone(), self.attempt);
         let note = self.note();
         self.start(async move {
-            Ok(match set_up(&node, dispatch, attempt, note).await {
+            Ok(match set_up(&node, dispatch, attempt, *qualified, note).await {
                 Ok(prepared) => Message::Prepared(Box::new(prepared)),
                 Err(message) => Message::Event(Event::Refused(message)),
             })
@@ -261,9 +336,23 @@ impl Driver {
     }
 
     fn unlock(&mut self) {
-        let (Some(prepared), Some(job)) = (self.held.prepared.clone(), self.held.job.clone()) else { return };
-        let (node, note) = (self.node.clone(), self.note());
-        self.start(async move { unlock(&node, &prepared, &job, note).await.map(Message::Key) });
+        let (Some(prepared), Some(job)) = (self.held.prepared.clone(), self.held.claim.take()) else {
+            return;
+        };
+        let left = self.machine.deadline().unwrap_or_default().saturating_sub(unix_now() + SETTLING);
+        let until = Instant::now() + Duration::from_secs(left);
+        let (node, note, outbox) = (self.node.clone(), self.note(), self.outbox.clone());
+        let claimed = job.clone();
+        let asking = self.steps.spawn(async move {
+            let outcome = unlock(&node, &prepared, &job, until, note).await;
+            let _ = outbox.send(Message::Unlocked(Box::new(job), outcome));
+        });
+        self.held.asking.push_back((claimed, asking));
+        if self.held.asking.len() > MAX_CLAIMS
+            && let Some((_, oldest)) = self.held.asking.pop_front()
+        {
+            oldest.abort();
+        }
     }
 
     fn open(&mut self) {

@@ -1,4 +1,4 @@
-//! Before the job runs: documents, keys, evidence, verdicts. Nothing is released yet, so whatever
+//! Before the job runs, with the slot: base model, keys, evidence, verdicts. Nothing is released yet, so whatever
 //! fails here costs nobody anything.
 
 use std::time::Duration;
@@ -16,14 +16,18 @@ use licen_core::wire::custodian::{
 };
 use licen_seal::RecipientKey;
 use licen_seal::warrant::{ReleaseDomain, ReleaseTerms};
+use tempfile::TempDir;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::base::BaseModel;
 use super::blobs::Blobs;
+use super::check::CLOCK_SKEW;
 use super::custodians::{Answers, CallError, Member, Patience, ask_all, jittered, post};
-use super::documents::{DocumentError, Documents};
+use super::documents::Documents;
 use super::keys::StatementKey;
 use super::node::{Node, unix_now};
+use super::qualify::Qualified;
 
 /// A round of challenges must end before the nonces die (120 s).
 const CHALLENGE_LIMIT: Duration = Duration::from_secs(10);
@@ -35,9 +39,8 @@ const CHALLENGE_GRACE: Duration = Duration::from_secs(1);
 const VERDICT_GRACE: Duration = Duration::from_secs(3);
 /// Between rounds.
 const PAUSE: Duration = Duration::from_secs(3);
-/// Longest life of a verdict, and how far a custodian's clock may be ahead of ours, seconds.
+/// Longest life of a verdict, seconds.
 const VERDICT_LIFE: u64 = 15 * 60;
-const CLOCK_SKEW: u64 = 120;
 
 /// An attempt that can be started: what it is about, its keys but the signing one, and its evidence.
 pub(super) struct Prepared {
@@ -55,6 +58,8 @@ pub(super) struct Prepared {
     pub(super) verdicts_expire: u64,
     /// Everything a stranger needs to judge the evidence again.
     pub(super) bundle: EvidenceBundle,
+    /// One of `maxTasks`, as long as the attempt lasts.
+    _place: OwnedSemaphorePermit,
 }
 
 /// What one round of challenges and verdicts is about.
@@ -82,12 +87,12 @@ pub(super) async fn set_up(
     node: &Node,
     dispatch: Dispatch,
     attempt: u32,
+    qualified: Qualified,
     note: impl Fn(String),
 ) -> Result<(Prepared, StatementKey), String> {
     let domain = Domain { chain_id: dispatch.chain_id, contract: dispatch.contract };
-    let blobs = node.blobs(&dispatch.blob_url)?;
-    let documents = fetch_documents(node, &blobs, &dispatch, &note).await?;
-    let base = load_base(node, &blobs, &documents, &note).await?;
+    let Qualified { documents, blobs, archive, place } = qualified;
+    let base = load_base(node, &documents, archive).await?;
     let need = usize::from(dispatch.threshold);
     let recipient = RecipientKey::generate().map_err(|e| e.to_string())?;
     let signer = StatementKey::generate(domain).map_err(|e| e.to_string())?;
@@ -146,52 +151,56 @@ pub(super) async fn set_up(
         ticket,
         verdicts_expire,
         bundle,
+        _place: place,
     };
     Ok((prepared, signer))
 }
 
-async fn fetch_documents(
-    node: &Node,
-    blobs: &Blobs,
-    dispatch: &Dispatch,
-    note: &impl Fn(String),
-) -> Result<Documents, String> {
-    loop {
-        match Documents::fetch(blobs, dispatch, &node.config).await {
-            Ok(documents) => return Ok(documents),
-            Err(DocumentError::Refused(reason)) => return Err(reason),
-            Err(error @ DocumentError::Fetch { .. }) => note(error.to_string()),
-        }
-        tokio::time::sleep(jittered(PAUSE)).await;
-    }
-}
-
-async fn load_base(
-    node: &Node,
-    blobs: &Blobs,
-    documents: &Documents,
-    note: &impl Fn(String),
-) -> Result<BaseModel, String> {
-    let (root, cap) = (documents.job_spec.base_model_root, node.config.max_model_bytes);
-    let work = loop {
-        match BaseModel::fetch(blobs, root, cap, &node.config.work_dir).await {
-            Ok(work) => break work,
-            Err(error) if error.is_lasting() => return Err(format!("the base model: {error}")),
-            Err(error) => note(format!("the base model: {error}")),
-        }
-        tokio::time::sleep(jittered(PAUSE)).await;
-    };
-    let plan = documents.plan.clone();
-    let load = tokio::task::spawn_blocking(move || BaseModel::load(work, cap, &plan));
+async fn load_base(node: &Node, documents: &Documents, archive: TempDir) -> Result<BaseModel, String> {
+    let (plan, cap) = (documents.plan.clone(), node.config.max_model_bytes);
+    let load = tokio::task::spawn_blocking(move || BaseModel::load(archive, cap, &plan));
     let base = load.await.map_err(|_| "the base model could not be loaded".to_string())??;
     base.check(&documents.constraints)?;
     Ok(base)
 }
 
+/// Asks every custodian for a nonce.
+pub(super) async fn challenge(
+    node: &Node,
+    dispatch: &Dispatch,
+    attempt: u32,
+    documents: &Documents,
+    grace: Duration,
+) -> Answers<ChallengeResponse> {
+    let request = ChallengeRequest {
+        chain_id: dispatch.chain_id,
+        contract: dispatch.contract,
+        job_id: dispatch.job.0.jobId,
+        attempt,
+    };
+    ask_all(&documents.members, patience(dispatch, CHALLENGE_LIMIT, grace), |member| {
+        let (http, request) = (&node.http, &request);
+        async move {
+            let answer: ChallengeResponse =
+                post(http, &member.url, "/v1/challenge", request, CHALLENGE_LIMIT).await?;
+            if answer.custodian_id != member.id {
+                return Err(CallError::lasting("another custodian answers at this address"));
+            }
+            Ok(answer)
+        }
+    })
+    .await
+}
+
+fn patience(dispatch: &Dispatch, limit: Duration, grace: Duration) -> Patience {
+    Patience { need: usize::from(dispatch.threshold), grace, until: Instant::now() + limit }
+}
+
 impl Round<'_> {
     /// Fresh nonces, one piece of evidence, one verdict of every custodian that gave a nonce.
     async fn judge(&self) -> Result<Judged, String> {
-        let challenged = self.challenge().await;
+        let (node, documents) = (self.node, self.documents);
+        let challenged = challenge(node, self.dispatch, self.attempt, documents, CHALLENGE_GRACE).await;
         let challenges: Vec<Challenge> = challenged
             .good
             .iter()
@@ -211,7 +220,7 @@ impl Round<'_> {
         };
         let expected = self.expected(runtime_data::hash(&runtime_data));
         let members: Vec<Member> = challenged.good.into_iter().map(|(member, _)| member).collect();
-        let patience = self.patience(VERDICT_LIMIT, VERDICT_GRACE);
+        let patience = patience(self.dispatch, VERDICT_LIMIT, VERDICT_GRACE);
         let (http, domain) = (&self.node.http, &self.domain);
         let mut verdicts = ask_all(&members, patience, |member| {
             let (request, expected) = (&request, &expected);
@@ -227,33 +236,6 @@ impl Round<'_> {
         .await;
         verdicts.failed.extend(challenged.failed);
         Ok(Judged { runtime_data, evidence, verdicts })
-    }
-
-    async fn challenge(&self) -> Answers<ChallengeResponse> {
-        let request = ChallengeRequest {
-            chain_id: self.domain.chain_id,
-            contract: self.domain.contract,
-            job_id: self.dispatch.job.0.jobId,
-            attempt: self.attempt,
-        };
-        let patience = self.patience(CHALLENGE_LIMIT, CHALLENGE_GRACE);
-        ask_all(&self.documents.members, patience, |member| {
-            let (http, request) = (&self.node.http, &request);
-            async move {
-                let answer: ChallengeResponse =
-                    post(http, &member.url, "/v1/challenge", request, CHALLENGE_LIMIT).await?;
-                if answer.custodian_id != member.id {
-                    return Err(CallError::lasting("another custodian answers at this address"));
-                }
-                Ok(answer)
-            }
-        })
-        .await
-    }
-
-    fn patience(&self, limit: Duration, grace: Duration) -> Patience {
-        let need = usize::from(self.dispatch.threshold);
-        Patience { need, grace, until: Instant::now() + limit }
     }
 
     fn runtime_data(&self, challenges: Vec<Challenge>) -> RuntimeData {

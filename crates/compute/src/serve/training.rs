@@ -9,17 +9,19 @@ use licen_core::constraints::JobSpec;
 use licen_core::job::Reason;
 use licen_core::primitives::B256;
 use serde_json::Value;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::error::Broken;
 use super::event::Event;
+use super::losses::{Blocks, coarsen};
 use super::node::Node;
 use super::open::Opened;
 use super::run::Slot;
 use super::setup::Prepared;
 use crate::folder::{self, CardFields};
-use crate::{Control, EpochReport, Error, Metering, Observer, StepReport, TrainingParams};
+use crate::{Control, EpochReport, Error, Metering, Observer, Split, StepReport, TrainingParams};
 
-/// Between two progress reports; every epoch is reported at once.
+/// Between two progress reports; every epoch and every loss is reported at once.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
 
 /// Training settings of a job, checked.
@@ -56,6 +58,23 @@ impl Plan {
         let mut params = TrainingParams::parse(&text).map_err(|e| e.to_string())?;
         params.threads = (threads > 0).then_some(threads);
         Ok(Self { params })
+    }
+
+    /// Refuses a job over `rows` rows that ends before every row was met once: it would look at rows and
+    /// pay for none of them.
+    ///
+    /// # Errors
+    /// `JOB_SPEC_INVALID`.
+    pub(super) fn check_epoch(&self, rows: u64) -> Result<(), Broken> {
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        let train = rows - Split::held_out_rows(rows, self.params.eval_fraction);
+        let (train, step) = (train as u64, self.params.rows_per_step() as u64);
+        let (planned, epoch) = (self.params.planned_steps(train), train.div_ceil(step));
+        if planned < epoch {
+            let message = format!("max_steps allows {planned} steps, one epoch of the dataset has {epoch}");
+            return Err(Broken::new(Reason::JobSpecInvalid, message));
+        }
+        Ok(())
     }
 }
 
@@ -95,6 +114,15 @@ pub(super) struct Trained {
     metering: Metering,
 }
 
+/// The files are not the researcher's before they are paid for, and nobody else's ever.
+impl Drop for Trained {
+    fn drop(&mut self) {
+        self.files.iter_mut().for_each(|(_, bytes)| bytes.zeroize());
+    }
+}
+
+impl ZeroizeOnDrop for Trained {}
+
 impl Trained {
     /// The manifest, still without the result's root.
     pub(super) fn manifest(&self, job: &Job, attestation_ref: B256) -> ResultManifest {
@@ -127,6 +155,7 @@ struct Watch<F> {
     planned: u64,
     epochs_done: u32,
     last: Option<Instant>,
+    blocks: Blocks,
 }
 
 impl<F: Fn(Event)> Watch<F> {
@@ -134,29 +163,30 @@ impl<F: Fn(Event)> Watch<F> {
         if self.stop.is_set() { Control::Stop } else { Control::Continue }
     }
 
-    fn tell(&self, epoch: u32, step: u64, loss: f64) {
+    fn tell(&self, epoch: u32, step: u64, loss: Option<f64>) {
         let part = step as f64 / self.planned.max(1) as f64;
-        (self.tell)(Event::Progress { epoch, epochs_done: self.epochs_done, part, loss: Some(loss) });
+        (self.tell)(Event::Progress { epoch, epochs_done: self.epochs_done, part, loss });
     }
 }
 
 impl<F: Fn(Event)> Observer for Watch<F> {
     fn step(&mut self, report: &StepReport) -> Control {
-        if self.last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
+        let mean = self.blocks.step(report.loss);
+        if mean.is_some() || self.last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
             self.last = Some(Instant::now());
-            self.tell(report.epoch, report.step, report.loss);
+            self.tell(report.epoch, report.step, mean);
         }
         self.control()
     }
 
     fn epoch(&mut self, report: &EpochReport) -> Control {
         self.epochs_done = report.epoch;
-        self.tell(report.epoch, report.step, report.train_loss);
+        self.tell(report.epoch, report.step, None);
         self.control()
     }
 }
 
-/// Trains in a blocking thread; rows and samples are wiped or dropped with it.
+/// Trains in a blocking thread; samples are wiped with it.
 ///
 /// # Errors
 /// `JOB_SPEC_INVALID` where the settings cannot work, `COMPUTE_TASK_FAILED` for everything of ours.
@@ -186,10 +216,13 @@ fn train_now(
     tell: impl Fn(Event),
 ) -> Result<Trained, Broken> {
     let (base, params) = (&prepared.base, &prepared.documents.plan.params);
-    let planned = params.planned_steps(opened.split.train.len() as u64);
-    let mut watch = Watch { tell, stop: stop.clone(), planned, epochs_done: 0, last: None };
+    let (rows, held_out) = (opened.split.train.len() as u64, opened.split.held_out.len() as u64);
+    let (planned, step_rows) = (params.planned_steps(rows), params.rows_per_step() as u64);
+    let blocks = Blocks::new(rows, step_rows);
+    let mut watch = Watch { tell, stop: stop.clone(), planned, epochs_done: 0, last: None, blocks };
     let begin = Instant::now();
-    let outcome = crate::train(&base.model, &opened.split, params, None, &mut watch).map_err(broken)?;
+    let mut outcome = crate::train(&base.model, &opened.split, params, None, &mut watch).map_err(broken)?;
+    coarsen(&mut outcome, (rows, held_out), step_rows);
     let seconds = begin.elapsed().as_secs_f64();
     if stop.is_void() {
         return Err(Broken::new(Reason::ComputeTaskFailed, "given up"));
@@ -257,6 +290,25 @@ mod tests {
         assert!(Plan::new(&spec(json!({"num_epochs": 3})), 5, 0).unwrap_err().contains("num_epochs"));
         assert!(Plan::new(&spec(json!({"seed": 8})), 5, 0).unwrap_err().contains("seed"));
         assert!(Plan::new(&spec(json!({"magic": 1})), 5, 0).unwrap_err().contains("magic"));
+    }
+
+    #[test]
+    fn less_than_an_epoch_is_no_job() {
+        let plan = |max_steps| {
+            let params = json!({"batch_size": 2, "gradient_accumulation_steps": 1, "max_steps": max_steps});
+            Plan::new(&spec(params), 5, 0).unwrap()
+        };
+        // 18 of 24 rows, two by two.
+        assert_eq!(plan(8).check_epoch(24).unwrap_err().reason, Reason::JobSpecInvalid);
+        for enough in [9, 10, -1] {
+            assert_eq!(plan(enough).check_epoch(24), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_was_trained_is_wiped() {
+        fn wiped_on_drop<T: ZeroizeOnDrop>() {}
+        wiped_on_drop::<Trained>();
     }
 
     #[test]

@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use licen_attest::{
     AppraisalPolicy, AttestationResult, ReferenceEntry, ReferenceValues, SimulatedTee, appraise,
 };
-use licen_core::abi::{Held, MemberSignature, ResultManifest, Verdict};
+use licen_core::abi::{Held, Job, MemberSignature, ResultManifest, Verdict};
 use licen_core::canonical::json_from_slice;
 use licen_core::eip712::{Domain, compact};
 use licen_core::id::{as_granted, job_hash};
@@ -45,6 +45,8 @@ pub(crate) enum Mode {
     Refuses,
     /// Judges, and then never releases.
     Withholds,
+    /// Releases for the job that it was told the chain shows, and for nothing else.
+    AsksTheChain,
 }
 
 #[derive(Default)]
@@ -53,6 +55,7 @@ struct Memory {
     appraised: Option<AttestationResult>,
     result: Option<(ResultHeader, B256, ResultKeyShare)>,
     manifest: Option<SignedManifest>,
+    running: Option<Job>,
 }
 
 pub(crate) struct Custodian {
@@ -107,6 +110,11 @@ impl Custodian {
     /// What it holds of the result: header and opened share.
     pub(crate) fn take_result(&self) -> Option<(ResultHeader, B256, ResultKeyShare)> {
         self.memory.lock().unwrap().result.take()
+    }
+
+    /// What the chain shows from now on.
+    pub(crate) fn sees_running(&self, job: &Job) {
+        self.memory.lock().unwrap().running = Some(job.clone());
     }
 
     pub(crate) fn manifest(&self) -> Option<SignedManifest> {
@@ -173,6 +181,9 @@ async fn verdict(State(me): Me, Json(request): Json<VerdictRequest>) -> Answer<V
 async fn release(State(me): Me, Json(request): Json<ReleaseRequest>) -> Answer<ReleaseResponse> {
     if me.mode == Mode::Withholds {
         return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    if me.mode == Mode::AsksTheChain && me.memory.lock().unwrap().running.as_ref() != Some(&request.job.0) {
+        return Err(StatusCode::TOO_EARLY);
     }
     let appraised = me.memory.lock().unwrap().appraised.clone().ok_or(StatusCode::FORBIDDEN)?;
     let run = ConfirmedRun::from_chain(me.domain, request.job.0, 1, now());

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
 use licen_compute::serve::{Config, Node, router};
 use licen_core::abi::{Job, Policy, Request};
 use licen_core::canonical::json_to_vec;
@@ -41,6 +42,8 @@ pub(crate) struct Setting {
     /// The owner publishes something else than the dataset holds.
     pub(crate) lie: Option<Lie>,
     pub(crate) config: Value,
+    /// The blob server appends zeros to whatever it serves, as far as roots do not tell.
+    pub(crate) appends_zeros: bool,
 }
 
 /// What the owner lies about.
@@ -63,6 +66,7 @@ impl Default for Setting {
             constraints: Constraints::default(),
             lie: None,
             config: json!({}),
+            appends_zeros: false,
         }
     }
 }
@@ -75,6 +79,7 @@ pub(crate) const MARK: &str = "quillfeather";
 pub(crate) struct World {
     pub(crate) domain: Domain,
     pub(crate) policy: Policy,
+    pub(crate) base_model_root: B256,
     pub(crate) job: Job,
     pub(crate) custodians: Vec<Arc<Custodian>>,
     pub(crate) requester: SigningKey,
@@ -82,7 +87,7 @@ pub(crate) struct World {
     pub(crate) blobs: Blobs,
     pub(crate) work_dir: PathBuf,
     pub(crate) node_url: String,
-    blob_url: String,
+    pub(crate) blob_url: String,
     http: reqwest::Client,
     _dir: TempDir,
 }
@@ -103,11 +108,37 @@ pub(crate) async fn listen(router: Router) -> String {
     format!("http://{address}")
 }
 
+/// Fills the last chunk of 256 bytes of a served blob with zeros, and adds one more chunk of them where
+/// the root does not show it.
+async fn append_zeros(response: Response) -> Response {
+    let blob = response.headers().get("content-type").is_some_and(|t| t == "application/octet-stream");
+    if response.status() != 200 || !blob {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let mut bytes = axum::body::to_bytes(body, 1 << 30).await.unwrap().to_vec();
+    assert!(!bytes.is_empty());
+    let root = file_tree(&bytes).unwrap().root;
+    bytes.resize(bytes.len().next_multiple_of(256), 0);
+    let longer = [&bytes[..], &[0; 256]].concat();
+    if file_tree(&longer).unwrap().root == root {
+        bytes = longer;
+    }
+    assert_eq!(file_tree(&bytes).unwrap().root, root);
+    parts.headers.insert("content-length", bytes.len().into());
+    Response::from_parts(parts, bytes.into())
+}
+
 impl World {
     pub(crate) async fn new(setting: Setting) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let blobs = Blobs::open(dir.path().join("store"), Default::default()).unwrap();
-        let blob_url = listen(licen_storage::http::router(blobs.clone(), Default::default())).await;
+        let blob_server = licen_storage::http::router(blobs.clone(), Default::default());
+        let blob_url = listen(match setting.appends_zeros {
+            true => blob_server.layer(axum::middleware::map_response(append_zeros)),
+            false => blob_server,
+        })
+        .await;
         let domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(0xcc) };
         let (owner, salt) = (Address::repeat_byte(0x0a), B256::repeat_byte(0x5a));
         let uid = dataset_uid(&domain, owner, salt);
@@ -151,6 +182,7 @@ impl World {
         Self {
             domain,
             policy,
+            base_model_root,
             job,
             custodians,
             requester,

@@ -99,7 +99,8 @@ pub struct TaskStatus {
     pub progress: f64,
     /// Epoch being trained, from 1; 0 before.
     pub epoch: u32,
-    /// Latest training loss.
+    /// Latest mean training loss: over at least 64 rows or, where an epoch has fewer, over the epoch; in
+    /// thousandths, from 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,
     /// What `startJob` needs.

@@ -1,5 +1,6 @@
 //! What happens in the world, told as it happens.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -118,7 +119,9 @@ async fn owner(stage: &Stage, world: &World, args: &DemoArgs) -> Outcome<Publish
 /// A passphrase for a world that is deleted on exit.
 fn passphrase(world: &World) -> Outcome<PathBuf> {
     let path = world.dir().join("passphrase");
-    std::fs::write(&path, "correct horse battery staple\n")
+    let private = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    private
+        .and_then(|mut file| std::io::Write::write_all(&mut file, b"correct horse battery staple\n"))
         .map_err(|e| CliError::environment(codes::FILE, "cannot write the passphrase").because(&e))?;
     Ok(path)
 }

@@ -91,7 +91,10 @@ impl World {
     }
 
     pub(super) fn begin_release(&mut self, key: TaskKey) -> Result<(), SimError> {
-        self.begin(key, What::Release, self.every_member(), DAY_MS)
+        // As the node does, it says what it heard before the machine stops listening.
+        let deadline = self.compute.tasks.get(&key).and_then(|task| task.machine.deadline());
+        let lasts_ms = (deadline.unwrap_or_default() * 1000).saturating_sub(self.now_ms + 2_000);
+        self.begin(key, What::Release, self.every_member(), lasts_ms)
     }
 
     pub(super) fn begin_hold(&mut self, key: TaskKey) -> Result<(), SimError> {
@@ -445,10 +448,10 @@ impl World {
         let combined = combine(&published.envelope, &shares);
         let combined =
             combined.map_err(|e| SimError::Violation(format!("t good shares make no key: {e}")))?;
-        if let Some(task) = self.compute.tasks.get_mut(&key) {
-            task.key = Some(combined);
-        }
-        self.task_step(key, Event::KeyCombined)
+        let Some(task) = self.compute.tasks.get_mut(&key) else { return Ok(()) };
+        task.key = Some(combined);
+        let run_deadline = task.job.as_ref().map(|job| job.runDeadline).unwrap_or_default();
+        self.task_step(key, Event::KeyCombined { run_deadline })
     }
 }
 
