@@ -12,7 +12,8 @@
 //!    this attempt. Read at depth, that is a `ConfirmedRun`; with the evidence, appraised anew, it
 //!    makes the `Warrant` without which `seal` does not re-seal. One attempt, one key, one stored
 //!    answer.
-//! 4. **Deliver.** Compute hands over a share of the result key. The custodian fetches the encrypted
+//! 4. **Deliver.** Compute hands over a share of the result key, and signs with it which result and which
+//!    evidence are to be held and where they lie. The custodian fetches the encrypted
 //!    result itself, recomputes its root, opens its share against the commitment, and signs `Held`.
 //!    With t such signatures compute signs the manifest, which every custodian publishes.
 //! 5. **Result.** When the chain says Completed with exactly that result, a `ConfirmedSettlement`,

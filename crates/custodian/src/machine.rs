@@ -158,7 +158,11 @@ impl Machine {
         match answer {
             Answer::ReadFailed(_) => return Ok(Turn::Reply(denial::unavailable("the chain"))),
             Answer::StoreFailed(_) => return Ok(Turn::Reply(denial::unavailable("its records"))),
-            Answer::FetchFailed(reason) => return Ok(Turn::Reply(denial::unavailable(&reason))),
+            // One answer for every cause: a peer names the address, and would learn from the cause what
+            // this custodian's network can reach. The shell has logged it.
+            Answer::FetchFailed(_) => {
+                return Ok(Turn::Reply(denial::unavailable("a blob could not be fetched")));
+            }
             Answer::Conflict(reason) => return Err(conflict(subject, reason)),
             Answer::Read(_) | Answer::Loaded(_) | Answer::Wrote(_) | Answer::Fetched { .. } => {}
         }

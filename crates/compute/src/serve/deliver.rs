@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use licen_core::abi::{Held, Job, MemberSignature, ResultManifest};
+use licen_core::abi::{Delivery, Held, Job, MemberSignature, ResultManifest};
 use licen_core::canonical::json_to_vec;
 use licen_core::eip712::Domain;
 use licen_core::job::Reason;
 use licen_core::primitives::{B256, Bytes};
 use licen_core::wire::AbiHex;
-use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare, SignedManifest};
+use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare, SignedManifest, delivery};
 use licen_seal::delivery::{DeliveryTerms, seal_manifest};
 use tokio::time::Instant;
 
@@ -67,12 +67,17 @@ pub(super) async fn hand_out(
 struct Offer<'a> {
     job: &'a Job,
     sealed: &'a SealedResult,
-    /// Of `Held`, by the attested signer.
+    /// Of the `Delivery`, by the attested signer.
     signature: Bytes,
 }
 
-/// What custodians will sign about this result.
-pub(super) fn held_of(job: &Job, sealed: &SealedResult) -> Held {
+/// What the attested signer signs about this result.
+pub(super) fn delivery_of(prepared: &Prepared, job: &Job, sealed: &SealedResult) -> Delivery {
+    delivery(job, sealed.result_hash, sealed.attestation_ref, prepared.blobs.url())
+}
+
+/// What custodians will sign about it.
+fn held_of(job: &Job, sealed: &SealedResult) -> Held {
     Held { jobId: job.jobId, attempt: job.attempt, resultHash: sealed.result_hash }
 }
 

@@ -6,7 +6,7 @@ use licen_core::abi::{Held, Job};
 use licen_core::eip712::compact;
 use licen_core::primitives::{Address, B256, Bytes};
 use licen_core::wire::AbiHex;
-use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare};
+use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare, delivery as delivery_of};
 use licen_seal::result::{ResultHeader, ResultTerms};
 use licen_seal::result_share::open_result_share;
 use licen_store::HeldResult;
@@ -129,7 +129,9 @@ fn check_sender(settings: &Settings, delivery: &Delivery, facts: &RunFacts) -> R
     if now > job.runDeadline {
         return Err(Denial::Deadline { what: "run", deadline: job.runDeadline, now });
     }
-    if identity.domain.signer_of(&held_of(delivery), &delivery.signature) != Some(job.signer) {
+    let Delivery { result_hash, attestation_ref, blob_url, .. } = delivery;
+    let signed = delivery_of(&delivery.job, *result_hash, *attestation_ref, blob_url);
+    if identity.domain.signer_of(&signed, &delivery.signature) != Some(job.signer) {
         return Err(Denial::Signature { what: "the delivery", by: job.signer });
     }
     let index = facts.custodian_set.index_of(&identity.signing.address()).ok_or(Denial::NotAMember)?;

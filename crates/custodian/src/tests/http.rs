@@ -104,9 +104,7 @@ async fn from_challenge_to_paid_result_over_http() {
     let finished = Finished::of(&job, 2);
     let blobs = [finished.blob.clone(), finished.bundle.clone()].map(|blob| (root(&blob), blob));
     let url = serve_blobs(HashMap::from(blobs)).await;
-    let mut delivery = finished.delivery(&job, &compute, 1);
-    let DeliverRequest::Share { blob_url, .. } = &mut delivery else { unreachable!() };
-    *blob_url = url;
+    let delivery = finished.delivery_from(&job, &compute, 1, &url);
     let held: HeldResponse = read(client.post("/v1/deliver", &delivery).await).await;
     assert_eq!(held.held.0, finished.held(&job));
     let path = format!("/v1/blobs/{}", root(&finished.blob));

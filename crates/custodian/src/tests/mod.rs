@@ -483,7 +483,13 @@ impl Finished {
 
     /// The delivery to custodian `n`.
     pub(super) fn delivery(&self, job: &Job, compute: &Compute, n: u8) -> DeliverRequest {
-        let signature = compute.signing.sign(&self.domain.digest(&self.held(job))).unwrap();
+        self.delivery_from(job, compute, n, "http://127.0.0.1:1")
+    }
+
+    /// As [`Self::delivery`], with the blobs elsewhere.
+    pub(super) fn delivery_from(&self, job: &Job, compute: &Compute, n: u8, url: &str) -> DeliverRequest {
+        let signed = delivery(job, root(&self.blob), root(&self.bundle), url);
+        let signature = compute.signing.sign(&self.domain.digest(&signed)).unwrap();
         DeliverRequest::Share {
             job: AbiHex(job.clone()),
             result_hash: root(&self.blob),
@@ -491,7 +497,7 @@ impl Finished {
             share: self.shares[usize::from(n) - 1].clone(),
             share_commit: self.commits[usize::from(n) - 1],
             key_commit: self.key_commit,
-            blob_url: "http://127.0.0.1:1".into(),
+            blob_url: url.into(),
             signature: Bytes::copy_from_slice(signature.as_bytes()),
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use licen_compute::serve::Event;
-use licen_core::abi::{Held, Job, MemberSignature};
+use licen_core::abi::{Job, MemberSignature};
 use licen_core::canonical::json_to_vec;
 use licen_core::evidence_bundle::EvidenceBundle;
 use licen_core::id::{as_granted, job_hash};
@@ -15,7 +15,7 @@ use licen_core::wire::AbiHex;
 use licen_core::wire::compute::StartTicket;
 use licen_core::wire::custodian::{
     ChallengeRequest, ChallengeResponse, DeliverRequest, HeldResponse, ReleaseRequest, ReleaseResponse,
-    SignedManifest, VerdictRequest, VerdictResponse,
+    SignedManifest, VerdictRequest, VerdictResponse, delivery,
 };
 use licen_custodian::effect::Reply;
 use licen_custodian::event::Ask;
@@ -152,6 +152,8 @@ impl World {
                 let (job, sealed) =
                     (task.job.as_ref().ok_or_else(gone)?, task.sealed.as_ref().ok_or_else(gone)?);
                 let (share, share_commit) = sealed.shares[usize::from(member) - 1].clone();
+                let blob_url = task.dispatch.blob_url.clone();
+                let offered = delivery(job, sealed.result_hash, task.attestation_ref, &blob_url);
                 Ask::Deliver(DeliverRequest::Share {
                     job: AbiHex(job.clone()),
                     result_hash: sealed.result_hash,
@@ -159,8 +161,8 @@ impl World {
                     share,
                     share_commit,
                     key_commit: sealed.key_commit,
-                    blob_url: task.dispatch.blob_url.clone(),
-                    signature: self.sign(&task.key_name(), &held_of(job, sealed.result_hash))?,
+                    blob_url,
+                    signature: self.sign(&task.key_name(), &offered)?,
                 })
             }
             What::Publish => {
@@ -450,8 +452,4 @@ impl World {
         }
         self.task_step(key, Event::KeyCombined)
     }
-}
-
-fn held_of(job: &Job, result_hash: B256) -> Held {
-    Held { jobId: job.jobId, attempt: job.attempt, resultHash: result_hash }
 }
