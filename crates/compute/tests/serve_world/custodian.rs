@@ -45,6 +45,10 @@ pub(crate) enum Mode {
     Refuses,
     /// Judges, and then never releases.
     Withholds,
+    /// Says at once that it holds the result, and keeps nothing.
+    LiesAboutHolding,
+    /// Honest, but needs longer to hold the result than compute waits for one that is not there.
+    SlowToHold,
 }
 
 #[derive(Default)]
@@ -195,6 +199,15 @@ async fn deliver(State(me): Me, Json(request): Json<DeliverRequest>) -> Answer<s
             signature,
         } => {
             let held = Held { jobId: job.0.jobId, attempt: job.0.attempt, resultHash: result_hash };
+            if me.mode == Mode::LiesAboutHolding {
+                let signature = me.sign(&held);
+                return Ok(Json(
+                    serde_json::to_value(HeldResponse { held: AbiHex(held), signature }).unwrap(),
+                ));
+            }
+            if me.mode == Mode::SlowToHold {
+                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+            }
             let offered = delivery(&job.0, result_hash, attestation_ref, &blob_url);
             assert_eq!(me.domain.signer_of(&offered, &signature), Some(job.0.signer));
             let client = licen_storage::client::Client::new(&blob_url, Default::default()).unwrap();

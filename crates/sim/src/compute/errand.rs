@@ -32,6 +32,8 @@ use crate::world::{Happening, World};
 
 /// As the node waits for slower custodians once there are enough answers.
 const GRACE_MS: u64 = 2_000;
+/// As the node waits for slower custodians to hold a result: a custodian that lies answers first.
+const HOLD_GRACE_MS: u64 = 15_000;
 const ANSWER_MS: u64 = 20_000;
 const DAY_MS: u64 = 86_400_000;
 
@@ -222,9 +224,19 @@ impl World {
         errand.good.insert(member, good);
         let all = errand.good.len() + errand.lasting.len() >= errand.members.len();
         if errand.good.len() == need && !all {
-            self.after(GRACE_MS, Happening::Errand(key, round, Tick::Grace));
+            let grace = self.grace_ms(key);
+            self.after(grace, Happening::Errand(key, round, Tick::Grace));
         }
         if all { self.errand_over(key) } else { Ok(()) }
+    }
+
+    fn grace_ms(&self, key: TaskKey) -> u64 {
+        let Some(task) = self.compute.tasks.get(&key) else { return GRACE_MS };
+        let Some(job) = task.job.as_ref() else { return GRACE_MS };
+        if !matches!(task.errand.as_ref().map(|errand| &errand.what), Some(What::Hold)) {
+            return GRACE_MS;
+        }
+        HOLD_GRACE_MS.min(job.runDeadline.saturating_sub(self.now_seconds()) * 1000 / 2)
     }
 
     fn need(&self, key: TaskKey) -> usize {
