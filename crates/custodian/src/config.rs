@@ -40,19 +40,27 @@ pub struct Config {
     /// Seconds that must be left before the run deadline when a share is released.
     #[serde(default = "default_release_margin")]
     pub release_margin_seconds: u64,
-    /// Requests per minute of one peer.
+    /// Requests per minute of one peer: an IPv4 address or an IPv6 /64.
     #[serde(default = "default_per_peer")]
     pub requests_per_peer_per_minute: u32,
-    /// Requests per minute about one job, from anybody.
+    /// Requests of one kind per minute about one job, from anybody, once the chain says that it is time
+    /// for them.
     #[serde(default = "default_per_job")]
     pub requests_per_job_per_minute: u32,
+    /// Requests per minute of all peers together.
+    #[serde(default = "default_total")]
+    pub requests_per_minute: u32,
 }
 
 impl Config {
     /// What the requests are limited to.
     #[must_use]
     pub fn rates(&self) -> Rates {
-        Rates { per_peer: self.requests_per_peer_per_minute, per_job: self.requests_per_job_per_minute }
+        Rates {
+            per_peer: self.requests_per_peer_per_minute,
+            per_job: self.requests_per_job_per_minute,
+            total: self.requests_per_minute,
+        }
     }
 
     /// The rule of its own that a setting breaks, if any.
@@ -66,7 +74,8 @@ impl Config {
         if self.retention_days < 90 {
             return Err("retentionDays is below 90, which the protocol promises to researchers".into());
         }
-        if self.requests_per_peer_per_minute == 0 || self.requests_per_job_per_minute == 0 {
+        let Rates { per_peer, per_job, total } = self.rates();
+        if [per_peer, per_job, total].contains(&0) {
             return Err("a request limit of 0 answers nobody".into());
         }
         Ok(())
@@ -101,6 +110,10 @@ fn default_per_job() -> u32 {
     1800
 }
 
+fn default_total() -> u32 {
+    12_000
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,7 +137,8 @@ mod tests {
             Config { retention_days: 89, ..config.clone() },
             Config { rpc_urls: vec![], ..config.clone() },
             Config { reference_values: vec![], ..config.clone() },
-            Config { requests_per_job_per_minute: 0, ..config },
+            Config { requests_per_job_per_minute: 0, ..config.clone() },
+            Config { requests_per_minute: 0, ..config },
         ] {
             assert!(bad.check().is_err());
         }

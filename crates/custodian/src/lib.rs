@@ -21,7 +21,8 @@
 //!
 //! Each answer is on disk with its line of the hash-chained audit log before it leaves, so a crash
 //! at any point and a retry give the same bytes. Refused verdicts and releases sound all the same
-//! from outside; their reasons stay here, and the log commits to them.
+//! from outside; their reasons stay here. The log commits to those of peers that used up a nonce or
+//! have a verdict; whatever anybody can cause is counted instead, so that no stranger fills the disk.
 //!
 //! What a custodian cannot do: read a dataset (it has no ciphertext and does not link `storage`),
 //! make a whole key (it has one share of t), or call a released share back. What t of them together
@@ -43,6 +44,7 @@ pub mod judge;
 mod ledger;
 pub mod limits;
 pub mod machine;
+mod refusals;
 pub mod run;
 
 pub use config::Config;

@@ -84,6 +84,14 @@ pub(super) fn begin(settings: &Settings, request: DeliverRequest) -> Outcome {
 }
 
 impl Step {
+    /// The job's signer signed it.
+    pub(super) fn is_proven(&self) -> bool {
+        match self {
+            Self::Loading(_) | Self::Reading(_) => false,
+            Self::FetchingResult(..) | Self::FetchingBundle(..) | Self::Writing => true,
+        }
+    }
+
     pub(super) fn on(self, settings: &Settings, subject: Subject, answer: Answer) -> Outcome {
         match (self, answer) {
             (Self::Loading(delivery), Answer::Loaded(Loaded::Held { held, .. })) => {

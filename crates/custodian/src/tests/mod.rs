@@ -342,7 +342,7 @@ pub(super) fn settings(n: u8) -> Settings {
     Settings {
         identity: identity(n),
         entries: vec![entry()],
-        rates: Rates { per_peer: 10_000, per_job: 10_000 },
+        rates: Rates { per_peer: 10_000, per_job: 10_000, total: 10_000 },
         max_result_bytes: 1 << 20,
         release_margin_seconds: 30,
     }
