@@ -37,6 +37,9 @@ pub struct Config {
     /// Largest result that is held, bytes; published.
     #[serde(default = "default_max_result_bytes")]
     pub max_result_bytes: u64,
+    /// Most bytes of all held results and evidence together; beyond it no result is taken.
+    #[serde(default = "default_max_held_bytes")]
+    pub max_held_bytes: u64,
     /// Seconds that must be left before the run deadline when a share is released.
     #[serde(default = "default_release_margin")]
     pub release_margin_seconds: u64,
@@ -74,6 +77,9 @@ impl Config {
         if self.retention_days < 90 {
             return Err("retentionDays is below 90, which the protocol promises to researchers".into());
         }
+        if self.max_held_bytes < self.max_result_bytes {
+            return Err("maxHeldBytes is below maxResultBytes: the largest result could never be held".into());
+        }
         let Rates { per_peer, per_job, total } = self.rates();
         if [per_peer, per_job, total].contains(&0) {
             return Err("a request limit of 0 answers nobody".into());
@@ -96,6 +102,10 @@ fn default_retention_days() -> u32 {
 
 fn default_max_result_bytes() -> u64 {
     4 * GIB
+}
+
+fn default_max_held_bytes() -> u64 {
+    64 * GIB
 }
 
 fn default_release_margin() -> u64 {
@@ -136,6 +146,7 @@ mod tests {
         for bad in [
             Config { retention_days: 89, ..config.clone() },
             Config { rpc_urls: vec![], ..config.clone() },
+            Config { max_held_bytes: config.max_result_bytes - 1, ..config.clone() },
             Config { reference_values: vec![], ..config.clone() },
             Config { requests_per_job_per_minute: 0, ..config.clone() },
             Config { requests_per_minute: 0, ..config },

@@ -174,6 +174,7 @@ impl Machine {
             Answer::FetchFailed(_) => {
                 return Ok(Turn::Reply(denial::unavailable("a blob could not be fetched")));
             }
+            Answer::NoRoom => return Ok(Turn::Reply(denial::unavailable("no room for another result"))),
             Answer::Conflict(reason) => return Err(conflict(subject, reason)),
             Answer::Read(_) | Answer::Loaded(_) | Answer::Wrote(_) | Answer::Fetched { .. } => {}
         }

@@ -225,7 +225,7 @@ fn held_of(delivery: &Delivery) -> Held {
 
 fn fetch(delivery: &Delivery, root: B256, max_bytes: u64, head_bytes: usize) -> Effect {
     let blob_url = delivery.blob_url.clone();
-    Effect::Fetch(Fetch { blob_url, root, max_bytes, keep: true, head_bytes })
+    Effect::Fetch(Fetch { blob_url, root, max_bytes, head_bytes })
 }
 
 fn wait(step: Step, effect: Effect) -> Turn {
