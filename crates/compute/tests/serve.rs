@@ -180,6 +180,18 @@ async fn a_wrong_share_is_named_and_the_others_are_used() {
     assert!(contains(&logs::lines(), id.as_bytes()));
 }
 
+/// One malicious custodian below t must not decide who else holds the result by answering first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_custodian_that_lies_about_holding_does_not_withhold_the_result() {
+    let modes = vec![Mode::LiesAboutHolding, Mode::Honest, Mode::SlowToHold];
+    let world = World::new(Setting { modes, epochs: 1, ..Setting::default() }).await;
+    let running = world.start().await;
+    world.until("delivery", delivered).await;
+    manifest_of(&world, running.signer);
+    let (paths, _dir) = unpack(&world);
+    assert!(paths.iter().any(|path| path == "adapter_model.safetensors"), "{paths:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_few_verdicts_fail_without_a_statement() {
     for mode in [Mode::Refuses, Mode::ForgedVerdict] {

@@ -179,6 +179,17 @@ sol! {
         bytes32 resultHash;
     }
 
+    /// Compute offers a result and its evidence to a custodian (off chain): all that the custodian
+    /// keeps and everything it fetches. `blobUrlHash` is keccak256 of the URL's bytes.
+    #[derive(Debug, PartialEq, Eq, Default)]
+    struct Delivery {
+        bytes32 jobId;
+        uint32 attempt;
+        bytes32 resultHash;
+        bytes32 attestationRef;
+        bytes32 blobUrlHash;
+    }
+
     /// Compute is alive (off chain); `seq` rises by one.
     #[derive(Debug, PartialEq, Eq, Default)]
     struct Alive {

@@ -1,6 +1,6 @@
 //! The lines of the audit log: canonical JSON, nothing secret, because everybody may read them.
-//! What was denied stands there with a commitment to the reason; the reason itself would answer an
-//! attacker's questions, so it stays in the custodian's own records.
+//! What was denied to a peer that proved something stands there with a commitment to the reason; the
+//! reason itself would answer an attacker's questions, so it stays in the custodian's own records.
 
 use licen_core::canonical::json_to_vec;
 use licen_core::primitives::{B256, Bytes, keccak256};

@@ -1,8 +1,10 @@
-//! Result blobs and evidence bundles: fetched by HTTP, hashed while they arrive, kept under their
-//! root. They are ciphertext and public records; this crate cannot open either.
+//! Result blobs and evidence bundles: fetched by HTTP, hashed while they arrive, and kept under their
+//! root once a record names them. They are ciphertext and public records; this crate cannot open either.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use licen_core::merkle::FileTreeBuilder;
@@ -11,6 +13,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::effect::Fetch;
 
@@ -24,22 +27,86 @@ const WHOLE: Duration = Duration::from_secs(270);
 pub(crate) struct Blobs {
     dir: PathBuf,
     client: Client,
+    max_bytes: u64,
+    /// Bytes of all files here, also of those that are not held yet.
+    used: Arc<AtomicU64>,
+    placing: Arc<Mutex<()>>,
+}
+
+/// Why there is no blob.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum FetchError {
+    /// All the room is taken; nothing was asked of anybody.
+    NoRoom,
+    /// In words for the operator.
+    Failed(String),
+}
+
+impl From<String> for FetchError {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
+}
+
+/// A file that goes, and gives its room back, unless it is said to stay.
+#[derive(Debug)]
+pub(crate) struct Part {
+    root: B256,
+    path: PathBuf,
+    bytes: u64,
+    used: Arc<AtomicU64>,
+}
+
+impl Part {
+    /// Takes room before it is filled.
+    fn grow(&mut self, bytes: u64, max_bytes: u64) -> bool {
+        let take = |used: u64| used.checked_add(bytes).filter(|used| *used <= max_bytes);
+        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+        self.bytes += if taken { bytes } else { 0 };
+        taken
+    }
+
+    /// A record names it now.
+    pub(crate) fn stay(mut self) {
+        (self.bytes, self.path) = (0, PathBuf::new());
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.path.as_os_str().is_empty() {
+            return;
+        }
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(%error, "a blob that is not held stays until the next start");
+        }
+        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Blobs {
-    /// Uses `dir`, and clears what an earlier crash left half fetched.
-    pub(crate) async fn open(dir: &Path) -> io::Result<Self> {
+    /// Uses `dir` for at most `max_bytes`, and clears what no record names: half fetched, or fetched
+    /// and refused when the process ended.
+    pub(crate) async fn open(dir: &Path, max_bytes: u64, named: &[B256]) -> io::Result<Self> {
         fs::create_dir_all(dir).await?;
+        let mut used = 0;
         let mut entries = fs::read_dir(dir).await?;
         while let Some(entry) = entries.next_entry().await? {
-            if entry.file_name().to_string_lossy().ends_with(".part") {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let root = name.parse::<B256>().ok();
+            if name.ends_with(".part") || root.is_some_and(|root| !named.contains(&root)) {
+                tracing::info!(%name, "dropping a blob that no record names");
                 fs::remove_file(entry.path()).await?;
+            } else if root.is_some() {
+                used += entry.metadata().await?.len();
             }
         }
         // No redirects: the address is the one a signer named, not one a server picks.
         let builder = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT);
         let client = builder.read_timeout(READ).timeout(WHOLE).build().map_err(io::Error::other)?;
-        Ok(Self { dir: dir.to_owned(), client })
+        let (used, placing) = (Arc::new(AtomicU64::new(used)), Arc::default());
+        Ok(Self { dir: dir.to_owned(), client, max_bytes, used, placing })
     }
 
     /// Where a held blob lies.
@@ -47,29 +114,24 @@ impl Blobs {
         self.dir.join(root.to_string())
     }
 
-    /// Fetches a blob unless it is here already, and gives its first bytes. `name` is unique.
-    pub(crate) async fn fetch(&self, fetch: &Fetch, name: &str) -> Result<Bytes, String> {
-        let path = self.path(&fetch.root);
-        match head_of(&path, fetch.head_bytes).await {
-            Ok(head) => return Ok(head),
+    /// Fetches a blob unless it is held already, and gives its first bytes. `name` is unique.
+    pub(crate) async fn fetch(&self, fetch: &Fetch, name: &str) -> Result<(Bytes, Option<Part>), FetchError> {
+        match head_of(&self.path(&fetch.root), fetch.head_bytes).await {
+            Ok(head) => return Ok((head, None)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(disk(&error)),
+            Err(error) => return Err(disk(&error).into()),
         }
-        let part = self.dir.join(format!("{}.{name}.part", fetch.root));
-        let fetched = self.download(fetch, &part).await;
-        if fetched.is_err() || !fetch.keep {
-            let _ = fs::remove_file(&part).await;
+        let used = self.used.load(Ordering::Relaxed);
+        if used >= self.max_bytes {
+            tracing::error!(used, maxHeldBytes = self.max_bytes, "held results take all their room");
+            return Err(FetchError::NoRoom);
         }
-        let head = fetched?;
-        if fetch.keep {
-            fs::rename(&part, &path).await.map_err(|e| disk(&e))?;
-            let dir = File::open(&self.dir).await.map_err(|e| disk(&e))?;
-            dir.sync_all().await.map_err(|e| disk(&e))?;
-        }
-        Ok(head)
+        let path = self.dir.join(format!("{}.{name}.part", fetch.root));
+        let (head, part) = self.download(fetch, path).await?;
+        Ok((head, Some(part)))
     }
 
-    async fn download(&self, fetch: &Fetch, part: &Path) -> Result<Bytes, String> {
+    async fn download(&self, fetch: &Fetch, path: PathBuf) -> Result<(Bytes, Part), String> {
         let url = url_of(&fetch.blob_url, &fetch.root)?;
         let mut response = self.client.get(url).send().await.map_err(|e| network(&e))?;
         if !response.status().is_success() {
@@ -79,12 +141,16 @@ impl Blobs {
         if response.content_length().is_some_and(|length| length > fetch.max_bytes) {
             return Err(too_large());
         }
-        let mut file = File::create(part).await.map_err(|e| disk(&e))?;
+        let mut file = File::create_new(&path).await.map_err(|e| disk(&e))?;
+        let mut part = Part { root: fetch.root, path, bytes: 0, used: Arc::clone(&self.used) };
         let mut tree = FileTreeBuilder::default();
         let mut head = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|e| network(&e))? {
             if tree.bytes() + piece.len() as u64 > fetch.max_bytes {
                 return Err(too_large());
+            }
+            if !part.grow(piece.len() as u64, self.max_bytes) {
+                return Err(format!("no room for blob {}: maxHeldBytes is {}", fetch.root, self.max_bytes));
             }
             let missing = fetch.head_bytes.saturating_sub(head.len());
             head.extend_from_slice(&piece[..missing.min(piece.len())]);
@@ -97,7 +163,35 @@ impl Blobs {
         }
         file.flush().await.map_err(|e| disk(&e))?;
         file.sync_all().await.map_err(|e| disk(&e))?;
-        Ok(head.into())
+        Ok((head.into(), part))
+    }
+
+    /// Lets nobody else place or take back blobs meanwhile: until its record is written, what lies at its
+    /// place may go again, and nobody may rest on it.
+    pub(crate) async fn placing(&self) -> MutexGuard<'_, ()> {
+        self.placing.lock().await
+    }
+
+    /// Puts fetched blobs where held ones lie, and checks that all of `roots` are there. What it gives
+    /// back was not there before, and goes again unless it is told to stay.
+    pub(crate) async fn place(&self, parts: Vec<Part>, roots: &[B256]) -> Result<Vec<Part>, String> {
+        let mut placed = Vec::new();
+        for mut part in parts {
+            let path = self.path(&part.root);
+            if !fs::try_exists(&path).await.map_err(|e| disk(&e))? {
+                fs::rename(&part.path, &path).await.map_err(|e| disk(&e))?;
+                part.path = path;
+                placed.push(part);
+            }
+        }
+        for root in roots {
+            if !fs::try_exists(self.path(root)).await.map_err(|e| disk(&e))? {
+                return Err(format!("blob {root} went away"));
+            }
+        }
+        let dir = File::open(&self.dir).await.map_err(|e| disk(&e))?;
+        dir.sync_all().await.map_err(|e| disk(&e))?;
+        Ok(placed)
     }
 }
 

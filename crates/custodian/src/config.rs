@@ -37,22 +37,33 @@ pub struct Config {
     /// Largest result that is held, bytes; published.
     #[serde(default = "default_max_result_bytes")]
     pub max_result_bytes: u64,
+    /// Most bytes of all held results and evidence together; beyond it no result is taken.
+    #[serde(default = "default_max_held_bytes")]
+    pub max_held_bytes: u64,
     /// Seconds that must be left before the run deadline when a share is released.
     #[serde(default = "default_release_margin")]
     pub release_margin_seconds: u64,
-    /// Requests per minute of one peer.
+    /// Requests per minute of one peer: an IPv4 address or an IPv6 /64.
     #[serde(default = "default_per_peer")]
     pub requests_per_peer_per_minute: u32,
-    /// Requests per minute about one job, from anybody.
+    /// Requests of one kind per minute about one job, from anybody, once the chain says that it is time
+    /// for them.
     #[serde(default = "default_per_job")]
     pub requests_per_job_per_minute: u32,
+    /// Requests per minute of all peers together.
+    #[serde(default = "default_total")]
+    pub requests_per_minute: u32,
 }
 
 impl Config {
     /// What the requests are limited to.
     #[must_use]
     pub fn rates(&self) -> Rates {
-        Rates { per_peer: self.requests_per_peer_per_minute, per_job: self.requests_per_job_per_minute }
+        Rates {
+            per_peer: self.requests_per_peer_per_minute,
+            per_job: self.requests_per_job_per_minute,
+            total: self.requests_per_minute,
+        }
     }
 
     /// The rule of its own that a setting breaks, if any.
@@ -66,7 +77,11 @@ impl Config {
         if self.retention_days < 90 {
             return Err("retentionDays is below 90, which the protocol promises to researchers".into());
         }
-        if self.requests_per_peer_per_minute == 0 || self.requests_per_job_per_minute == 0 {
+        if self.max_held_bytes < self.max_result_bytes {
+            return Err("maxHeldBytes is below maxResultBytes: the largest result could never be held".into());
+        }
+        let Rates { per_peer, per_job, total } = self.rates();
+        if [per_peer, per_job, total].contains(&0) {
             return Err("a request limit of 0 answers nobody".into());
         }
         Ok(())
@@ -89,6 +104,10 @@ fn default_max_result_bytes() -> u64 {
     4 * GIB
 }
 
+fn default_max_held_bytes() -> u64 {
+    64 * GIB
+}
+
 fn default_release_margin() -> u64 {
     30
 }
@@ -99,6 +118,10 @@ fn default_per_peer() -> u32 {
 
 fn default_per_job() -> u32 {
     1800
+}
+
+fn default_total() -> u32 {
+    12_000
 }
 
 #[cfg(test)]
@@ -123,8 +146,10 @@ mod tests {
         for bad in [
             Config { retention_days: 89, ..config.clone() },
             Config { rpc_urls: vec![], ..config.clone() },
+            Config { max_held_bytes: config.max_result_bytes - 1, ..config.clone() },
             Config { reference_values: vec![], ..config.clone() },
-            Config { requests_per_job_per_minute: 0, ..config },
+            Config { requests_per_job_per_minute: 0, ..config.clone() },
+            Config { requests_per_minute: 0, ..config },
         ] {
             assert!(bad.check().is_err());
         }

@@ -192,7 +192,7 @@ pub enum Write {
     },
 }
 
-/// A blob to fetch.
+/// A blob to fetch. It is kept by the `Write::Held` that names it, and gone with the reply otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetch {
     /// Base URL, as a peer gave it; only ever used with `/v1/blobs/` and a root behind it.
@@ -201,8 +201,6 @@ pub struct Fetch {
     pub root: B256,
     /// Most bytes taken.
     pub max_bytes: u64,
-    /// Whether it is kept, or only hashed.
-    pub keep: bool,
     /// How many of its first bytes come back.
     pub head_bytes: usize,
 }

@@ -78,6 +78,8 @@ pub enum Answer {
     },
     /// The blob could not be fetched, or is another.
     FetchFailed(String),
+    /// Held results take all the room there is for them; nothing was fetched.
+    NoRoom,
 }
 
 /// The chain's word, all of it at one block of the confirmation depth.

@@ -12,7 +12,8 @@
 //!    this attempt. Read at depth, that is a `ConfirmedRun`; with the evidence, appraised anew, it
 //!    makes the `Warrant` without which `seal` does not re-seal. One attempt, one key, one stored
 //!    answer.
-//! 4. **Deliver.** Compute hands over a share of the result key. The custodian fetches the encrypted
+//! 4. **Deliver.** Compute hands over a share of the result key, and signs with it which result and which
+//!    evidence are to be held and where they lie. The custodian fetches the encrypted
 //!    result itself, recomputes its root, opens its share against the commitment, and signs `Held`.
 //!    With t such signatures compute signs the manifest, which every custodian publishes.
 //! 5. **Result.** When the chain says Completed with exactly that result, a `ConfirmedSettlement`,
@@ -20,7 +21,8 @@
 //!
 //! Each answer is on disk with its line of the hash-chained audit log before it leaves, so a crash
 //! at any point and a retry give the same bytes. Refused verdicts and releases sound all the same
-//! from outside; their reasons stay here, and the log commits to them.
+//! from outside; their reasons stay here. The log commits to those of peers that used up a nonce or
+//! have a verdict; whatever anybody can cause is counted instead, so that no stranger fills the disk.
 //!
 //! What a custodian cannot do: read a dataset (it has no ciphertext and does not link `storage`),
 //! make a whole key (it has one share of t), or call a released share back. What t of them together
@@ -42,6 +44,7 @@ pub mod judge;
 mod ledger;
 pub mod limits;
 pub mod machine;
+mod refusals;
 pub mod run;
 
 pub use config::Config;

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use licen_attest::ReferenceEntry;
 use licen_core::fault::Fault;
+use licen_core::job::JobState;
 use licen_core::primitives::{B256, Bytes};
 use licen_core::wire::custodian::DeliverRequest;
 use serde::Serialize;
@@ -19,9 +20,10 @@ use serde::Serialize;
 use crate::audit::{Line, commit_reason};
 use crate::denial::{self, Denial};
 use crate::effect::{Effect, Reply, RequestId, Write};
-use crate::event::{Answer, Ask, Event, Loaded};
+use crate::event::{Answer, Ask, Event, Loaded, Reading};
 use crate::judge::Identity;
 use crate::limits::{Limits, Rates};
+use crate::refusals::Refusals;
 
 /// Most requests that wait at one time.
 const MAX_PENDING: usize = 1024;
@@ -47,6 +49,7 @@ pub struct Settings {
 pub struct Machine {
     settings: Settings,
     limits: Limits,
+    refusals: Refusals,
     pending: BTreeMap<RequestId, Pending>,
 }
 
@@ -65,6 +68,8 @@ struct Subject {
     fresh: B256,
     body_hash: B256,
     now_ms: u64,
+    /// Whether the peer has shown something that a stranger cannot make up.
+    proven: bool,
 }
 
 /// What a request waits for.
@@ -92,7 +97,7 @@ impl Machine {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let limits = Limits::new(settings.rates);
-        Self { settings, limits, pending: BTreeMap::new() }
+        Self { settings, limits, refusals: Refusals::default(), pending: BTreeMap::new() }
     }
 
     /// Keys, limits and reference values.
@@ -112,20 +117,26 @@ impl Machine {
         match event {
             Event::Asked { id, peer, fresh, body_hash, ask } => {
                 let (what, job_id, patience) = describe(&ask);
-                if !self.limits.admit(now_ms, peer, job_id) {
+                if !self.limits.admit(now_ms, peer) {
                     return effects.push((id, denial::slow_down().into()));
                 }
                 if self.pending.len() >= MAX_PENDING || self.pending.contains_key(&id) {
                     return effects.push((id, denial::unavailable("too many requests wait").into()));
                 }
-                let subject = Subject { id, what, job_id, fresh, body_hash, now_ms };
+                let subject = Subject { id, what, job_id, fresh, body_hash, now_ms, proven: false };
                 let outcome = self.begin(subject, *ask);
                 self.follow(subject, now_ms + patience, outcome, effects);
             }
             Event::Answered(id, answer) => {
                 // A request that ran out of time was answered; what comes later changes nothing.
                 let Some(pending) = self.pending.remove(&id) else { return };
-                let subject = Subject { now_ms, ..pending.subject };
+                let subject = Subject { now_ms, proven: pending.step.is_proven(), ..pending.subject };
+                // Only now: whoever asks before it is time must not use up what the job is due.
+                if pending.step.is_due(&answer)
+                    && !self.limits.admit_job(now_ms, (subject.job_id, subject.what))
+                {
+                    return effects.push((id, denial::slow_down().into()));
+                }
                 let outcome = self.advance(subject, pending.step, *answer);
                 self.follow(subject, pending.deadline_ms, outcome, effects);
             }
@@ -158,7 +169,12 @@ impl Machine {
         match answer {
             Answer::ReadFailed(_) => return Ok(Turn::Reply(denial::unavailable("the chain"))),
             Answer::StoreFailed(_) => return Ok(Turn::Reply(denial::unavailable("its records"))),
-            Answer::FetchFailed(reason) => return Ok(Turn::Reply(denial::unavailable(&reason))),
+            // One answer for every cause: a peer names the address, and would learn from the cause what
+            // this custodian's network can reach. The shell has logged it.
+            Answer::FetchFailed(_) => {
+                return Ok(Turn::Reply(denial::unavailable("a blob could not be fetched")));
+            }
+            Answer::NoRoom => return Ok(Turn::Reply(denial::unavailable("no room for another result"))),
             Answer::Conflict(reason) => return Err(conflict(subject, reason)),
             Answer::Read(_) | Answer::Loaded(_) | Answer::Wrote(_) | Answer::Fetched { .. } => {}
         }
@@ -181,13 +197,77 @@ impl Machine {
         outcome: Outcome,
         effects: &mut Vec<(RequestId, Effect)>,
     ) {
-        let turn = outcome.unwrap_or_else(|denial| deny(subject, &denial));
+        let turn = outcome.unwrap_or_else(|denial| self.deny(subject, &denial));
         match turn {
             Turn::Reply(reply) => effects.push((subject.id, reply.into())),
             Turn::Wait(step, effect) => {
                 self.pending.insert(subject.id, Pending { step, subject, deadline_ms });
                 effects.push((subject.id, effect));
             }
+        }
+    }
+
+    /// Where a reason would help an attacker, the peer hears `denied` and the log gets a commitment.
+    /// That the chain does not show something yet is public and passes, so it is said.
+    fn deny(&mut self, subject: Subject, denial: &Denial) -> Turn {
+        let too_early = matches!(denial, Denial::NotRunning | Denial::NotSettled | Denial::State(None));
+        let written =
+            subject.proven && !too_early && self.refusals.is_written(subject.job_id, subject.what, denial);
+        if written {
+            tracing::info!(request = %subject.id, what = subject.what, job = %subject.job_id,
+                fault = %denial.fault(), retryable = denial.retryable(), "refused");
+        } else {
+            self.refusals.count(subject.now_ms, subject.what, denial);
+        }
+        if too_early {
+            return Turn::Reply(denial::too_early(denial.to_string()));
+        }
+        if !matches!(subject.what, "verdict" | "release") {
+            let reply = match denial {
+                Denial::NotHeld => denial::not_found(denial.to_string()),
+                _ => denial::refused(denial),
+            };
+            return Turn::Reply(reply);
+        }
+        if !written {
+            return Turn::Reply(denial::denied(subject.id));
+        }
+        let (reason, detail) = commit_reason(subject.fresh, &denial.to_string());
+        let line = Line { what: Some(subject.what), reason: Some(reason), ..subject.line("denied") };
+        let write = Write::Denial { request: subject.id.to_string(), detail, record: line.bytes() };
+        Turn::Wait(Step::Denying(denial::denied(subject.id)), Effect::Write(Box::new(write)))
+    }
+
+    /// The reason of the latest refusal that was only counted.
+    #[cfg(test)]
+    pub(crate) fn last_counted(&self) -> &str {
+        self.refusals.last()
+    }
+}
+
+impl Step {
+    /// Whether the peer used up a nonce, has a verdict of ours, or signed with the job's key.
+    fn is_proven(&self) -> bool {
+        match self {
+            Self::Verdict(step) => step.is_proven(),
+            Self::Release(step) => step.is_proven(),
+            Self::Share(step) => step.is_proven(),
+            Self::Denying(_) => true,
+            Self::Challenge(_) | Self::Manifest(_) | Self::Result(_) => false,
+        }
+    }
+
+    /// Whether the chain says with this answer that it is time for what was asked.
+    fn is_due(&self, answer: &Answer) -> bool {
+        let Answer::Read(reading) = answer else { return false };
+        match self {
+            Self::Challenge(_) => *reading == Reading::State(Some(JobState::Granted)),
+            Self::Verdict(_) => {
+                matches!(reading, Reading::Grant(facts) if facts.state == Some(JobState::Granted))
+            }
+            Self::Release(_) => matches!(reading, Reading::Run(Some(_))),
+            // Of these only the attested signer or the requester gets further than a look at the chain.
+            Self::Share(_) | Self::Manifest(_) | Self::Result(_) | Self::Denying(_) => false,
         }
     }
 }
@@ -214,27 +294,6 @@ fn conflict(subject: Subject, reason: String) -> Denial {
         "verdict" | "release" => Denial::OtherKey,
         _ => Denial::Conflict(reason),
     }
-}
-
-/// Where a reason would help an attacker, the peer hears `denied` and the log gets a commitment.
-/// That the chain does not show something yet is public and passes, so it is said.
-fn deny(subject: Subject, denial: &Denial) -> Turn {
-    tracing::info!(request = %subject.id, what = subject.what, job = %subject.job_id,
-        fault = %denial.fault(), retryable = denial.retryable(), "refused");
-    if matches!(denial, Denial::NotRunning | Denial::NotSettled | Denial::State(None)) {
-        return Turn::Reply(denial::too_early(denial.to_string()));
-    }
-    if !matches!(subject.what, "verdict" | "release") {
-        let reply = match denial {
-            Denial::NotHeld => denial::not_found(denial.to_string()),
-            _ => denial::refused(denial),
-        };
-        return Turn::Reply(reply);
-    }
-    let (reason, detail) = commit_reason(subject.fresh, &denial.to_string());
-    let line = Line { what: Some(subject.what), reason: Some(reason), ..subject.line("denied") };
-    let write = Write::Denial { request: subject.id.to_string(), detail, record: line.bytes() };
-    Turn::Wait(Step::Denying(denial::denied(subject.id)), Effect::Write(Box::new(write)))
 }
 
 impl Subject {

@@ -16,11 +16,11 @@ use licen_store::{Identity as StoreIdentity, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, FetchError, Part};
 use crate::chain::Reader;
 use crate::config::Config;
 use crate::denial;
-use crate::effect::{Effect, Reply, RequestId};
+use crate::effect::{Effect, Fetch, Reply, RequestId, Write};
 use crate::error::Error;
 use crate::event::{Answer, Ask, Event};
 use crate::http;
@@ -83,7 +83,8 @@ impl Custodian {
             return Err(Error::AuditBroken(sequence));
         }
         let dir = config.state_dir.join("blobs");
-        let blobs = Blobs::open(&dir).await.map_err(|source| Error::File { path: dir, source })?;
+        let blobs = Blobs::open(&dir, config.max_held_bytes, &store.held_roots().await?).await;
+        let blobs = blobs.map_err(|source| Error::File { path: dir, source })?;
         let listen = config.listen;
         let bound = TcpListener::bind(listen).await;
         let listener = bound.map_err(|source| Error::Listen { address: listen, source })?;
@@ -96,6 +97,7 @@ impl Custodian {
             machine: Machine::new(settings),
             outside,
             waiting: HashMap::new(),
+            parts: HashMap::new(),
             inbox: inbox.downgrade(),
         };
         tokio::spawn(driver.run(messages));
@@ -167,7 +169,7 @@ impl Handle {
         let id = RequestId(u128::from_be_bytes(id));
         let event = Event::Asked { id, peer, fresh: fresh.into(), body_hash, ask: Box::new(ask) };
         let (reply, replied) = oneshot::channel();
-        if self.inbox.try_send(Message { event, reply: Some((id, reply)) }).is_err() {
+        if self.inbox.try_send(Message { event, reply: Some((id, reply)), part: None }).is_err() {
             return denial::unavailable("too many requests wait");
         }
         replied.await.unwrap_or_else(|_| denial::unavailable("the custodian stops"))
@@ -177,6 +179,8 @@ impl Handle {
 struct Message {
     event: Event,
     reply: Option<(RequestId, oneshot::Sender<Reply>)>,
+    /// What an effect fetched.
+    part: Option<Part>,
 }
 
 /// What effects are carried out on.
@@ -187,8 +191,8 @@ struct Outside<R> {
 }
 
 impl<R: Reader> Outside<R> {
-    async fn carry_out(&self, id: RequestId, effect: Effect) -> Answer {
-        match effect {
+    async fn carry_out(&self, id: RequestId, effect: Effect, parts: Vec<Part>) -> (Answer, Option<Part>) {
+        let answer = match effect {
             Effect::Read(read) => match self.reader.read(&read).await {
                 Ok(reading) => Answer::Read(reading),
                 Err(reason) => {
@@ -197,17 +201,39 @@ impl<R: Reader> Outside<R> {
                 }
             },
             Effect::Load(load) => self.told(id, ledger::load(&self.store, &load).await),
-            Effect::Write(write) => self.told(id, ledger::write(&self.store, now_ms(), &write).await),
-            Effect::Fetch(fetch) => match self.blobs.fetch(&fetch, &id.to_string()).await {
-                Ok(head) => Answer::Fetched { head },
-                Err(reason) => {
-                    tracing::warn!(request = %id, %reason, "a blob cannot be fetched");
-                    Answer::FetchFailed(reason)
-                }
-            },
+            Effect::Write(write) => self.told(id, self.write(id, &write, parts).await),
+            Effect::Fetch(fetch) => return self.fetch(id, &fetch).await,
             // Replies never come here.
             Effect::Reply(_) => Answer::StoreFailed("not an effect".to_owned()),
+        };
+        (answer, None)
+    }
+
+    async fn fetch(&self, id: RequestId, fetch: &Fetch) -> (Answer, Option<Part>) {
+        match self.blobs.fetch(fetch, &id.to_string()).await {
+            Ok((head, part)) => (Answer::Fetched { head }, part),
+            Err(FetchError::NoRoom) => (Answer::NoRoom, None),
+            Err(FetchError::Failed(reason)) => (fetch_failed(id, reason), None),
         }
+    }
+
+    /// A result is held once its blobs lie in their place and a record names them, in this order: what
+    /// a crash leaves between has no record, and the next start drops it.
+    async fn write(&self, id: RequestId, write: &Write, parts: Vec<Part>) -> Answer {
+        let Write::Held { held, .. } = write else {
+            return ledger::write(&self.store, now_ms(), write).await;
+        };
+        let _alone = self.blobs.placing().await;
+        let placed = match self.blobs.place(parts, &[held.result_hash, held.attestation_ref]).await {
+            Ok(placed) => placed,
+            Err(reason) => return fetch_failed(id, reason),
+        };
+        let answer = ledger::write(&self.store, now_ms(), write).await;
+        // A store that failed may have written the record all the same, so only a clear no takes back.
+        if !matches!(answer, Answer::Conflict(_)) {
+            placed.into_iter().for_each(Part::stay);
+        }
+        answer
     }
 
     #[allow(clippy::unused_self)]
@@ -219,11 +245,18 @@ impl<R: Reader> Outside<R> {
     }
 }
 
+fn fetch_failed(id: RequestId, reason: String) -> Answer {
+    tracing::warn!(request = %id, %reason, "a blob cannot be fetched");
+    Answer::FetchFailed(reason)
+}
+
 /// Owns the machine: one event at a time, effects in tasks of their own.
 struct Driver<R> {
     machine: Machine,
     outside: Arc<Outside<R>>,
     waiting: HashMap<RequestId, oneshot::Sender<Reply>>,
+    /// What was fetched for requests under way; it goes with the reply where it is not held.
+    parts: HashMap<RequestId, Vec<Part>>,
     /// Weak: when the last handler is gone, the driver ends.
     inbox: mpsc::WeakSender<Message>,
 }
@@ -240,8 +273,13 @@ impl<R: Reader> Driver<R> {
             };
             let event = tokio::select! {
                 message = messages.recv() => {
-                    let Some(Message { event, reply }) = message else { return };
+                    let Some(Message { event, reply, part }) = message else { return };
                     self.waiting.extend(reply);
+                    if let (Event::Answered(id, _), Some(part)) = (&event, part)
+                        && self.waiting.contains_key(id)
+                    {
+                        self.parts.entry(*id).or_default().push(part);
+                    }
                     event
                 }
                 () = tick => Event::Tick,
@@ -254,6 +292,7 @@ impl<R: Reader> Driver<R> {
 
     fn start(&mut self, id: RequestId, effect: Effect) {
         if let Effect::Reply(reply) = effect {
+            self.parts.remove(&id);
             if let Some(peer) = self.waiting.remove(&id) {
                 // A peer that went away does not hear it; what was decided is on disk.
                 let _ = peer.send(reply);
@@ -262,10 +301,12 @@ impl<R: Reader> Driver<R> {
         }
         let Some(inbox) = self.inbox.upgrade() else { return };
         let outside = Arc::clone(&self.outside);
+        let holds = matches!(&effect, Effect::Write(write) if matches!(**write, Write::Held { .. }));
+        let parts = if holds { self.parts.remove(&id).unwrap_or_default() } else { Vec::new() };
         tokio::spawn(async move {
-            let answer = outside.carry_out(id, effect).await;
+            let (answer, part) = outside.carry_out(id, effect, parts).await;
             let event = Event::Answered(id, Box::new(answer));
-            let _ = inbox.send(Message { event, reply: None }).await;
+            let _ = inbox.send(Message { event, reply: None, part }).await;
         });
     }
 }

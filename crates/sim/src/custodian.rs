@@ -24,7 +24,7 @@ use crate::sabotage::Sabotage;
 use crate::world::{Happening, World};
 
 /// As `Config` has them where the operator says nothing.
-const RATES: Rates = Rates { per_peer: 600, per_job: 1800 };
+const RATES: Rates = Rates { per_peer: 600, per_job: 1800, total: 12_000 };
 const RELEASE_MARGIN_SECONDS: u64 = 30;
 const MAX_RESULT_BYTES: u64 = 1 << 20;
 /// Longest time an effect takes, milliseconds.

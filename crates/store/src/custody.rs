@@ -316,6 +316,15 @@ impl Store {
         self.get(&[job_id.to_value(), attempt.to_value()]).await
     }
 
+    /// Roots of every blob that a held result names: results and evidence bundles.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn held_roots(&self) -> Result<Vec<B256>, StoreError> {
+        let held: Vec<HeldResult> = self.list("", &[]).await?;
+        Ok(held.into_iter().flat_map(|held| [held.result_hash, held.attestation_ref]).collect())
+    }
+
     /// Puts a new result key in place, with its log record. Nonces only rise: an old signature
     /// cannot bring an old key back.
     ///
@@ -516,6 +525,7 @@ mod tests {
         let stored = store.held(held.job_id).await.unwrap().unwrap();
         assert_eq!(stored.manifest, Some(Bytes::from_static(b"m")));
         assert_eq!(store.audit_head().await.unwrap().unwrap().seq, 2);
+        assert_eq!(store.held_roots().await.unwrap(), [held.result_hash, held.attestation_ref]);
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Talking to custodians: one HTTP call with a deadline, and "ask all of them until t have answered".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub(super) struct CallError {
     pub(super) answered: bool,
     /// Whether the custodian said that the chain does not show it yet.
     pub(super) early: bool,
+    /// Whether nobody could be connected to.
+    pub(super) unreachable: bool,
     /// Whether the request itself is used up, so that asking again needs another one.
     pub(super) spent: bool,
     /// One sentence without secrets.
@@ -48,12 +50,18 @@ pub(super) struct CallError {
 impl CallError {
     /// An answer that another call will not change.
     pub(super) fn lasting(message: impl std::fmt::Display) -> Self {
-        Self { retryable: false, answered: true, early: false, spent: false, message: message.to_string() }
+        let message = message.to_string();
+        Self { retryable: false, answered: true, unreachable: false, early: false, spent: false, message }
     }
 
     /// A failure that may pass.
     pub(super) fn passing(message: impl std::fmt::Display) -> Self {
-        Self { retryable: true, answered: false, early: false, spent: false, message: message.to_string() }
+        let message = message.to_string();
+        Self { retryable: true, answered: false, unreachable: false, early: false, spent: false, message }
+    }
+
+    fn of_http(error: &reqwest::Error) -> Self {
+        Self { unreachable: error.is_connect(), ..Self::passing(without_url(error)) }
     }
 }
 
@@ -86,10 +94,10 @@ pub(super) async fn post_raw<Q: Serialize + ?Sized>(
     let body = serde_json::to_vec(body).map_err(CallError::lasting)?;
     let url = format!("{}{path}", url.trim_end_matches('/'));
     let send = http.post(url).header("content-type", "application/json").body(body).timeout(limit).send();
-    let mut response = send.await.map_err(|e| CallError::passing(without_url(&e)))?;
+    let mut response = send.await.map_err(|e| CallError::of_http(&e))?;
     let status = response.status();
     let mut answer = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| CallError::passing(without_url(&e)))? {
+    while let Some(chunk) = response.chunk().await.map_err(|e| CallError::of_http(&e))? {
         if answer.len() + chunk.len() > MAX_ANSWER_BYTES {
             return Err(CallError::lasting("the answer is too large"));
         }
@@ -102,7 +110,7 @@ pub(super) async fn post_raw<Q: Serialize + ?Sized>(
     let message = problem.unwrap_or_else(|_| format!("status {status}"));
     let retryable = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
     let early = status == reqwest::StatusCode::TOO_EARLY;
-    Err(CallError { retryable, answered: true, early, spent: false, message })
+    Err(CallError { retryable, early, ..CallError::lasting(message) })
 }
 
 fn without_url(error: &reqwest::Error) -> &'static str {
@@ -159,21 +167,55 @@ pub(super) async fn ask_all<T, F>(
 where
     F: Future<Output = Result<T, CallError>>,
 {
+    ask_slow(members, patience, || patience.grace, call).await
+}
+
+/// As [`ask_all`], for answers that are worth more than a short wait: once there are enough, members
+/// that were reached get as long as `slow` says then, and `grace` is for those that cannot be reached.
+pub(super) async fn ask_slow<T, F>(
+    members: &[Member],
+    patience: Patience,
+    slow: impl Fn() -> Duration,
+    call: impl Fn(Member) -> F,
+) -> Answers<T>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
     let last_words = Mutex::new(BTreeMap::new());
+    let unreachable = |i: &u8| {
+        let words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.get(i).is_some_and(|error: &CallError| error.unreachable)
+    };
     let mut pending: FuturesUnordered<_> =
         members.iter().map(|member| ask_one(member.clone(), patience.until, &call, &last_words)).collect();
+    let mut asked: BTreeSet<u8> = members.iter().map(|member| member.i).collect();
     let mut good = BTreeMap::new();
-    let mut until = patience.until;
+    let mut enough: Option<(Instant, Instant)> = None;
     loop {
+        let until = match enough {
+            None => patience.until,
+            Some((short, _)) if asked.iter().all(&unreachable) => short,
+            Some((_, long)) => long,
+        };
+        // Who can be reached changes between two answers, too.
+        let look = if enough.is_some() { until.min(Instant::now() + FIRST_PAUSE) } else { until };
         let next = tokio::select! {
             next = pending.next() => next,
-            () = sleep_until(until) => None,
+            () = sleep_until(look) => {
+                if Instant::now() < until {
+                    continue;
+                }
+                None
+            }
         };
         let Some((member, answer)) = next else { break };
+        asked.remove(&member.i);
         if let Some(answer) = answer {
             good.insert(member.i, (member, answer));
             if good.len() == patience.need {
-                until = until.min(Instant::now() + patience.grace);
+                let (now, slow) = (Instant::now(), slow());
+                let at = |wait| patience.until.min(now + wait);
+                enough = Some((at(patience.grace.min(slow)), at(slow)));
             }
         }
     }
@@ -248,6 +290,31 @@ mod tests {
         let got: Vec<u8> = answers.good.iter().map(|(_, i)| *i).collect();
         assert_eq!(got, vec![1, 3]);
         assert_eq!(answers.failed.len(), 1);
+        assert!(begin.elapsed() <= Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_member_is_waited_for_and_one_that_cannot_be_reached_is_not() {
+        let slow = || Duration::from_secs(15);
+        let answers = ask_slow(&members(4), patience(2), slow, |m| async move {
+            match m.i {
+                3 => sleep(Duration::from_secs(5)).await,
+                4 => return Err(CallError { unreachable: true, ..CallError::passing("cannot connect") }),
+                _ => {}
+            }
+            Ok(m.i)
+        })
+        .await;
+        assert_eq!(answers.good.iter().map(|(_, i)| *i).collect::<Vec<_>>(), [1, 2, 3]);
+        let begin = Instant::now();
+        let answers = ask_slow(&members(3), patience(2), slow, |m| async move {
+            match m.i {
+                3 => Err(CallError { unreachable: true, ..CallError::passing("cannot connect") }),
+                _ => Ok(m.i),
+            }
+        })
+        .await;
+        assert_eq!(answers.good.len(), 2);
         assert!(begin.elapsed() <= Duration::from_secs(2));
     }
 

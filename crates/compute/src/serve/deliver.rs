@@ -4,24 +4,27 @@
 
 use std::time::Duration;
 
-use licen_core::abi::{Held, Job, MemberSignature, ResultManifest};
+use licen_core::abi::{Delivery, Held, Job, MemberSignature, ResultManifest};
 use licen_core::canonical::json_to_vec;
 use licen_core::eip712::Domain;
 use licen_core::job::Reason;
 use licen_core::primitives::{B256, Bytes};
 use licen_core::wire::AbiHex;
-use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare, SignedManifest};
+use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare, SignedManifest, delivery};
 use licen_seal::delivery::{DeliveryTerms, seal_manifest};
 use tokio::time::Instant;
 
-use super::custodians::{Answers, CallError, Member, Patience, ask_all, post, post_raw};
+use super::custodians::{Answers, CallError, Member, Patience, ask_all, ask_slow, post, post_raw};
 use super::error::Broken;
-use super::node::Node;
+use super::node::{Node, unix_now};
 use super::setup::Prepared;
 
 /// A custodian fetches and hashes the result before it answers.
 const HOLD_LIMIT: Duration = Duration::from_secs(300);
-/// How long to wait for slower custodians once t hold the result: each one more keeps it available.
+/// How long to go on offering shares once t say that they hold the result. A custodian that lies says so
+/// first; behind it, a slow honest one is what keeps the paid result available.
+const HOLD_SLOW: Duration = Duration::from_secs(15);
+/// The same for custodians that nobody can connect to.
 const HOLD_GRACE: Duration = Duration::from_secs(2);
 const MANIFEST_LIMIT: Duration = Duration::from_secs(30);
 const MANIFEST_GRACE: Duration = Duration::from_secs(2);
@@ -40,7 +43,8 @@ pub(super) struct SealedResult {
     pub(super) shares: Vec<(SealedShare, B256)>,
 }
 
-/// Gives every custodian its share until t have signed that they hold the result.
+/// Gives every custodian its share until t have signed that they hold the result and the slower ones
+/// had their time.
 ///
 /// # Errors
 /// `COMPUTE_TASK_FAILED` where too few hold it.
@@ -67,12 +71,17 @@ pub(super) async fn hand_out(
 struct Offer<'a> {
     job: &'a Job,
     sealed: &'a SealedResult,
-    /// Of `Held`, by the attested signer.
+    /// Of the `Delivery`, by the attested signer.
     signature: Bytes,
 }
 
-/// What custodians will sign about this result.
-pub(super) fn held_of(job: &Job, sealed: &SealedResult) -> Held {
+/// What the attested signer signs about this result.
+pub(super) fn delivery_of(prepared: &Prepared, job: &Job, sealed: &SealedResult) -> Delivery {
+    delivery(job, sealed.result_hash, sealed.attestation_ref, prepared.blobs.url())
+}
+
+/// What custodians will sign about it.
+fn held_of(job: &Job, sealed: &SealedResult) -> Held {
     Held { jobId: job.jobId, attempt: job.attempt, resultHash: sealed.result_hash }
 }
 
@@ -83,7 +92,8 @@ async fn hold(
     patience: Patience,
 ) -> Answers<MemberSignature> {
     let held = held_of(offer.job, offer.sealed);
-    ask_all(&prepared.documents.members, patience, |member| {
+    let slow = || slow_grace(offer.job, unix_now());
+    ask_slow(&prepared.documents.members, patience, slow, |member| {
         let held = &held;
         async move {
             let request = share_for(&member, prepared, offer)
@@ -95,6 +105,11 @@ async fn hold(
         }
     })
     .await
+}
+
+/// At most half of what is left before the run deadline: the other half is for manifest and settlement.
+fn slow_grace(job: &Job, now: u64) -> Duration {
+    HOLD_SLOW.min(Duration::from_secs(job.runDeadline.saturating_sub(now)) / 2)
 }
 
 fn share_for(member: &Member, prepared: &Prepared, offer: &Offer<'_>) -> Option<DeliverRequest> {
@@ -180,4 +195,16 @@ fn sealed_for(
     let terms = DeliveryTerms { job_id: manifest.jobId, attempt: manifest.attempt, custodian: member.id };
     let (enc, ct) = seal_manifest(signed, &terms, pk).map_err(|e| e.to_string())?;
     Ok(DeliverRequest::Manifest { job_id: manifest.jobId, attempt: manifest.attempt, enc, ct })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_for_slow_custodians_leaves_time_to_settle() {
+        let job = Job { runDeadline: 1_000, ..Job::default() };
+        let grace = |now| slow_grace(&job, now).as_secs();
+        assert_eq!([0, 970, 990, 1_000, 2_000].map(grace), [15, 15, 5, 0, 0]);
+    }
 }

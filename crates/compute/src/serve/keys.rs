@@ -1,7 +1,7 @@
 //! The keys of one attempt. They are made here, live in memory only, and die with the attempt: a
 //! restart loses them by design, and the job then ends by its deadline.
 
-use licen_core::abi::{FailureReport, Held, Job, ResultManifest};
+use licen_core::abi::{Delivery, FailureReport, Job, ResultManifest};
 use licen_core::eip712::Domain;
 use licen_core::job::Reason;
 use licen_core::primitives::{Address, Bytes};
@@ -30,12 +30,12 @@ impl StatementKey {
         self.key.address()
     }
 
-    /// Signs which result custodians are asked to hold. It settles nothing.
+    /// Signs what custodians are asked to hold. It settles nothing.
     ///
     /// # Errors
     /// See [`SigningKey::sign`].
-    pub(super) fn sign_held(&self, held: &Held) -> Result<Bytes, SealError> {
-        let signature = self.key.sign(&self.domain.digest(held))?;
+    pub(super) fn sign_delivery(&self, delivery: &Delivery) -> Result<Bytes, SealError> {
+        let signature = self.key.sign(&self.domain.digest(delivery))?;
         Ok(Bytes::copy_from_slice(signature.as_bytes()))
     }
 

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::check::CLOCK_SKEW;
 use super::config::SimulatedFault;
-use super::deliver::{SealedResult, hand_out, held_of, send_manifest};
+use super::deliver::{SealedResult, delivery_of, hand_out, send_manifest};
 use super::effect::Effect;
 use super::error::Broken;
 use super::event::Event;
@@ -401,7 +401,7 @@ impl Driver {
     fn hand(&mut self) {
         let (Some(prepared), Some(job)) = (self.held.prepared.clone(), self.held.job.clone()) else { return };
         let (Some(sealed), Some(signer)) = (self.held.sealed.clone(), &self.held.signer) else { return };
-        let signature = signer.sign_held(&held_of(&job, &sealed));
+        let signature = signer.sign_delivery(&delivery_of(&prepared, &job, &sealed));
         let node = self.node.clone();
         self.start(async move {
             let signature = signature.map_err(Broken::because(Reason::ComputeTaskFailed))?;

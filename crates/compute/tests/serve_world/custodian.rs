@@ -20,7 +20,7 @@ use licen_core::sol_types::SolStruct;
 use licen_core::wire::AbiHex;
 use licen_core::wire::custodian::{
     ChallengeRequest, ChallengeResponse, DeliverRequest, HeldResponse, ReleaseRequest, ReleaseResponse,
-    SignedManifest, VerdictRequest, VerdictResponse,
+    SignedManifest, VerdictRequest, VerdictResponse, delivery,
 };
 use licen_seal::delivery::{DeliveryTerms, open_manifest};
 use licen_seal::envelope::{Envelope, open_share};
@@ -47,6 +47,10 @@ pub(crate) enum Mode {
     Withholds,
     /// Releases for the job that it was told the chain shows, and for nothing else.
     AsksTheChain,
+    /// Says at once that it holds the result, and keeps nothing.
+    LiesAboutHolding,
+    /// Honest, but needs longer to hold the result than compute waits for one that is not there.
+    SlowToHold,
 }
 
 #[derive(Default)]
@@ -206,7 +210,17 @@ async fn deliver(State(me): Me, Json(request): Json<DeliverRequest>) -> Answer<s
             signature,
         } => {
             let held = Held { jobId: job.0.jobId, attempt: job.0.attempt, resultHash: result_hash };
-            assert_eq!(me.domain.signer_of(&held, &signature), Some(job.0.signer));
+            if me.mode == Mode::LiesAboutHolding {
+                let signature = me.sign(&held);
+                return Ok(Json(
+                    serde_json::to_value(HeldResponse { held: AbiHex(held), signature }).unwrap(),
+                ));
+            }
+            if me.mode == Mode::SlowToHold {
+                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+            }
+            let offered = delivery(&job.0, result_hash, attestation_ref, &blob_url);
+            assert_eq!(me.domain.signer_of(&offered, &signature), Some(job.0.signer));
             let client = licen_storage::client::Client::new(&blob_url, Default::default()).unwrap();
             let blob = client.get_bytes(result_hash, 1 << 30).await.unwrap();
             client.get_bytes(attestation_ref, 1 << 20).await.unwrap();

@@ -2,11 +2,11 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use serde::{Deserialize, Serialize};
 
 use super::AbiHex;
-use crate::abi::{Held, Job, MemberSignature, Policy, ResultKeyChange, ResultManifest, Verdict};
+use crate::abi::{Delivery, Held, Job, MemberSignature, Policy, ResultKeyChange, ResultManifest, Verdict};
 
 /// `POST /v1/challenge`: asks for a nonce.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,8 +138,8 @@ pub enum DeliverRequest {
         key_commit: B256,
         /// Where the blobs can be fetched.
         blob_url: String,
-        /// `Held{jobId, attempt, resultHash}` signed by the job's signer, 65 bytes. Without it anybody
-        /// could make a custodian fetch and hold a result of their own, in the place of the real one.
+        /// [`Delivery`] signed by the job's signer, 65 bytes. Without it anybody could make a custodian
+        /// fetch and hold a result or evidence of their own, in the place of the real one.
         signature: Bytes,
     },
     /// After t Held: the signed manifest, under HPKE to this custodian.
@@ -153,6 +153,18 @@ pub enum DeliverRequest {
         /// Ciphertext of canonical JSON of [`SignedManifest`].
         ct: Bytes,
     },
+}
+
+/// What the job's signer signs for a share of the result key.
+#[must_use]
+pub fn delivery(job: &Job, result_hash: B256, attestation_ref: B256, blob_url: &str) -> Delivery {
+    Delivery {
+        jobId: job.jobId,
+        attempt: job.attempt,
+        resultHash: result_hash,
+        attestationRef: attestation_ref,
+        blobUrlHash: keccak256(blob_url),
+    }
 }
 
 /// Answer to the share: this custodian holds what the researcher will be owed.

@@ -6,7 +6,7 @@ use licen_core::abi::{Held, Job};
 use licen_core::eip712::compact;
 use licen_core::primitives::{Address, B256, Bytes};
 use licen_core::wire::AbiHex;
-use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare};
+use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare, delivery as delivery_of};
 use licen_seal::result::{ResultHeader, ResultTerms};
 use licen_seal::result_share::open_result_share;
 use licen_store::HeldResult;
@@ -84,6 +84,14 @@ pub(super) fn begin(settings: &Settings, request: DeliverRequest) -> Outcome {
 }
 
 impl Step {
+    /// The job's signer signed it.
+    pub(super) fn is_proven(&self) -> bool {
+        match self {
+            Self::Loading(_) | Self::Reading(_) => false,
+            Self::FetchingResult(..) | Self::FetchingBundle(..) | Self::Writing => true,
+        }
+    }
+
     pub(super) fn on(self, settings: &Settings, subject: Subject, answer: Answer) -> Outcome {
         match (self, answer) {
             (Self::Loading(delivery), Answer::Loaded(Loaded::Held { held, .. })) => {
@@ -129,7 +137,9 @@ fn check_sender(settings: &Settings, delivery: &Delivery, facts: &RunFacts) -> R
     if now > job.runDeadline {
         return Err(Denial::Deadline { what: "run", deadline: job.runDeadline, now });
     }
-    if identity.domain.signer_of(&held_of(delivery), &delivery.signature) != Some(job.signer) {
+    let Delivery { result_hash, attestation_ref, blob_url, .. } = delivery;
+    let signed = delivery_of(&delivery.job, *result_hash, *attestation_ref, blob_url);
+    if identity.domain.signer_of(&signed, &delivery.signature) != Some(job.signer) {
         return Err(Denial::Signature { what: "the delivery", by: job.signer });
     }
     let index = facts.custodian_set.index_of(&identity.signing.address()).ok_or(Denial::NotAMember)?;
@@ -215,7 +225,7 @@ fn held_of(delivery: &Delivery) -> Held {
 
 fn fetch(delivery: &Delivery, root: B256, max_bytes: u64, head_bytes: usize) -> Effect {
     let blob_url = delivery.blob_url.clone();
-    Effect::Fetch(Fetch { blob_url, root, max_bytes, keep: true, head_bytes })
+    Effect::Fetch(Fetch { blob_url, root, max_bytes, head_bytes })
 }
 
 fn wait(step: Step, effect: Effect) -> Turn {

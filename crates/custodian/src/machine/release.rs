@@ -35,6 +35,14 @@ pub(super) fn begin(request: ReleaseRequest) -> Turn {
 }
 
 impl Step {
+    /// This custodian gave a verdict for these keys.
+    pub(super) fn is_proven(&self) -> bool {
+        match self {
+            Self::Loading(_) => false,
+            Self::Reading(..) | Self::Writing => true,
+        }
+    }
+
     pub(super) fn on(self, settings: &Settings, subject: Subject, answer: Answer) -> Outcome {
         match (self, answer) {
             (Self::Loading(request), Answer::Loaded(Loaded::Release { case, made, tombstone })) => {

@@ -47,6 +47,14 @@ pub(super) fn begin(settings: &Settings, request: VerdictRequest) -> Outcome {
 }
 
 impl Step {
+    /// Its nonce was good.
+    pub(super) fn is_proven(&self) -> bool {
+        match self {
+            Self::Loading(_) | Self::UsingNonce(_) => false,
+            Self::Reading(_) | Self::Writing => true,
+        }
+    }
+
     pub(super) fn on(self, settings: &Settings, subject: Subject, answer: Answer) -> Outcome {
         match (self, answer) {
             (Self::Loading(asked), Answer::Loaded(Loaded::Verdict { given, tombstone })) => {

@@ -179,9 +179,7 @@ async fn a_job_from_challenge_to_paid_result_on_the_real_contracts() {
 
     let finished = Finished::on(domain, &job, 1, 1);
     let blobs = [finished.blob.clone(), finished.bundle.clone()].map(|blob| (root(&blob), blob));
-    let mut delivery = finished.delivery(&job, &compute, 1);
-    let DeliverRequest::Share { blob_url, .. } = &mut delivery else { unreachable!() };
-    *blob_url = serve_blobs(HashMap::from(blobs)).await;
+    let delivery = finished.delivery_from(&job, &compute, 1, &serve_blobs(HashMap::from(blobs)).await);
     let held: HeldResponse = read(client.post("/v1/deliver", &delivery).await).await;
     let manifest = finished.manifest(&job);
     let Ask::Deliver(sealed) = finished.sealed(&manifest, &compute.signing, vec![held.signature]) else {

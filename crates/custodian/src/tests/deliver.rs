@@ -51,6 +51,41 @@ async fn a_delivery_that_compute_did_not_sign_fetches_nothing() {
     assert_eq!(status(&reply.unwrap()), 409);
 }
 
+/// A man in the middle swaps what the signature covers; nothing of it is fetched or held, and the true
+/// delivery that comes afterwards is not locked out.
+#[tokio::test]
+async fn a_delivery_with_swapped_evidence_is_refused_and_the_true_one_is_held() {
+    let (_, mut bench, compute, job, finished) = running().await;
+    let other = b"another stored blob".to_vec();
+    bench.blobs.insert(root(&other), other.clone());
+    let swaps: [&dyn Fn(&mut DeliverRequest); 3] = [
+        &|request| {
+            let DeliverRequest::Share { attestation_ref, .. } = request else { return };
+            *attestation_ref = root(&other);
+        },
+        &|request| {
+            let DeliverRequest::Share { blob_url, .. } = request else { return };
+            *blob_url = "http://127.0.0.1:2".into();
+        },
+        &|request| {
+            let DeliverRequest::Share { signature, .. } = request else { return };
+            let held = compute.signing.sign(&DOMAIN.digest(&finished.held(&job))).unwrap();
+            *signature = Bytes::copy_from_slice(held.as_bytes());
+        },
+    ];
+    for swap in swaps {
+        let mut request = finished.delivery(&job, &compute, 1);
+        swap(&mut request);
+        assert_ne!(request, finished.delivery(&job, &compute, 1));
+        let reply = bench.ask(Ask::Deliver(request)).await;
+        let Reply::Problem(problem) = reply else { panic!("{reply:?}") };
+        assert!(problem.status == 409 && problem.detail.contains("not signed"), "{problem}");
+    }
+    assert_eq!(status(&bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await), 200);
+    let held = bench.store.held(job.jobId).await.unwrap().unwrap();
+    assert_eq!(held.attestation_ref, root(&finished.bundle));
+}
+
 #[tokio::test]
 async fn a_second_result_of_one_attempt_is_refused() {
     let (_, mut bench, compute, job, finished) = running().await;
@@ -123,7 +158,9 @@ async fn a_result_of_another_job_is_refused() {
 async fn a_blob_that_cannot_be_had_may_come_later() {
     let (_, mut bench, compute, job, finished) = running().await;
     bench.blobs.remove(&root(&finished.bundle));
-    assert_eq!(status(&bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await), 503);
+    let reply = bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await;
+    let Reply::Problem(problem) = reply else { panic!("{reply:?}") };
+    assert_eq!((problem.status, problem.detail.as_str()), (503, "a blob could not be fetched"));
     bench.blobs.insert(root(&finished.bundle), finished.bundle.clone());
     assert_eq!(status(&bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await), 200);
 }

@@ -14,7 +14,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::*;
+use crate::blobs::{Blobs, FetchError, Part};
 use crate::config::Config;
+use crate::effect::Fetch;
 use crate::error::Error;
 use crate::run::Custodian;
 
@@ -104,9 +106,7 @@ async fn from_challenge_to_paid_result_over_http() {
     let finished = Finished::of(&job, 2);
     let blobs = [finished.blob.clone(), finished.bundle.clone()].map(|blob| (root(&blob), blob));
     let url = serve_blobs(HashMap::from(blobs)).await;
-    let mut delivery = finished.delivery(&job, &compute, 1);
-    let DeliverRequest::Share { blob_url, .. } = &mut delivery else { unreachable!() };
-    *blob_url = url;
+    let delivery = finished.delivery_from(&job, &compute, 1, &url);
     let held: HeldResponse = read(client.post("/v1/deliver", &delivery).await).await;
     assert_eq!(held.held.0, finished.held(&job));
     let path = format!("/v1/blobs/{}", root(&finished.blob));
@@ -168,30 +168,104 @@ async fn bad_requests_are_problems_and_later_endpoints_say_so() {
     assert_eq!(client.get(&escape).await.status(), 400);
 }
 
+fn files(dir: &std::path::Path) -> Vec<String> {
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(dir).unwrap().map(name).collect();
+    names.sort();
+    names
+}
+
+fn failed<T: std::fmt::Debug>(fetched: Result<T, FetchError>) -> String {
+    match fetched {
+        Err(FetchError::Failed(reason)) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn blobs_are_hashed_bounded_and_never_half_kept() {
     let dir = tempfile::tempdir().unwrap();
-    let blobs = crate::blobs::Blobs::open(dir.path()).await.unwrap();
-    let (blob, lie) = (vec![7u8; 1000], B256::repeat_byte(1));
-    let url = serve_blobs(HashMap::from([(root(&blob), blob.clone()), (lie, blob.clone())])).await;
-    let fetch = |root, max_bytes| crate::effect::Fetch {
-        blob_url: url.clone(),
-        root,
-        max_bytes,
-        keep: true,
-        head_bytes: 10,
-    };
-    let wrong = blobs.fetch(&fetch(lie, 2_000), "a").await.unwrap_err();
+    let blobs = Blobs::open(dir.path(), 1_500, &[]).await.unwrap();
+    let (blob, large, lie) = (vec![7u8; 1_000], vec![8u8; 1_600], B256::repeat_byte(1));
+    let served =
+        HashMap::from([(root(&blob), blob.clone()), (root(&large), large.clone()), (lie, blob.clone())]);
+    let url = serve_blobs(served).await;
+    let fetch = |root, max_bytes| Fetch { blob_url: url.clone(), root, max_bytes, head_bytes: 10 };
+    let wrong = failed(blobs.fetch(&fetch(lie, 2_000), "a").await);
     assert!(wrong.contains("hashes to"), "{wrong}");
-    let large = blobs.fetch(&fetch(root(&blob), 999), "b").await.unwrap_err();
-    assert!(large.contains("larger than 999"), "{large}");
-    let missing = blobs.fetch(&fetch(B256::repeat_byte(2), 999), "c").await.unwrap_err();
+    let over = failed(blobs.fetch(&fetch(root(&blob), 999), "b").await);
+    assert!(over.contains("larger than 999"), "{over}");
+    let missing = failed(blobs.fetch(&fetch(B256::repeat_byte(2), 999), "c").await);
     assert!(missing.contains("404"), "{missing}");
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-    assert_eq!(blobs.fetch(&fetch(root(&blob), 1_000), "d").await.unwrap().len(), 10);
-    assert_eq!(std::fs::read(blobs.path(&root(&blob))).unwrap(), blob);
-    let odd = crate::effect::Fetch { blob_url: "file:///etc".into(), ..fetch(B256::ZERO, 1) };
+    let full = failed(blobs.fetch(&fetch(root(&large), 2_000), "d").await);
+    assert!(full.contains("maxHeldBytes is 1500"), "{full}");
+    let odd = Fetch { blob_url: "file:///etc".into(), ..fetch(B256::ZERO, 1) };
     assert!(blobs.fetch(&odd, "e").await.is_err());
+    assert_eq!(files(dir.path()), Vec::<String>::new());
+
+    let root = root(&blob);
+    for (name, stays) in [("f", false), ("g", true)] {
+        let (head, part) = blobs.fetch(&fetch(root, 1_000), name).await.unwrap();
+        assert_eq!(head.len(), 10);
+        let placed = blobs.place(vec![part.unwrap()], &[root]).await.unwrap();
+        assert_eq!(std::fs::read(blobs.path(&root)).unwrap(), blob);
+        if stays {
+            placed.into_iter().for_each(Part::stay);
+        }
+    }
+    assert_eq!(files(dir.path()), [root.to_string()], "what stays is under its root");
+    assert!(blobs.fetch(&fetch(root, 1_000), "h").await.unwrap().1.is_none(), "it is not fetched again");
+    let gone = blobs.place(vec![], &[lie]).await;
+    assert!(gone.unwrap_err().contains("went away"));
+    // What is there counts after a restart, too.
+    let blobs = Blobs::open(dir.path(), 1_000, &[root]).await.unwrap();
+    assert_eq!(blobs.fetch(&fetch(lie, 2_000), "i").await.unwrap_err(), FetchError::NoRoom);
+}
+
+/// Challenge and verdict over HTTP; the chain then says Running.
+async fn run(client: &Client, chain: &FakeChain, world: &World) -> (Compute, Job) {
+    let issued_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let compute = Compute { issued_at, ..Compute::new(0x20) };
+    let challenge = ChallengeRequest {
+        chain_id: DOMAIN.chain_id,
+        contract: DOMAIN.contract,
+        job_id: world.job.jobId,
+        attempt: 1,
+    };
+    let challenge: ChallengeResponse = read(client.post("/v1/challenge", &challenge).await).await;
+    let data = compute.data(world, challenge.nonce);
+    let _: VerdictResponse = read(client.post("/v1/verdict", &compute.request(world, &data)).await).await;
+    let job = world.running(&data);
+    chain.say(|said| (said.state, said.job) = (Some(JobState::Running), job.clone()));
+    (compute, job)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_delivery_leaves_no_blob_and_a_start_drops_what_no_record_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let blob_dir = dir.path().join("blobs");
+    let world = World::new();
+    let chain = FakeChain::new(&world);
+    let (client, store) = start(dir.path(), &chain).await;
+    let (compute, job) = run(&client, &chain, &world).await;
+    let (weak, finished) = (Finished::of(&job, 1), Finished::of(&job, 2));
+    let served = [&weak.blob, &finished.blob, &finished.bundle].map(|blob| (root(blob), blob.clone()));
+    let url = serve_blobs(HashMap::from(served)).await;
+
+    let refused = client.post("/v1/deliver", &weak.delivery_from(&job, &compute, 1, &url)).await;
+    assert_eq!(refused.status(), 409, "its header deals to another threshold");
+    assert_eq!(files(&blob_dir), Vec::<String>::new());
+
+    let _: HeldResponse =
+        read(client.post("/v1/deliver", &finished.delivery_from(&job, &compute, 1, &url)).await).await;
+    let mut held = [root(&finished.blob), root(&finished.bundle)].map(|root| root.to_string());
+    held.sort();
+    assert_eq!(files(&blob_dir), held);
+
+    std::fs::write(blob_dir.join(root(&weak.blob).to_string()), &weak.blob).unwrap();
+    std::fs::write(blob_dir.join("half.part"), b"half").unwrap();
+    Custodian::with(config(dir.path()), settings(1), chain.clone(), store).await.unwrap();
+    assert_eq!(files(&blob_dir), held);
 }
 
 #[tokio::test]

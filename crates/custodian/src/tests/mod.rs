@@ -343,7 +343,7 @@ pub(super) fn settings(n: u8) -> Settings {
     Settings {
         identity: identity(n),
         entries: vec![entry()],
-        rates: Rates { per_peer: 10_000, per_job: 10_000 },
+        rates: Rates { per_peer: 10_000, per_job: 10_000, total: 10_000 },
         max_result_bytes: 1 << 20,
         release_margin_seconds: 30,
     }
@@ -485,7 +485,13 @@ impl Finished {
 
     /// The delivery to custodian `n`.
     pub(super) fn delivery(&self, job: &Job, compute: &Compute, n: u8) -> DeliverRequest {
-        let signature = compute.signing.sign(&self.domain.digest(&self.held(job))).unwrap();
+        self.delivery_from(job, compute, n, "http://127.0.0.1:1")
+    }
+
+    /// As [`Self::delivery`], with the blobs elsewhere.
+    pub(super) fn delivery_from(&self, job: &Job, compute: &Compute, n: u8, url: &str) -> DeliverRequest {
+        let signed = delivery(job, root(&self.blob), root(&self.bundle), url);
+        let signature = compute.signing.sign(&self.domain.digest(&signed)).unwrap();
         DeliverRequest::Share {
             job: AbiHex(job.clone()),
             result_hash: root(&self.blob),
@@ -493,7 +499,7 @@ impl Finished {
             share: self.shares[usize::from(n) - 1].clone(),
             share_commit: self.commits[usize::from(n) - 1],
             key_commit: self.key_commit,
-            blob_url: "http://127.0.0.1:1".into(),
+            blob_url: url.into(),
             signature: Bytes::copy_from_slice(signature.as_bytes()),
         }
     }

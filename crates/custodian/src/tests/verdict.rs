@@ -23,7 +23,7 @@ async fn judged(
     let mut request = compute.request(world, &data);
     tamper(&mut request);
     let reply = bench.ask(Ask::Verdict(request)).await;
-    let reason = bench.reasons().await.pop().unwrap_or_default();
+    let reason = bench.reasons().await.pop().unwrap_or_else(|| bench.machine.last_counted().to_owned());
     (reply, reason)
 }
 
@@ -81,7 +81,7 @@ async fn a_replayed_nonce_is_refused() {
         let request = compute.request(&world, &compute.data(&world, nonce));
         assert_eq!(status(&bench.ask(Ask::Verdict(request)).await), expected);
     }
-    assert!(bench.reasons().await[0].contains("nonce was used"));
+    assert!(bench.machine.last_counted().contains("nonce was used"));
 }
 
 #[tokio::test]
@@ -297,7 +297,7 @@ async fn a_retired_dataset_is_refused_for_ever() {
     let compute = Compute::new(0x20);
     let request = compute.request(&world, &compute.data(&world, nonce));
     assert_eq!(status(&bench.ask(Ask::Verdict(request)).await), 403);
-    assert!(bench.reasons().await[0].contains("retired"));
+    assert!(bench.machine.last_counted().contains("retired"));
 }
 
 #[tokio::test]
@@ -347,10 +347,72 @@ async fn challenges_are_for_granted_jobs_of_this_chain() {
 }
 
 #[tokio::test]
+async fn strangers_do_not_fill_the_log_or_the_disk() {
+    let world = World::new();
+    let mut bench = Bench::new(&world).await;
+    let job = bench.run(&world, &Compute::new(0x20)).await;
+    let head = bench.store.audit_head().await.unwrap();
+    let stranger = Compute::new(0x21);
+    for n in 0x20..0xe0u8 {
+        let unknown = Job { jobId: B256::repeat_byte(n), ..job.clone() };
+        let ask = Ask::Release(ReleaseRequest { job: AbiHex(unknown) });
+        assert_eq!(status(&bench.ask(ask).await), 403);
+        let other_keys = Job { runtimeDataHash: B256::repeat_byte(n), ..job.clone() };
+        let ask = Ask::Release(ReleaseRequest { job: AbiHex(other_keys) });
+        assert_eq!(status(&bench.ask(ask).await), 403);
+        let mut data = stranger.data(&world, B256::repeat_byte(n));
+        let guessed = Ask::Verdict(stranger.request(&world, &data));
+        assert_eq!(status(&bench.ask(guessed).await), 403);
+        data.challenges.clear();
+        let without = Ask::Verdict(stranger.request(&world, &data));
+        assert_eq!(status(&bench.ask(without).await), 403);
+    }
+    assert_eq!(bench.store.audit_head().await.unwrap(), head);
+    assert_eq!(bench.reasons().await, Vec::<String>::new());
+}
+
+/// Nonces of a granted job are there for the asking, so using them up proves little.
+#[tokio::test]
+async fn one_reason_about_one_job_is_not_written_down_without_end() {
+    let world = World::new();
+    let mut bench = Bench::new(&world).await;
+    for n in 0..20 {
+        let nonce = bench.nonce(&world).await;
+        let compute = Compute::new(0x20);
+        let mut request = compute.request(&world, &compute.data(&world, nonce));
+        request.envelope = vec![n].into();
+        assert_eq!(status(&bench.ask(Ask::Verdict(request)).await), 403);
+    }
+    assert_eq!(bench.store.audit_entries(1, 100).await.unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn asking_too_early_does_not_use_up_what_a_job_is_due() {
+    let world = World::new();
+    let mut bench = Bench::new(&world).await;
+    let rates = Rates { per_job: 1, ..settings(1).rates };
+    bench.machine = Machine::new(Settings { rates, ..settings(1) });
+    let challenge = ChallengeRequest {
+        chain_id: DOMAIN.chain_id,
+        contract: DOMAIN.contract,
+        job_id: world.job.jobId,
+        attempt: 1,
+    };
+    bench.chain.say(|said| said.state = None);
+    for _ in 0..5 {
+        assert_eq!(status(&bench.ask(Ask::Challenge(challenge.clone())).await), 425);
+    }
+    bench.chain.say(|said| said.state = Some(JobState::Granted));
+    bench.nonce(&world).await;
+    assert_eq!(status(&bench.ask(Ask::Challenge(challenge)).await), 429);
+}
+
+#[tokio::test]
 async fn a_peer_that_asks_too_often_is_told_so_before_anything_is_read() {
     let world = World::new();
     let mut bench = Bench::new(&world).await;
-    bench.machine = Machine::new(Settings { rates: Rates { per_peer: 2, per_job: 9 }, ..settings(1) });
+    bench.machine =
+        Machine::new(Settings { rates: Rates { per_peer: 2, ..settings(1).rates }, ..settings(1) });
     bench.nonce(&world).await;
     bench.nonce(&world).await;
     bench.chain.say(|said| said.down = true);

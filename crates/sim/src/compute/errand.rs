@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use licen_compute::serve::Event;
-use licen_core::abi::{Held, Job, MemberSignature};
+use licen_core::abi::{Job, MemberSignature};
 use licen_core::canonical::json_to_vec;
 use licen_core::evidence_bundle::EvidenceBundle;
 use licen_core::id::{as_granted, job_hash};
@@ -15,7 +15,7 @@ use licen_core::wire::AbiHex;
 use licen_core::wire::compute::StartTicket;
 use licen_core::wire::custodian::{
     ChallengeRequest, ChallengeResponse, DeliverRequest, HeldResponse, ReleaseRequest, ReleaseResponse,
-    SignedManifest, VerdictRequest, VerdictResponse,
+    SignedManifest, VerdictRequest, VerdictResponse, delivery,
 };
 use licen_custodian::effect::Reply;
 use licen_custodian::event::Ask;
@@ -32,6 +32,8 @@ use crate::world::{Happening, World};
 
 /// As the node waits for slower custodians once there are enough answers.
 const GRACE_MS: u64 = 2_000;
+/// As the node waits for slower custodians to hold a result: a custodian that lies answers first.
+const HOLD_GRACE_MS: u64 = 15_000;
 const ANSWER_MS: u64 = 20_000;
 const DAY_MS: u64 = 86_400_000;
 
@@ -155,6 +157,8 @@ impl World {
                 let (job, sealed) =
                     (task.job.as_ref().ok_or_else(gone)?, task.sealed.as_ref().ok_or_else(gone)?);
                 let (share, share_commit) = sealed.shares[usize::from(member) - 1].clone();
+                let blob_url = task.dispatch.blob_url.clone();
+                let offered = delivery(job, sealed.result_hash, task.attestation_ref, &blob_url);
                 Ask::Deliver(DeliverRequest::Share {
                     job: AbiHex(job.clone()),
                     result_hash: sealed.result_hash,
@@ -162,8 +166,8 @@ impl World {
                     share,
                     share_commit,
                     key_commit: sealed.key_commit,
-                    blob_url: task.dispatch.blob_url.clone(),
-                    signature: self.sign(&task.key_name(), &held_of(job, sealed.result_hash))?,
+                    blob_url,
+                    signature: self.sign(&task.key_name(), &offered)?,
                 })
             }
             What::Publish => {
@@ -223,9 +227,19 @@ impl World {
         errand.good.insert(member, good);
         let all = errand.good.len() + errand.lasting.len() >= errand.members.len();
         if errand.good.len() == need && !all {
-            self.after(GRACE_MS, Happening::Errand(key, round, Tick::Grace));
+            let grace = self.grace_ms(key);
+            self.after(grace, Happening::Errand(key, round, Tick::Grace));
         }
         if all { self.errand_over(key) } else { Ok(()) }
+    }
+
+    fn grace_ms(&self, key: TaskKey) -> u64 {
+        let Some(task) = self.compute.tasks.get(&key) else { return GRACE_MS };
+        let Some(job) = task.job.as_ref() else { return GRACE_MS };
+        if !matches!(task.errand.as_ref().map(|errand| &errand.what), Some(What::Hold)) {
+            return GRACE_MS;
+        }
+        HOLD_GRACE_MS.min(job.runDeadline.saturating_sub(self.now_seconds()) * 1000 / 2)
     }
 
     fn need(&self, key: TaskKey) -> usize {
@@ -453,8 +467,4 @@ impl World {
         let run_deadline = task.job.as_ref().map(|job| job.runDeadline).unwrap_or_default();
         self.task_step(key, Event::KeyCombined { run_deadline })
     }
-}
-
-fn held_of(job: &Job, result_hash: B256) -> Held {
-    Held { jobId: job.jobId, attempt: job.attempt, resultHash: result_hash }
 }
