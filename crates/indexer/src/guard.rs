@@ -1,6 +1,8 @@
 //! What is refused by the look of a query's text: the parser and the validator behind it use the stack
 //! once per nesting, and time for every way through its fragments.
 
+use async_graphql::{Request, Value as ConstValue};
+
 /// Deepest nesting of brackets; the standard introspection query has 15.
 const MAX_NESTING: usize = 32;
 /// Spreads in all. Fragments that spread each other multiply: 32 spreads make at most some 100,000 ways.
@@ -19,8 +21,26 @@ pub(crate) enum Refused {
     Names,
 }
 
+/// Looks at a request before its query is parsed.
+pub(crate) fn check(request: &Request) -> Result<(), Refused> {
+    text(&request.query)?;
+    // JSON itself is read to 128 levels, each of which costs a filter several frames.
+    if request.variables.values().any(|value| deeper(value, MAX_NESTING)) {
+        return Err(Refused::Nesting);
+    }
+    Ok(())
+}
+
+fn deeper(value: &ConstValue, levels: usize) -> bool {
+    match value {
+        ConstValue::List(items) => levels == 0 || items.iter().any(|item| deeper(item, levels - 1)),
+        ConstValue::Object(fields) => levels == 0 || fields.values().any(|field| deeper(field, levels - 1)),
+        _ => false,
+    }
+}
+
 /// Looks at a query outside its strings and comments.
-pub(crate) fn check(query: &str) -> Result<(), Refused> {
+fn text(query: &str) -> Result<(), Refused> {
     let (mut nesting, mut spreads, mut names) = (0_usize, 0, 0);
     let mut rest = query.as_bytes();
     while let [first, behind @ ..] = rest {
@@ -81,13 +101,13 @@ mod tests {
     #[test]
     fn honest_queries_pass_and_bombs_do_not() {
         let nested = |open: &str, close: &str, n| open.repeat(n) + &close.repeat(n);
-        assert_eq!(check(&nested("{a", "}", 32)), Ok(()));
-        assert_eq!(check(&nested("{a", "}", 33)), Err(Refused::Nesting));
-        assert_eq!(check(&nested("[", "]", 3_000)), Err(Refused::Nesting));
-        assert_eq!(check(&format!("{{a(b:{})}}", nested("{_not:", "}", 250))), Err(Refused::Nesting));
-        assert_eq!(check(&"...a ".repeat(32)), Ok(()));
-        assert_eq!(check(&"...a".repeat(33)), Err(Refused::Spreads));
-        assert_eq!(check(&"a ".repeat(2_001)), Err(Refused::Names));
+        assert_eq!(text(&nested("{a", "}", 32)), Ok(()));
+        assert_eq!(text(&nested("{a", "}", 33)), Err(Refused::Nesting));
+        assert_eq!(text(&nested("[", "]", 3_000)), Err(Refused::Nesting));
+        assert_eq!(text(&format!("{{a(b:{})}}", nested("{_not:", "}", 250))), Err(Refused::Nesting));
+        assert_eq!(text(&"...a ".repeat(32)), Ok(()));
+        assert_eq!(text(&"...a".repeat(33)), Err(Refused::Spreads));
+        assert_eq!(text(&"a ".repeat(2_001)), Err(Refused::Names));
     }
 
     #[test]
@@ -99,7 +119,7 @@ mod tests {
             format!("{{a(b: \"\"\"{braces}\" \\\"\"\" {braces}\"\"\")}}"),
             format!("{{a # {braces}\n}}"),
         ] {
-            assert_eq!(check(&hidden), Ok(()), "{hidden}");
+            assert_eq!(text(&hidden), Ok(()), "{hidden}");
         }
         for shown in [
             format!("{{a(b: \"\") {braces}"),
@@ -109,7 +129,7 @@ mod tests {
             format!("{{a # \r {braces}"),
             format!("{{a(b: \"no end \n {braces}"),
         ] {
-            assert_eq!(check(&shown), Err(Refused::Nesting), "{shown}");
+            assert_eq!(text(&shown), Err(Refused::Nesting), "{shown}");
         }
     }
 }

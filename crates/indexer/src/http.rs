@@ -39,7 +39,7 @@ pub fn router(schema: Schema, freshness: Freshness) -> Router {
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Request>) -> impl IntoResponse {
-    let response = match guard::check(&request.query) {
+    let response = match guard::check(&request) {
         Err(refused) => Response::from_errors(vec![ServerError::new(refused.to_string(), None)]),
         Ok(()) => {
             // The semaphore is never closed.

@@ -227,11 +227,6 @@ pub const ELSEWHERE: &[Code] = &[
         "The policy and the job sent to it contradict each other or are for another node. They must be exactly as the chain emitted them.",
     ),
     code(
-        811,
-        "compute accepted another dispatch of this attempt",
-        "One dispatch per job and attempt is accepted; the first one counts.",
-    ),
-    code(
         812,
         "compute does not know this attempt",
         "It was never dispatched to this compute, or compute was started anew: its keys died with it.",

@@ -275,7 +275,8 @@ impl Ports for Crowded {
 async fn jobs_that_get_nowhere_make_room() {
     let ((store, _dir), world) = (store().await, world());
     for n in 1..=4 {
-        let new = NewWork { job_id: B256::repeat_byte(n), phase: "unconfirmed".into(), data: Bytes::new() };
+        let new =
+            NewWork { job_id: B256::with_last_byte(n), phase: "unconfirmed".into(), data: Bytes::new() };
         store.add_work(&new, 0).await.unwrap();
     }
     // They come first and fill every place.

@@ -28,9 +28,10 @@ const MAX_COMPLEXITY: usize = 100_000;
 /// What a field of some kilobytes counts: as much as a few dozen short ones.
 pub(crate) const LONG: usize = 30;
 
-/// What a list counts: every entry at its limit.
+/// What a list counts: every entry at its limit. The library adds without looking, so the most is far
+/// below what a sum of many overflows at.
 pub(crate) fn list(limit: Option<u32>, entry: usize) -> usize {
-    (limit.unwrap_or(100) as usize).saturating_mul(entry)
+    (limit.unwrap_or(100) as usize).saturating_mul(entry).min(1 << 40)
 }
 
 /// The schema, executable.

@@ -346,14 +346,13 @@ async fn a_small_request_cannot_stop_the_node() {
     let fragments: String = (0..26).map(fragment).collect();
     let fan = format!("query{{...f0}}{fragments} fragment f26 on Query{{_meta{{ready}}}}");
     assert!(ask(serde_json::json!({"query": fan})).await.contains("spreads"));
-    // Inside variables JSON itself bounds the nesting.
     let mut filter = serde_json::json!({"id": {"_eq": "0x"}});
     for _ in 0..100 {
         filter = serde_json::json!({"_not": filter});
     }
     let query = "query($w: Dataset_bool_exp) { Dataset(where: $w) { id } }";
     let answer = ask(serde_json::json!({"query": query, "variables": {"w": filter}})).await;
-    assert!(answer.starts_with('{'), "{answer}");
+    assert!(answer.contains("nested deeper"), "{answer}");
     // Seven lists whose product is a multiple of 2^64.
     let mut nested = "id".to_string();
     for _ in 0..4 {
@@ -361,7 +360,10 @@ async fn a_small_request_cannot_stop_the_node() {
     }
     let answer = ask(serde_json::json!({"query": format!("{{ Job(limit: 1) {{ {nested} }} }}")})).await;
     assert!(answer.contains("complex"), "{answer}");
-    let answer = ask(serde_json::json!({"query": "{ AuditLog(limit: 3000) { details } }"})).await;
+    let answer = ask(
+        serde_json::json!({"query": "{ AuditLog(limit: 1000) { a:details b:details c:details d:details } }"}),
+    )
+    .await;
     assert!(answer.contains("complex"), "{answer}");
     assert!(ask(serde_json::json!({"query": "{ _meta { chainId } }"})).await.contains("31337"));
 }

@@ -79,16 +79,7 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     let envelope = seal_envelope(&key, &terms, &members).and_then(|e| e.encode());
     let envelope =
         envelope.map_err(|e| CliError::of(codes::SEAL, "cannot seal the key to the custodians", &e))?;
-    let named_by = match &args.custodian_set {
-        Some(_) => "--custodian-set",
-        None => session.config.origin("custodian_set"),
-    };
-    ui.progress(&format!("Sealed the key to {} custodians, {} needed", members.len(), terms.t));
-    ui.progress(&format!(
-        "They are {}, version {}, from {named_by}",
-        short(&terms.custodian_set.to_string()),
-        terms.set_version
-    ));
+    tell_custodians(session, args, &terms, members.len());
     let tokens: Vec<TokenCount> =
         args.count_with.iter().map(|base| count_tokens(ui, &args.file, base)).collect::<Outcome<_>>()?;
     let policy = store(session, args, draft, &constraints, &encrypted, &tokens, envelope).await?;
@@ -104,16 +95,8 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     let call = DataPolicy::registerDataset_0Call { policy: policy.clone() };
     let sent = session.send(&format!("register:{uid}"), domain.contract, &call, Default::default()).await;
     let mined = sent.inspect_err(|error| {
-        // Probably for good, and then the key opens nothing. But a refused transaction may still be mined,
-        // and this is the only copy of its key: it only makes room for the next try.
         if let (Some(path), crate::error::REFUSED) = (recovery, error.exit) {
-            let aside = PathBuf::from(format!("{}.{uid}", path.display()));
-            if std::fs::rename(path, &aside).is_ok() {
-                ui.warn(&format!(
-                    "the recovery file is now {}: keep it until you know that nothing was registered",
-                    aside.display()
-                ));
-            }
+            set_aside(ui, path, &uid);
         }
     })?;
     session.indexed(&mined).await;
@@ -403,6 +386,29 @@ async fn store(
     session.put_file(encrypted.dataset_root, &encrypted.path).await?;
     session.ui.progress(&format!("Stored, datasetRoot {}", short(&encrypted.dataset_root.to_string())));
     Ok(policy)
+}
+
+/// Who can open the dataset from now on, and whose word that set is.
+fn tell_custodians(session: &Session, args: &PublishArgs, terms: &EnvelopeTerms, members: usize) {
+    let named_by = match &args.custodian_set {
+        Some(_) => "--custodian-set",
+        None => session.config.origin("custodian_set"),
+    };
+    let (set, version) = (short(&terms.custodian_set.to_string()), terms.set_version);
+    session.ui.progress(&format!("Sealed the key to {members} custodians, {} needed", terms.t));
+    session.ui.progress(&format!("They are set {set}, version {version}, named by {named_by}"));
+}
+
+/// After a refusal the key probably opens nothing. But a refused transaction may still be mined, and this
+/// is the only copy of its key: it makes room for the next try, and no more.
+fn set_aside(ui: &Ui, recovery: &Path, uid: &B256) {
+    let aside = PathBuf::from(format!("{}.{uid}", recovery.display()));
+    if std::fs::rename(recovery, &aside).is_ok() {
+        let aside = aside.display();
+        ui.warn(&format!(
+            "the recovery file is now {aside}: keep it until you know that nothing was registered"
+        ));
+    }
 }
 
 /// The passphrase for `--recovery`, read before anything else happens.

@@ -222,7 +222,7 @@ fn audit(place: &Place) {
             ok      constraints            N bytes hash to 0x..
             ok      job specification      N bytes hash to 0x..
             ok      constraints kept       the job is inside the owner's constraints
-            ok      base model             N bytes are stored under 0x..
+            ok      base model             N bytes hash to 0x..
             ok      dataset ciphertext     N bytes hash to 0x..
             ok      result manifest        signed by the attested key 0x..
             ok      manifest fields        1 epochs, 43 samples, N text tokens trained
@@ -450,14 +450,16 @@ fn compute_is_gone(place: &Place) {
         place,
         &said,
         expect![[r#"
-        0x..
-        warning: compute does not answer now: if it stays away for 1800 s everything comes back (licen cancel)
-          1 epoch x 0.01 = 0.01 escrow; what is not trained comes back
-          starts within 1800 s and runs at most 21600 s, else everything comes back (licen cancel)
-        warning: attestation is simulated (level SOFTWARE): compute is not confidential
-          Escrowed 0.01, job 0x.. Granted
-        exit 0
-    "#]],
+            0x..
+            warning: compute does not answer now: if it stays away for 1800 s everything comes back (licen cancel)
+              dataset 0x.. of 0x..
+              base model tiny is 0x..
+              1 epoch x 0.01 = 0.01 escrow; what is not trained comes back
+              starts within 1800 s and runs at most 21600 s, else everything comes back (licen cancel)
+            warning: attestation is simulated (level SOFTWARE): compute is not confidential
+              Escrowed 0.01, job 0x.. Granted
+            exit 0
+        "#]],
     );
     let job = said.out.trim().to_string();
     let next = place.licen(&["jobs", "show", &job]).out;

@@ -163,6 +163,8 @@ pub fn refused(place: &Place) {
         place,
         &place.licen(&["request", &place.root, "--epochs", "1"]),
         expect![[r#"
+              dataset 0x.. of 0x..
+              base model tiny is 0x..
               1 epoch x 0.01 = 0.01 escrow; what is not trained comes back
               starts within 1800 s and runs at most 21600 s, else everything comes back (licen cancel)
               expected training time at most N s on this node
@@ -306,6 +308,7 @@ pub fn followed(place: &Place) {
     let recovery = ["--recovery", "once.recovery", "--passphrase-file", "pass"];
     let root = publish(place, "Once", &[&["--max-runs", "1", "--preview", "1"][..], &recovery].concat());
     recovered(place);
+    recovery_outlives_a_refusal(place);
     let preview = place.licen(&["preview", &root]);
     assert_eq!(preview.out, "{\"text\": \"Sparrow 0 sits on roof 0.\"}\n", "{}", preview.err);
     let ask = ["request", &root, "--epochs", "1", "--yes", "--follow", "--base", "tiny"];
@@ -369,4 +372,22 @@ fn recovered(place: &Place) {
     assert!(load_recovery(&file, b"several words of a passphrase").is_ok());
     let refused = load_recovery(&file, b"several other words").err().unwrap();
     assert_eq!(refused.to_string(), "wrong passphrase, or the recovery file was changed");
+}
+
+/// A refused registration may still be mined: the only copy of its key makes room, and stays.
+fn recovery_outlives_a_refusal(place: &Place) {
+    assert_eq!(place.licen(&["key", "new", "wallet", "--out", "broke.key"]).exit, 0);
+    let first = ["--wallet", "broke.key", "publish", "sparrows.jsonl", "--name", "Poor", "--royalty", "1"];
+    let more = ["--purpose", "p", "--recovery", "poor.recovery", "--passphrase-file", "pass"];
+    let said = place.licen(&[&first[..], &more].concat());
+    assert_eq!(said.exit, 1, "{}", said.err);
+    assert!(!place.path("poor.recovery").exists());
+    let kept: Vec<_> = std::fs::read_dir(place.path("."))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.display().to_string().contains("poor.recovery.0x"))
+        .collect();
+    assert_eq!(kept.len(), 1, "{}", said.err);
+    assert!(said.err.contains("keep it until you know"), "{}", said.err);
+    assert!(licen_seal::recovery::load_recovery(&kept[0], b"several words of a passphrase").is_ok());
 }

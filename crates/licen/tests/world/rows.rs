@@ -213,7 +213,16 @@ pub fn bad_policies(place: &Place) {
     "#]],
     );
     place.write("no-pass", "\n");
-    golden(place, &with(&["--recovery", "r", "--passphrase-file", "no-pass"]), expect![[""]]);
+    golden(
+        place,
+        &with(&["--recovery", "r", "--passphrase-file", "no-pass"]),
+        expect![[r#"
+        error: others may read the passphrase in no-pass [LIC0103]
+
+        hint: chmod 600 no-pass
+        exit 2
+    "#]],
+    );
     place.write_private("no-pass", "\n");
     golden(
         place,
