@@ -43,6 +43,64 @@ async fn a_call_repeated_is_one_transaction() {
     assert_eq!(received(&rpcs).await, U256::from(8));
 }
 
+/// The pool forgot the kept transaction, and by now asks for more than it offers.
+#[tokio::test]
+async fn a_kept_transaction_that_became_too_cheap_holds_up_nobody() {
+    let (anvil, rpcs, dir) = node().await;
+    let world = Restarting { rpcs: rpcs.clone(), dir, secret: [43; 32] };
+    rpcs.primary().dev_fund(world.key().address(), U256::from(common::ETHER)).await.unwrap();
+    let sender = world.sender();
+    rpcs.primary().dev_automine(false).await.unwrap();
+    let cheap = sender.intend(&pay("cheap", 3)).await.unwrap();
+    let flight =
+        tokio::time::timeout(Duration::from_secs(1), sender.send_and_confirm(&pay("cheap", 3))).await;
+    assert!(flight.is_err(), "nothing is mined: {flight:?}");
+    drop(sender);
+    let rpc = |method: &'static str, params: serde_json::Value| {
+        let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let url = anvil.url().to_string();
+        async move { post(&url, &body).await }
+    };
+    rpc("anvil_dropAllTransactions", serde_json::json!([])).await;
+    rpc("anvil_setNextBlockBaseFeePerGas", serde_json::json!(["0x174876e800"])).await;
+    rpcs.primary().dev_mine(1).await.unwrap();
+    rpcs.primary().dev_automine(true).await.unwrap();
+    let again = world.sender();
+    again.send_and_confirm(&pay("later", 4)).await.unwrap();
+    assert_eq!(received(&rpcs).await, U256::from(7), "both, the first under its old nonce");
+    let (kept, attempts) = again.journal().load("cheap").await.unwrap().unwrap();
+    assert_eq!((kept.nonce, kept.outcome.map(|o| o.end)), (cheap.nonce, Some(End::Succeeded)));
+    assert!(attempts.len() >= 2, "it offers more now");
+}
+
+/// Two processes of one wallet: the second replaced what the first waits for.
+#[tokio::test]
+async fn a_version_that_another_process_kept_is_no_stranger() {
+    let (_anvil, rpcs, dir) = node().await;
+    let world = Restarting { rpcs: rpcs.clone(), dir, secret: [44; 32] };
+    rpcs.primary().dev_fund(world.key().address(), U256::from(common::ETHER)).await.unwrap();
+    rpcs.primary().dev_automine(false).await.unwrap();
+    let first = world.sender();
+    let waiting = tokio::spawn(async move { first.send_and_confirm(&pay("a", 5)).await });
+    let journal = world.sender();
+    let versions = async |n: usize| {
+        while journal.journal().load("a").await.unwrap().is_none_or(|(_, attempts)| attempts.len() < n) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    versions(1).await;
+    let soon = SenderOptions { bump_after: Duration::from_millis(50), ..sender_options() };
+    let second = world.sender_with(soon);
+    let bumping = tokio::spawn(async move { second.send_and_confirm(&pay("a", 5)).await });
+    versions(2).await;
+    bumping.abort();
+    let _ = bumping.await;
+    rpcs.primary().dev_automine(true).await.unwrap();
+    rpcs.primary().dev_mine(1).await.unwrap();
+    waiting.await.unwrap().unwrap();
+    assert_eq!(received(&rpcs).await, U256::from(5));
+}
+
 #[tokio::test]
 async fn many_calls_at_once_have_nonces_in_a_row() {
     let (_anvil, rpcs, dir) = node().await;
@@ -103,9 +161,13 @@ impl Restarting {
     }
 
     fn sender(&self) -> Sender<FileJournal> {
+        self.sender_with(sender_options())
+    }
+
+    fn sender_with(&self, options: SenderOptions) -> Sender<FileJournal> {
         let key = self.key();
         let journal = FileJournal::open(self.dir.path(), &self.rpcs.identity(), key.address()).unwrap();
-        Sender::new(self.rpcs.clone(), key, journal, sender_options())
+        Sender::new(self.rpcs.clone(), key, journal, options)
     }
 
     /// The first version, kept but not sent.

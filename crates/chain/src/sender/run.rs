@@ -311,6 +311,10 @@ impl<J: Journal> Sender<J> {
                     flight.answered(&answer);
                 }
                 Order::Finish(outcome) => {
+                    // Believed for ever, so looked at twice.
+                    if outcome.end == End::Displaced && self.is_mined(&idem_key).await? {
+                        return Ok(None);
+                    }
                     let outcome = self.explain(flight.intent(), outcome).await;
                     self.journal.finish(&idem_key, &outcome).await?;
                     return Ok(None);
@@ -334,7 +338,13 @@ impl<J: Journal> Sender<J> {
         Ok(())
     }
 
+    /// The nonces first: a receipt asked for afterwards is there if one of the flight's own used them.
     async fn observe(&self, flight: &Flight) -> Result<Observation, ChainError> {
+        let signer = flight.intent().signer;
+        let head = self.rpc().head_number().await?;
+        let deep = format!("{:#x}", head.saturating_sub(self.options.confirmations));
+        let nonce_at_depth = self.rpc().nonce(signer, &deep).await?;
+        let nonce_at_head = self.rpc().nonce(signer, "latest").await?;
         let mut mined = None;
         for hash in flight.hashes() {
             if let Some(receipt) = self.rpc().receipt(hash).await? {
@@ -350,16 +360,19 @@ impl<J: Journal> Sender<J> {
                 break;
             }
         }
-        let signer = flight.intent().signer;
-        let head = self.rpc().head_number().await?;
-        let deep = format!("{:#x}", head.saturating_sub(self.options.confirmations));
-        Ok(Observation {
-            head,
-            nonce_at_depth: self.rpc().nonce(signer, &deep).await?,
-            nonce_at_head: self.rpc().nonce(signer, "latest").await?,
-            fees: self.market().await?,
-            mined,
-        })
+        Ok(Observation { head, nonce_at_depth, nonce_at_head, fees: self.market().await?, mined })
+    }
+
+    /// Whether one of the versions in the journal is in a block after all: another process may have kept
+    /// one since, and an endpoint that lags shows a nonce before it shows the receipt.
+    async fn is_mined(&self, idem_key: &str) -> Result<bool, SendError> {
+        let (_, attempts) = self.load(idem_key).await?;
+        for attempt in attempts {
+            if self.rpc().receipt(attempt.hash).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What a transaction should offer now: the node's tip but no less than the floor, and twice the
@@ -463,6 +476,16 @@ enum Refusal {
     Unknown,
 }
 
+/// A pool refuses what pays too little: beside another of its nonce, below the base fee, or at all.
+const TOO_CHEAP: [&str; 6] = [
+    "underpriced",
+    "replacementnotallowed",
+    "feetoolow",
+    "fee too low",
+    "less than block base fee",
+    "max fee per gas less than",
+];
+
 /// What the words of geth, reth, erigon, nethermind and anvil mean.
 fn classify(message: &str) -> Refusal {
     let message = message.to_lowercase();
@@ -471,10 +494,12 @@ fn classify(message: &str) -> Refusal {
         Refusal::Answer(SendAnswer::Accepted)
     } else if says(&["nonce too low", "nonce is too low", "oldnonce"]) {
         Refusal::Answer(SendAnswer::NonceTooLow)
-    } else if says(&["replacement transaction underpriced", "replacementnotallowed", "feetoolowtocompete"]) {
-        Refusal::Answer(SendAnswer::Underpriced)
     } else if says(&["insufficient funds"]) {
         Refusal::NoFunds
+    } else if says(&TOO_CHEAP) {
+        Refusal::Answer(SendAnswer::Underpriced)
+    } else if says(&["pool is full", "pool full", "pool limit", "rate limit", "too many requests"]) {
+        Refusal::Answer(SendAnswer::Other)
     } else {
         Refusal::Unknown
     }
