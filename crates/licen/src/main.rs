@@ -20,6 +20,7 @@ mod node_client;
 mod output;
 mod owner;
 mod program;
+mod sending;
 mod session;
 
 use std::process::ExitCode;

@@ -6,19 +6,14 @@ use std::time::{Duration, Instant};
 use std::sync::Arc;
 
 use licen_chain::sender::Mined;
-use licen_chain::{
-    Call, Chain, ChainError, ChainIdentity, Deployment, FileJournal, Revert, RpcOptions, Rpcs, SendError,
-    Sender, SenderOptions, WalletKey,
-};
+use licen_chain::{Chain, ChainError, ChainIdentity, Deployment, RpcOptions, Rpcs, WalletKey};
 use licen_core::abi::{DataPolicy, Job, Member, Policy};
 use licen_core::canonical::{document_of_blob, json_from_slice};
 use licen_core::eip712::Domain;
 use licen_core::id::{account_of, policy_hash};
 use licen_core::job::JobState;
 use licen_core::merkle::file_tree;
-use licen_core::money::format_units;
 use licen_core::primitives::{Address, B256, U256};
-use licen_core::sol_types::SolCall;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
@@ -94,7 +89,7 @@ impl Session {
         Ok(self.wallet.get_or_init(|| key))
     }
 
-    fn load_wallet(&self) -> Outcome<WalletKey> {
+    pub(crate) fn load_wallet(&self) -> Outcome<WalletKey> {
         let path = self.config.get("wallet");
         if path.is_empty() {
             return Err(CliError::environment(codes::KEY_FILE, "no wallet is set")
@@ -252,30 +247,6 @@ impl Session {
         self.ui.warn("the chain has it, the node's index not yet: search and jobs show it a little later");
     }
 
-    /// Sends one transaction and waits until it is deep enough. It is kept on disk before it is
-    /// sent, and the same label never becomes a second transaction.
-    ///
-    /// # Errors
-    /// The contract refuses (its reason, decoded), or the chain does not answer.
-    pub async fn send<C: SolCall>(&self, label: &str, to: Address, call: &C, value: U256) -> Outcome<Mined> {
-        let sender = self.sender(self.chain().await?.chain.rpcs().clone())?;
-        let call = Call { idem_key: label.into(), to: Some(to), value, data: call.abi_encode().into() };
-        Ok(sender.send_and_confirm(&call).await.map_err(send_error)?.mined)
-    }
-
-    /// The wallet's sender over a journal in the state directory.
-    ///
-    /// # Errors
-    /// No wallet, or no journal.
-    pub fn sender(&self, rpcs: Arc<Rpcs>) -> Outcome<Sender<FileJournal>> {
-        let wallet = self.load_wallet()?;
-        let journal = FileJournal::open(&self.config.state_dir()?, &rpcs.identity(), wallet.address())
-            .map_err(|e| {
-                CliError::environment(codes::FILE, "cannot keep the transaction on disk").because(&e)
-            })?;
-        Ok(Sender::new(rpcs, wallet, journal, SenderOptions::default()))
-    }
-
     /// Uploads bytes; gives their root.
     ///
     /// # Errors
@@ -340,6 +311,12 @@ impl Session {
 }
 
 impl ChainView {
+    /// The endpoints.
+    #[must_use]
+    pub fn rpcs(&self) -> Arc<Rpcs> {
+        Arc::clone(self.chain.rpcs())
+    }
+
     /// Chain id and `DataPolicy`.
     #[must_use]
     pub fn domain(&self) -> Domain {
@@ -504,45 +481,12 @@ impl ChainView {
     }
 }
 
-/// A transaction that was not carried out, for people.
-pub fn send_error(error: SendError) -> CliError {
-    match error {
-        SendError::Chain(error) => chain_error(error),
-        SendError::Reverted { revert, tx_hash } => {
-            let mut shown = contract_refuses(&revert);
-            shown
-                .causes
-                .push(format!("transaction {tx_hash} was mined and refused; it cost gas, nothing else"));
-            shown
-        }
-        SendError::NoFunds { signer, balance, needed } => CliError::refused(
-            codes::FUNDS,
-            format!(
-                "the wallet {signer} has {}, up to {} are needed with gas",
-                format_units(balance, 18),
-                format_units(needed, 18)
-            ),
-        )
-        .hint(format!("send coins to {signer}, then run the same command again")),
-        other => CliError::of(codes::TRANSACTION, "the transaction was not carried out", &other)
-            .hint("run the same command again: a pending transaction is resumed, not repeated"),
-    }
-}
-
-fn contract_refuses(revert: &Revert) -> CliError {
-    let error = CliError::refused(codes::TRANSACTION, format!("the contract refuses: {}", revert.sentence()));
-    match revert.hint() {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
-}
-
 /// A chain error for people.
 pub fn chain_error(error: ChainError) -> CliError {
     use licen_core::fault::Fault;
     let config = "licen config tells where `rpc` and `deployment` come from";
     match &error {
-        ChainError::Reverted(revert) => contract_refuses(revert),
+        ChainError::Reverted(revert) => crate::sending::contract_refuses(revert),
         ChainError::OtherChain { .. } => {
             CliError::environment(codes::WRONG_CHAIN, "the rpc is another chain than the deployment's")
                 .because(&error)

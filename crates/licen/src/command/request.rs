@@ -1,5 +1,7 @@
 //! `licen request`: predict every refusal, show every amount and deadline, then pay.
 
+mod pending;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,10 +12,12 @@ use licen_core::job::{Grant, granted};
 use licen_core::money::{escrow, format_units, total_escrow};
 use licen_core::policy::{LEVEL_HARDWARE, RequestContext, admit};
 use licen_core::primitives::{Address, B256, U256};
+use licen_core::wire::AbiHex;
 use licen_core::wire::node::ModelInfo;
 use licen_seal::RecipientKey;
 use serde_json::json;
 
+use self::pending::Pending;
 use crate::cli::RequestArgs;
 use crate::codes;
 use crate::command::job_spec::job_spec;
@@ -40,6 +44,11 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     let wallet = session.wallet()?;
     let (dataset, paused) = current(session, &args.dataset).await?;
     let policy = &dataset.policy;
+    if let Some(pending) = Pending::of(session, policy.datasetUid).await? {
+        session.ui.warn("an earlier request of this dataset was sent and its job never told: this is it");
+        session.ui.progress("run the command again for another one");
+        return pay(session, &pending).await;
+    }
     let manifest = manifest(session, &dataset).await?;
     let models = session.node()?.models().await?;
     let model = base_model(args, &models)?;
@@ -85,25 +94,21 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     };
     session.put_json(&spec).await?;
     let request = Request { resultKey: key.public().0, ..draft };
-    pay(session, policy, &request, price, counter, &key_file).await
+    let pending = Pending { policy: AbiHex(policy.clone()), request: AbiHex(request), counter, key_file };
+    pending.keep(session)?;
+    pay(session, &pending).await
 }
 
 /// Sends the request and gives the job as the contract knows it.
-async fn pay(
-    session: &Session,
-    policy: &Policy,
-    request: &Request,
-    price: U256,
-    counter: u64,
-    key_file: &Path,
-) -> Outcome<Job> {
+async fn pay(session: &Session, pending: &Pending) -> Outcome<Job> {
     let chain = session.chain().await?;
+    let (policy, request) = (&pending.policy.0, &pending.request.0);
+    let price = U256::from(policy.royaltyPerEpoch) * U256::from(request.epochs);
     let call = DataPolicy::requestAccess_0Call { policy: policy.clone(), request: request.clone() };
-    let label = format!("request:{}:{counter}:{}", policy.datasetUid, request.resultKey);
-    let mined = session.send(&label, chain.domain().contract, &call, price).await?;
+    let mined = session.send(&pending.label(), chain.domain().contract, &call, price).await?;
     let grant = Grant {
         requester: session.wallet()?.address(),
-        counter: counter + 1,
+        counter: pending.counter + 1,
         now: chain.block_time(mined.block_number).await?,
         protocol_fee_bps: chain.fee_bps().await?,
         ..Grant::default()
@@ -111,8 +116,9 @@ async fn pay(
     // The contract keeps a hash of the job: that it knows this one proves every field. A job that
     // has started already has another hash, and its id says as much.
     let job = granted(&chain.domain(), policy, request, &grant);
-    remember_key(session, &job, key_file)?;
+    remember_key(session, &job, &pending.key_file)?;
     chain.known(&job).await?;
+    pending.forget(session)?;
     session.indexed(&mined).await;
     session.ui.progress(&format!(
         "Escrowed {}, job {} Granted",

@@ -493,8 +493,48 @@ fn compute_is_gone(place: &Place) {
         exit 1
     "#]],
     );
+    killed_request(place, &job);
     let checked = place.licen(&["audit", &job]);
     assert!(checked.exit == 0 && checked.out.contains("0.01 paid in, 0.01 refunded"), "{}", checked.out);
+}
+
+/// A request that died while its escrow was on the way is paid once, and never behind one's back.
+fn killed_request(place: &Place, ended: &str) {
+    let jobs = || place.licen(&["jobs", "--all"]).out.lines().count();
+    let before = jobs();
+    let ask = ["request", &place.root, "--epochs", "2", "--yes"];
+    place.killed_while_sending(&ask);
+    let deployment = std::fs::read(place.dir.join("deployment.json")).unwrap();
+    let deployment: serde_json::Value = serde_json::from_slice(&deployment).unwrap();
+    let withdraw = ["withdraw", "--account", deployment["feeRecipient"].as_str().unwrap()];
+    golden(
+        place,
+        &place.licen(&withdraw),
+        expect![[r#"
+              Withdrawing 0.000275 to 0x..
+            warning: an earlier transaction is still open and goes first: it pays 0.02 (request:0x..:2:0x..)
+            error: not confirmed, nothing was sent [LIC0106]
+
+            hint: the command that began it finishes it; --yes here sends both
+            exit 1
+        "#]],
+    );
+    let said = place.licen(&ask);
+    golden(
+        place,
+        &said,
+        expect![[r#"
+        0x..
+        warning: an earlier request of this dataset was sent and its job never told: this is it
+          run the command again for another one
+          Escrowed 0.02, job 0x.. Granted
+        exit 0
+    "#]],
+    );
+    assert_eq!(jobs(), before + 1, "one request, one job");
+    let job = said.out.trim().to_string();
+    assert_ne!(job, ended);
+    assert_eq!(place.licen(&["cancel", &job]).exit, 0);
 }
 
 fn custodians_are_gone(place: &Place) {

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -120,6 +121,21 @@ impl Place {
         Said { out: text(&output.stdout), err: text(&output.stderr), exit }
     }
 
+    /// A command that is killed as soon as one of its transactions is signed and kept, and not yet known
+    /// to be mined.
+    pub fn killed_while_sending(&self, args: &[&str]) {
+        let mut command = self.command(LICEN, args);
+        let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let state = self.dir.join("state-researcher");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_sending(&state) {
+            assert!(Instant::now() < deadline, "nothing is sent");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        running.kill().unwrap();
+        running.wait().unwrap();
+    }
+
     /// A command as the researcher types it.
     pub fn licen(&self, args: &[&str]) -> Said {
         Self::said(&self.command(LICEN, args).output().unwrap())
@@ -226,4 +242,14 @@ pub fn plain(text: &str) -> String {
         }
     }
     out
+}
+
+fn is_sending(state: &Path) -> bool {
+    let open = |entry: &Value| entry["intent"]["outcome"].is_null() && entry["attempts"][0].is_object();
+    let journal = |path: PathBuf| serde_json::from_slice::<Value>(&std::fs::read(path).ok()?).ok();
+    let journals = std::fs::read_dir(state).into_iter().flatten().flatten().map(|entry| entry.path());
+    journals
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .filter_map(journal)
+        .any(|journal| journal["entries"].as_array().is_some_and(|entries| entries.iter().any(open)))
 }

@@ -1,0 +1,101 @@
+//! A request that is being paid, on disk from before its transaction until its job is known: repeating
+//! the command after a crash must find that job, not pay for a second one.
+
+use std::path::PathBuf;
+
+use licen_chain::Journal;
+use licen_chain::sender::End;
+use licen_core::abi::{Policy, Request};
+use licen_core::primitives::B256;
+use licen_core::wire::AbiHex;
+use serde::{Deserialize, Serialize};
+
+use super::key_dir;
+use crate::codes;
+use crate::error::{CliError, Outcome};
+use crate::sending::send_error;
+use crate::session::Session;
+
+/// Everything that finishing it needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Pending {
+    /// The terms agreed to.
+    pub policy: AbiHex<Policy>,
+    /// What was asked.
+    pub request: AbiHex<Request>,
+    /// The requester's counter before it.
+    pub counter: u64,
+    /// The result key.
+    pub key_file: PathBuf,
+}
+
+impl Pending {
+    /// Names its transaction for ever: the key is new for every request.
+    pub fn label(&self) -> String {
+        let (policy, request) = (&self.policy.0, &self.request.0);
+        format!("request:{}:{}:{}", policy.datasetUid, self.counter, request.resultKey)
+    }
+
+    /// What this wallet began to request of a dataset and never heard the end of.
+    ///
+    /// # Errors
+    /// The file or the journal cannot be read.
+    pub async fn of(session: &Session, dataset_uid: B256) -> Outcome<Option<Self>> {
+        let path = file(session, dataset_uid)?;
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unusable(&path).because(&error)),
+        };
+        let pending: Self = serde_json::from_slice(&bytes).map_err(|e| unusable(&path).because(&e))?;
+        let sender = session.sender(session.chain().await?.rpcs())?;
+        let kept = sender.journal().load(&pending.label()).await.map_err(|e| send_error(e.into()))?;
+        let lives = kept.is_some_and(|(intent, _)| {
+            // Reverted or displaced: it was said, or will be by nothing; nothing was paid.
+            intent.outcome.is_none_or(|outcome| outcome.end == End::Succeeded)
+        });
+        if !lives {
+            pending.forget(session)?;
+            return Ok(None);
+        }
+        Ok(Some(pending))
+    }
+
+    /// Keeps it, before anything is sent.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep(&self, session: &Session) -> Outcome {
+        let path = file(session, self.policy.0.datasetUid)?;
+        let beside = path.with_extension("new");
+        serde_json::to_vec(self)
+            .map_err(std::io::Error::from)
+            .and_then(|bytes| std::fs::write(&beside, bytes))
+            .and_then(|()| std::fs::rename(&beside, &path))
+            .map_err(|e| {
+                CliError::environment(codes::FILE, format!("cannot write {}", path.display())).because(&e)
+            })
+    }
+
+    /// Its end is known.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn forget(&self, session: &Session) -> Outcome {
+        let path = file(session, self.policy.0.datasetUid)?;
+        std::fs::remove_file(&path).map_err(|e| {
+            CliError::environment(codes::FILE, format!("cannot remove {}", path.display())).because(&e)
+        })
+    }
+}
+
+fn file(session: &Session, dataset_uid: B256) -> Outcome<PathBuf> {
+    let wallet = session.wallet()?.address();
+    Ok(key_dir(session)?.join(format!("request-{wallet}-{dataset_uid}.json")))
+}
+
+fn unusable(path: &std::path::Path) -> CliError {
+    CliError::environment(codes::FILE, format!("{} is not usable", path.display()))
+        .hint("it names a request that may have been paid: licen jobs, then remove the file")
+}
