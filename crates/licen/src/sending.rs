@@ -63,13 +63,12 @@ impl Session {
     }
 }
 
-/// The label, or the next of its kind: under one whose nonce went elsewhere nothing happens any more.
+/// The label, or the next of its kind: what ended without effect under one stays so, and may be right now.
 async fn unused(journal: &FileJournal, label: &str) -> Result<String, SendError> {
+    let without_effect = |intent: Intent| intent.outcome.is_some_and(|outcome| outcome.end != End::Succeeded);
     let mut key = label.to_string();
     for again in 1_u32.. {
-        let kept = journal.load(&key).await?;
-        let displaced = |intent: Intent| intent.outcome.is_some_and(|outcome| outcome.end == End::Displaced);
-        if !kept.is_some_and(|(intent, _)| displaced(intent)) {
+        if !journal.load(&key).await?.is_some_and(|(intent, _)| without_effect(intent)) {
             break;
         }
         key = format!("{label}#{again}");

@@ -46,6 +46,10 @@ impl Default for SenderOptions {
     }
 }
 
+/// How often "underpriced" is answered by paying more at once. After that it waits for its time: a node
+/// that always says so must not drive the price to the cap within seconds.
+const MAX_HURRIED: u32 = 8;
+
 /// What the chain shows of a flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
@@ -72,6 +76,8 @@ pub enum SendAnswer {
     Underpriced,
     /// Nothing that a flight can decide about.
     Other,
+    /// Words that nobody here knows: the next version may fare better.
+    Refused(String),
 }
 
 /// What to do, in this order.
@@ -95,13 +101,27 @@ pub struct Flight {
     /// Since when this process waits for the last version.
     waiting_since_ms: u64,
     underpriced: bool,
+    hurried: u32,
+    /// Versions signed here after another one.
+    bumps: u32,
+    refusal: Option<String>,
 }
 
 impl Flight {
     /// From what the journal holds.
     #[must_use]
     pub fn new(intent: Intent, attempts: Vec<Attempt>, options: SenderOptions) -> Self {
-        Self { intent, attempts, options, last_send_ms: None, waiting_since_ms: 0, underpriced: false }
+        Self {
+            intent,
+            attempts,
+            options,
+            last_send_ms: None,
+            waiting_since_ms: 0,
+            underpriced: false,
+            hurried: 0,
+            bumps: 0,
+            refusal: None,
+        }
     }
 
     /// The intent.
@@ -135,14 +155,22 @@ impl Flight {
             return self.sign(now_ms, seen.fees, key);
         };
         let Some(last_send_ms) = self.last_send_ms else {
-            // After a restart the kept bytes go out again first: they may never have.
+            // After a restart the kept bytes go out again first: they may never have. Where they pay
+            // less than the market by now, no node would take them.
+            if last.fees.max_fee < seen.fees.max_fee
+                && let Some(fees) = bumped(last.fees, seen.fees, self.options.max_fee_cap)
+            {
+                return self.sign(now_ms, fees, key);
+            }
             (self.last_send_ms, self.waiting_since_ms) = (Some(now_ms), now_ms);
             return vec![Order::Send(last)];
         };
         let stuck = now_ms >= self.waiting_since_ms.saturating_add(millis(self.options.bump_after));
-        if (stuck || self.underpriced)
+        let hurry = self.underpriced && self.hurried < MAX_HURRIED;
+        if (stuck || hurry)
             && let Some(fees) = bumped(last.fees, seen.fees, self.options.max_fee_cap)
         {
+            self.hurried += u32::from(!stuck);
             return self.sign(now_ms, fees, key);
         }
         if now_ms >= last_send_ms.saturating_add(millis(self.options.resend_after)) {
@@ -154,14 +182,37 @@ impl Flight {
 
     /// Takes note of what the node said.
     pub fn answered(&mut self, answer: &SendAnswer) {
-        match answer {
-            SendAnswer::Underpriced => self.underpriced = true,
-            SendAnswer::Accepted | SendAnswer::NonceTooLow | SendAnswer::Other => self.underpriced = false,
-        }
+        self.underpriced = *answer == SendAnswer::Underpriced;
+        self.refusal = match answer {
+            SendAnswer::Refused(message) => Some(message.clone()),
+            SendAnswer::Accepted | SendAnswer::NonceTooLow | SendAnswer::Underpriced | SendAnswer::Other => {
+                None
+            }
+        };
+    }
+
+    /// The words in which the node refused the last version, unless it took it.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
+
+    /// Whether the last version was refused although it paid more than one before it: waiting longer
+    /// promises nothing.
+    #[must_use]
+    pub fn hopeless(&self) -> bool {
+        self.refusal.is_some() && self.bumps > 0
+    }
+
+    /// The versions before this one, the newest first.
+    pub fn before(&self, attempt: &Attempt) -> impl Iterator<Item = &Attempt> {
+        let number = attempt.number;
+        self.attempts.iter().rev().filter(move |a| a.number < number)
     }
 
     fn sign(&mut self, now_ms: u64, fees: Fees, key: &WalletKey) -> Vec<Order> {
         let number = self.attempts.len() as u32;
+        self.bumps += u32::from(number > 0);
         let attempt = signed(&self.intent, number, fees, now_ms, key);
         self.attempts.push(attempt.clone());
         (self.last_send_ms, self.waiting_since_ms) = (Some(now_ms), now_ms);
@@ -286,6 +337,31 @@ mod tests {
         flight.observe(0, &seen(), &key());
         flight.answered(&SendAnswer::Underpriced);
         assert_eq!(flight.observe(1, &seen(), &key()).len(), 2);
+    }
+
+    #[test]
+    fn a_node_that_always_says_underpriced_does_not_drive_the_price() {
+        let mut flight = Flight::new(intent(), Vec::new(), SenderOptions::default());
+        flight.observe(0, &seen(), &key());
+        for now_ms in 1..100 {
+            flight.answered(&SendAnswer::Underpriced);
+            flight.observe(now_ms, &seen(), &key());
+        }
+        assert_eq!(flight.hashes().count(), 1 + MAX_HURRIED as usize);
+    }
+
+    #[test]
+    fn after_a_restart_what_pays_less_than_the_market_is_replaced() {
+        let mut first = Flight::new(intent(), Vec::new(), SenderOptions::default());
+        let Order::Keep(kept) = first.observe(0, &seen(), &key()).remove(0) else { panic!() };
+        let mut second = Flight::new(intent(), vec![kept], SenderOptions::default());
+        let dearer = Observation { fees: Fees { max_fee: 900, max_priority_fee: 10 }, ..seen() };
+        let orders = second.observe(5, &dearer, &key());
+        assert!(
+            matches!(&orders[..], [Order::Keep(a), Order::Send(_)] if a.fees.max_fee == 900),
+            "{orders:?}"
+        );
+        assert!(!second.hopeless(), "nobody has refused it yet");
     }
 
     #[test]

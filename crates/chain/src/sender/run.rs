@@ -312,8 +312,13 @@ impl<J: Journal> Sender<J> {
                 }
                 Order::Finish(outcome) => {
                     // Believed for ever, so looked at twice.
-                    if outcome.end == End::Displaced && self.is_mined(&idem_key).await? {
-                        return Ok(None);
+                    if outcome.end == End::Displaced {
+                        match self.is_mined(&idem_key).await {
+                            Ok(false) => {}
+                            Ok(true) => return Ok(None),
+                            Err(SendError::Chain(error)) if error.retryable() => return Ok(Some(flight)),
+                            Err(error) => return Err(error),
+                        }
                     }
                     let outcome = self.explain(flight.intent(), outcome).await;
                     self.journal.finish(&idem_key, &outcome).await?;
