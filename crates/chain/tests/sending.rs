@@ -73,6 +73,40 @@ async fn a_kept_transaction_that_became_too_cheap_holds_up_nobody() {
     assert!(attempts.len() >= 2, "it offers more now");
 }
 
+/// A node that counts twenty transactions of others as waiting, or says so.
+#[tokio::test]
+async fn a_nonce_far_above_what_is_mined_is_not_believed() {
+    let (_anvil, rpcs, dir) = node().await;
+    let world = Restarting { rpcs: rpcs.clone(), dir, secret: [45; 32] };
+    rpcs.primary().dev_fund(world.key().address(), U256::from(common::ETHER)).await.unwrap();
+    rpcs.primary().dev_automine(false).await.unwrap();
+    let others = Arc::new(world.sender());
+    let tasks: Vec<_> = (0..20)
+        .map(|i| {
+            let others = others.clone();
+            tokio::spawn(async move { others.send_and_confirm(&pay(&format!("{i}"), 1)).await })
+        })
+        .collect();
+    let refused = async {
+        loop {
+            let dir = tempfile::tempdir().unwrap();
+            let elsewhere = Restarting { rpcs: rpcs.clone(), dir, secret: [45; 32] };
+            match elsewhere.sender().intend(&pay("mine", 1)).await {
+                Err(SendError::NonceGap { latest: 0, pending, .. }) => return pending,
+                other => drop(other.unwrap()),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let pending = tokio::time::timeout(Duration::from_secs(20), refused).await.unwrap();
+    assert!(pending > 16, "{pending}");
+    rpcs.primary().dev_automine(true).await.unwrap();
+    rpcs.primary().dev_mine(1).await.unwrap();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+}
+
 /// Two processes of one wallet: the second replaced what the first waits for.
 #[tokio::test]
 async fn a_version_that_another_process_kept_is_no_stranger() {

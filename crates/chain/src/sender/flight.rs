@@ -204,12 +204,6 @@ impl Flight {
         self.refusal.is_some() && self.bumps > 0
     }
 
-    /// The versions before this one, the newest first.
-    pub fn before(&self, attempt: &Attempt) -> impl Iterator<Item = &Attempt> {
-        let number = attempt.number;
-        self.attempts.iter().rev().filter(move |a| a.number < number)
-    }
-
     fn sign(&mut self, now_ms: u64, fees: Fees, key: &WalletKey) -> Vec<Order> {
         let number = self.attempts.len() as u32;
         self.bumps += u32::from(number > 0);

@@ -51,6 +51,16 @@ pub enum SendError {
         /// The nonce.
         nonce: u64,
     },
+    /// The node counts more waiting transactions than anybody sent.
+    #[error("the rpc says that {signer} has {pending} transactions with those that wait, {latest} are mined")]
+    NonceGap {
+        /// The wallet.
+        signer: Address,
+        /// How many are mined.
+        latest: u64,
+        /// How many it counts in all.
+        pending: u64,
+    },
     /// The wallet cannot pay.
     #[error("{signer} has {balance} wei, up to {needed} wei needed")]
     NoFunds {
@@ -91,14 +101,17 @@ impl Fault for SendError {
             Self::Chain(e) => e.fault(),
             Self::Journal(_) => Party::Environment,
             Self::Reverted { .. } | Self::Displaced { .. } | Self::NoFunds { .. } => Party::Requester,
-            Self::TooMuchGas { .. } | Self::Rejected { .. } | Self::Deadline { .. } => Party::Chain,
+            Self::TooMuchGas { .. }
+            | Self::Rejected { .. }
+            | Self::Deadline { .. }
+            | Self::NonceGap { .. } => Party::Chain,
         }
     }
 
     fn retryable(&self) -> bool {
         match self {
             Self::Chain(e) => e.retryable(),
-            Self::Deadline { .. } => true,
+            Self::Deadline { .. } | Self::NonceGap { .. } => true,
             Self::Journal(_)
             | Self::Reverted { .. }
             | Self::Displaced { .. }
@@ -108,6 +121,9 @@ impl Fault for SendError {
         }
     }
 }
+
+/// Transactions of one wallet that other programs may have waiting.
+const MAX_FOREIGN_PENDING: u64 = 16;
 
 /// Sends with one key on one chain.
 pub struct Sender<J> {
@@ -208,6 +224,12 @@ impl<J: Journal> Sender<J> {
         intent.gas_limit = self.gas_limit(call).await?;
         self.can_pay(&intent).await?;
         let pending = self.rpc().nonce(intent.signer, "pending").await?;
+        let latest = self.rpc().nonce(intent.signer, "latest").await?;
+        // A nonce far above what is mined would wait for ever, and every later one with it.
+        let open = self.journal.open(intent.chain_id, intent.signer).await?.len() as u64;
+        if pending > latest.saturating_add(open).saturating_add(MAX_FOREIGN_PENDING) {
+            return Err(SendError::NonceGap { signer: intent.signer, latest, pending });
+        }
         Ok(self.journal.reserve(&intent, pending).await?)
     }
 
@@ -309,6 +331,9 @@ impl<J: Journal> Sender<J> {
                 Order::Send(attempt) => {
                     let answer = self.send(flight.intent(), &attempt).await?;
                     flight.answered(&answer);
+                    if let Some(message) = flight.refusal().filter(|_| flight.hopeless()) {
+                        return Err(SendError::Rejected { message: message.to_string() });
+                    }
                 }
                 Order::Finish(outcome) => {
                     // Believed for ever, so looked at twice.
@@ -419,7 +444,10 @@ impl<J: Journal> Sender<J> {
                 let needed = intent.value.saturating_add(gas);
                 Err(SendError::NoFunds { signer: intent.signer, balance, needed })
             }
-            Refusal::Unknown => Err(SendError::Rejected { message }),
+            Refusal::Unknown => {
+                tracing::warn!(message, tx = %attempt.hash, "the rpc refuses, trying again later for more");
+                Ok(SendAnswer::Refused(message))
+            }
         }
     }
 
