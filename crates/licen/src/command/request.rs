@@ -8,7 +8,7 @@ use std::time::Duration;
 use licen_core::abi::{DataPolicy, Job, Member, Policy, Request};
 use licen_core::constraints::{Constraints, JobSpec, ProviderFacts, check};
 use licen_core::id::purpose_id;
-use licen_core::job::{Grant, granted};
+use licen_core::job::{Grant, JobState, granted};
 use licen_core::money::{escrow, format_units, total_escrow};
 use licen_core::policy::{LEVEL_HARDWARE, RequestContext, admit};
 use licen_core::primitives::{Address, B256, U256};
@@ -44,10 +44,8 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     let wallet = session.wallet()?;
     let (dataset, paused) = current(session, &args.dataset).await?;
     let policy = &dataset.policy;
-    if let Some(pending) = Pending::of(session, policy.datasetUid).await? {
-        session.ui.warn("an earlier request of this dataset was sent and its job never told: this is it");
-        session.ui.progress("run the command again for another one");
-        return pay(session, &pending).await;
+    if let Some(job) = unfinished(session, policy.datasetUid).await? {
+        return Ok(job);
     }
     let manifest = manifest(session, &dataset).await?;
     let models = session.node()?.models().await?;
@@ -97,6 +95,19 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     let pending = Pending { policy: AbiHex(policy.clone()), request: AbiHex(request), counter, key_file };
     pending.keep(session)?;
     pay(session, &pending).await
+}
+
+/// The job of a request that was sent and whose end nobody heard, unless it has ended since.
+async fn unfinished(session: &Session, dataset_uid: B256) -> Outcome<Option<Job>> {
+    let Some(pending) = Pending::of(session, dataset_uid).await? else { return Ok(None) };
+    session.ui.warn("an earlier request of this dataset was sent and its job never told: this is it");
+    let job = pay(session, &pending).await?;
+    if session.chain().await?.state(&job).await.is_ok_and(JobState::is_terminal) {
+        session.ui.progress("it has ended since, so this is another one");
+        return Ok(None);
+    }
+    session.ui.progress("run the command again for another one");
+    Ok(Some(job))
 }
 
 /// Sends the request and gives the job as the contract knows it.

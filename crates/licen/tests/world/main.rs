@@ -526,8 +526,8 @@ fn killed_request(place: &Place, ended: &str) {
         expect![[r#"
         0x..
         warning: an earlier request of this dataset was sent and its job never told: this is it
-          run the command again for another one
           Escrowed 0.02, job 0x.. Granted
+          run the command again for another one
         exit 0
     "#]],
     );
