@@ -333,7 +333,9 @@ pub struct DatasetArg {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   licen request 0x9c1e --epochs 3 --base tiny --purpose medical-research
-  licen request 0x9c1e --epochs 1 --base tiny --config train.json --follow")]
+  licen request 0x9c1e --epochs 1 --base tiny --config train.json --follow
+
+Repeated after a crash, the command finishes the request that was sent and tells its job; nothing is paid twice.")]
 pub struct RequestArgs {
     /// Root or uid of the dataset, or its first digits
     pub dataset: String,

@@ -14,7 +14,7 @@ use crate::session::{Session, chain_error};
 
 impl Session {
     /// Sends one transaction and waits until it is deep enough. It is kept on disk before it is
-    /// sent, and the same label never becomes a second transaction.
+    /// sent, and a label never becomes a second transaction unless the first ended without effect.
     ///
     /// # Errors
     /// The contract refuses (its reason, decoded), or the chain does not answer.

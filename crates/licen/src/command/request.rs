@@ -129,7 +129,7 @@ async fn pay(session: &Session, pending: &Pending) -> Outcome<Job> {
     let job = granted(&chain.domain(), policy, request, &grant);
     remember_key(session, &job, &pending.key_file)?;
     chain.known(&job).await?;
-    pending.forget(session)?;
+    pending.forget(session);
     session.indexed(&mined).await;
     session.ui.progress(&format!(
         "Escrowed {}, job {} Granted",

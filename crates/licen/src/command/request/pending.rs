@@ -1,7 +1,8 @@
 //! A request that is being paid, on disk from before its transaction until its job is known: repeating
 //! the command after a crash must find that job, not pay for a second one.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use licen_chain::Journal;
 use licen_chain::sender::End;
@@ -9,6 +10,7 @@ use licen_core::abi::{Policy, Request};
 use licen_core::primitives::B256;
 use licen_core::wire::AbiHex;
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use super::key_dir;
 use crate::codes;
@@ -52,11 +54,11 @@ impl Pending {
         let sender = session.sender(session.chain().await?.rpcs())?;
         let kept = sender.journal().load(&pending.label()).await.map_err(|e| send_error(e.into()))?;
         let lives = kept.is_some_and(|(intent, _)| {
-            // Reverted or displaced: it was said, or will be by nothing; nothing was paid.
+            // Reverted or displaced: nothing was paid.
             intent.outcome.is_none_or(|outcome| outcome.end == End::Succeeded)
         });
         if !lives {
-            pending.forget(session)?;
+            pending.forget(session);
             return Ok(None);
         }
         Ok(Some(pending))
@@ -68,25 +70,31 @@ impl Pending {
     /// It cannot be written.
     pub fn keep(&self, session: &Session) -> Outcome {
         let path = file(session, self.policy.0.datasetUid)?;
-        let beside = path.with_extension("new");
-        serde_json::to_vec(self)
-            .map_err(std::io::Error::from)
-            .and_then(|bytes| std::fs::write(&beside, bytes))
-            .and_then(|()| std::fs::rename(&beside, &path))
-            .map_err(|e| {
-                CliError::environment(codes::FILE, format!("cannot write {}", path.display())).because(&e)
-            })
+        self.write(&path).map_err(|e| {
+            CliError::environment(codes::FILE, format!("cannot write {}", path.display())).because(&e)
+        })
     }
 
-    /// Its end is known.
-    ///
-    /// # Errors
-    /// It cannot be removed.
-    pub fn forget(&self, session: &Session) -> Outcome {
-        let path = file(session, self.policy.0.datasetUid)?;
-        std::fs::remove_file(&path).map_err(|e| {
-            CliError::environment(codes::FILE, format!("cannot remove {}", path.display())).because(&e)
-        })
+    /// Durable before the transaction is: a power cut between them must not lose what was paid.
+    fn write(&self, path: &Path) -> std::io::Result<()> {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        let mut beside = NamedTempFile::new_in(dir)?;
+        beside.write_all(&serde_json::to_vec(self)?)?;
+        beside.as_file().sync_all()?;
+        beside.persist(path)?;
+        std::fs::File::open(dir)?.sync_all()
+    }
+
+    /// Its end is known. What another process began since stays, and so does a file that cannot be
+    /// removed: the next run tells its job once more.
+    pub fn forget(&self, session: &Session) {
+        let Ok(path) = file(session, self.policy.0.datasetUid) else { return };
+        let kept = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        if kept.as_ref() == Some(self)
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            session.ui.warn(&format!("cannot remove {}: {error}", path.display()));
+        }
     }
 }
 
@@ -95,7 +103,7 @@ fn file(session: &Session, dataset_uid: B256) -> Outcome<PathBuf> {
     Ok(key_dir(session)?.join(format!("request-{wallet}-{dataset_uid}.json")))
 }
 
-fn unusable(path: &std::path::Path) -> CliError {
+fn unusable(path: &Path) -> CliError {
     CliError::environment(codes::FILE, format!("{} is not usable", path.display()))
         .hint("it names a request that may have been paid: licen jobs, then remove the file")
 }
