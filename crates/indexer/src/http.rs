@@ -3,6 +3,7 @@
 //! with status 200 and `ready: false`: old facts that say they are old beat an outage.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::{Request, Response, ServerError, Value, value};
 use axum::extract::{DefaultBodyLimit, State};
@@ -21,6 +22,10 @@ const MAX_BODY: usize = 64 * 1024;
 
 /// Queries that are answered at a time; the others wait.
 const MAX_RUNNING: usize = 4;
+
+/// A query that waited and ran for so long is given up.
+const WITHIN: Duration = Duration::from_secs(10);
+const BUSY: &str = "the index is busy; ask again, or for less";
 
 const USAGE: &str = "LICEN's index. POST {\"query\": \"{ _meta { ready } }\"} here.\n";
 
@@ -42,9 +47,13 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(request): Json<Request>)
     let response = match guard::check(&request) {
         Err(refused) => Response::from_errors(vec![ServerError::new(refused.to_string(), None)]),
         Ok(()) => {
-            // The semaphore is never closed.
-            let _running = shared.running.acquire().await;
-            shared.schema.execute(request).await
+            let answered = async {
+                // The semaphore is never closed.
+                let _running = shared.running.acquire().await;
+                shared.schema.execute(request).await
+            };
+            let busy = |_| Response::from_errors(vec![ServerError::new(BUSY, None)]);
+            tokio::time::timeout(WITHIN, answered).await.unwrap_or_else(busy)
         }
     };
     Json(response.extension("licen", standing(&shared.freshness.get())))
