@@ -47,8 +47,7 @@ async fn a_call_repeated_is_one_transaction() {
 #[tokio::test]
 async fn a_kept_transaction_that_became_too_cheap_holds_up_nobody() {
     let (anvil, rpcs, dir) = node().await;
-    let world = Restarting { rpcs: rpcs.clone(), dir, secret: [43; 32] };
-    rpcs.primary().dev_fund(world.key().address(), U256::from(common::ETHER)).await.unwrap();
+    let world = Restarting::funded(&rpcs, dir, 43).await;
     let sender = world.sender();
     rpcs.primary().dev_automine(false).await.unwrap();
     let cheap = sender.intend(&pay("cheap", 3)).await.unwrap();
@@ -77,8 +76,7 @@ async fn a_kept_transaction_that_became_too_cheap_holds_up_nobody() {
 #[tokio::test]
 async fn a_nonce_far_above_what_is_mined_is_not_believed() {
     let (_anvil, rpcs, dir) = node().await;
-    let world = Restarting { rpcs: rpcs.clone(), dir, secret: [45; 32] };
-    rpcs.primary().dev_fund(world.key().address(), U256::from(common::ETHER)).await.unwrap();
+    let world = Restarting::funded(&rpcs, dir, 45).await;
     rpcs.primary().dev_automine(false).await.unwrap();
     let others = Arc::new(world.sender());
     let tasks: Vec<_> = (0..20)
@@ -111,8 +109,7 @@ async fn a_nonce_far_above_what_is_mined_is_not_believed() {
 #[tokio::test]
 async fn a_version_that_another_process_kept_is_no_stranger() {
     let (_anvil, rpcs, dir) = node().await;
-    let world = Restarting { rpcs: rpcs.clone(), dir, secret: [44; 32] };
-    rpcs.primary().dev_fund(world.key().address(), U256::from(common::ETHER)).await.unwrap();
+    let world = Restarting::funded(&rpcs, dir, 44).await;
     rpcs.primary().dev_automine(false).await.unwrap();
     let first = world.sender();
     let waiting = tokio::spawn(async move { first.send_and_confirm(&pay("a", 5)).await });
@@ -190,6 +187,12 @@ struct Restarting {
 }
 
 impl Restarting {
+    async fn funded(rpcs: &Arc<Rpcs>, dir: tempfile::TempDir, secret: u8) -> Self {
+        let world = Self { rpcs: rpcs.clone(), dir, secret: [secret; 32] };
+        rpcs.primary().dev_fund(world.key().address(), U256::from(common::ETHER)).await.unwrap();
+        world
+    }
+
     fn key(&self) -> WalletKey {
         WalletKey::import(&mut self.secret.clone()).unwrap()
     }
@@ -226,9 +229,7 @@ impl Restarting {
 #[tokio::test]
 async fn a_crash_at_any_point_ends_in_one_transaction() {
     let (_anvil, rpcs, dir) = node().await;
-    let world = Restarting { rpcs: rpcs.clone(), dir, secret: [42; 32] };
-    let ether = U256::from(common::ETHER);
-    rpcs.primary().dev_fund(world.key().address(), ether).await.unwrap();
+    let world = Restarting::funded(&rpcs, dir, 42).await;
 
     // After the nonce was reserved, before anything was signed.
     world.sender().intend(&pay("reserved", 1)).await.unwrap();
@@ -281,8 +282,7 @@ async fn a_call_waits_for_the_one_before_it() {
 #[tokio::test]
 async fn a_nonce_taken_from_elsewhere_is_reported() {
     let (_anvil, rpcs, dir) = node().await;
-    let world = Restarting { rpcs: rpcs.clone(), dir, secret: [43; 32] };
-    rpcs.primary().dev_fund(world.key().address(), U256::from(common::ETHER)).await.unwrap();
+    let world = Restarting::funded(&rpcs, dir, 43).await;
     world.sender().intend(&pay("ours", 1)).await.unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let journal = FileJournal::open(elsewhere.path(), &rpcs.identity(), world.key().address()).unwrap();

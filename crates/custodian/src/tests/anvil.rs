@@ -150,12 +150,7 @@ async fn a_job_from_challenge_to_paid_result_on_the_real_contracts() {
     let client = Client::new(custodian.address());
     tokio::spawn(custodian.run(pending()));
 
-    let challenge = ChallengeRequest {
-        chain_id: domain.chain_id,
-        contract: domain.contract,
-        job_id: world.job.jobId,
-        attempt: 1,
-    };
+    let challenge = world.challenge();
     let challenge: ChallengeResponse = read(client.post("/v1/challenge", &challenge).await).await;
     let issued_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let compute = Compute { issued_at, ..Compute::new(0x20) };

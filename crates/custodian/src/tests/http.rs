@@ -84,12 +84,7 @@ async fn from_challenge_to_paid_result_over_http() {
     let chain = FakeChain::new(&world);
     let (client, store) = start(dir.path(), &chain).await;
 
-    let challenge = ChallengeRequest {
-        chain_id: DOMAIN.chain_id,
-        contract: DOMAIN.contract,
-        job_id: world.job.jobId,
-        attempt: 1,
-    };
+    let challenge = world.challenge();
     let challenge: ChallengeResponse = read(client.post("/v1/challenge", &challenge).await).await;
     let data = compute.data(&world, challenge.nonce);
     let request = compute.request(&world, &data);
@@ -226,12 +221,7 @@ async fn blobs_are_hashed_bounded_and_never_half_kept() {
 async fn run(client: &Client, chain: &FakeChain, world: &World) -> (Compute, Job) {
     let issued_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let compute = Compute { issued_at, ..Compute::new(0x20) };
-    let challenge = ChallengeRequest {
-        chain_id: DOMAIN.chain_id,
-        contract: DOMAIN.contract,
-        job_id: world.job.jobId,
-        attempt: 1,
-    };
+    let challenge = world.challenge();
     let challenge: ChallengeResponse = read(client.post("/v1/challenge", &challenge).await).await;
     let data = compute.data(world, challenge.nonce);
     let _: VerdictResponse = read(client.post("/v1/verdict", &compute.request(world, &data)).await).await;

@@ -98,6 +98,12 @@ pub(super) struct World {
 }
 
 impl World {
+    /// The question that every attempt at this job begins with.
+    pub(super) fn challenge(&self) -> ChallengeRequest {
+        let Domain { chain_id, contract } = self.domain;
+        ChallengeRequest { chain_id, contract, job_id: self.job.jobId, attempt: 1 }
+    }
+
     pub(super) fn new() -> Self {
         Self::with(&Constraints::default(), |_| {})
     }
@@ -396,12 +402,7 @@ impl Bench {
     }
 
     pub(super) async fn nonce(&mut self, world: &World) -> B256 {
-        let ask = ChallengeRequest {
-            chain_id: DOMAIN.chain_id,
-            contract: DOMAIN.contract,
-            job_id: world.job.jobId,
-            attempt: 1,
-        };
+        let ask = world.challenge();
         let answer: ChallengeResponse = body(&self.ask(Ask::Challenge(ask)).await);
         answer.nonce
     }

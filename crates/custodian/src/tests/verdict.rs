@@ -332,12 +332,7 @@ async fn refusals_sound_alike_and_the_log_only_commits_to_the_reason() {
 async fn challenges_are_for_granted_jobs_of_this_chain() {
     let world = World::new();
     let mut bench = Bench::new(&world).await;
-    let good = ChallengeRequest {
-        chain_id: DOMAIN.chain_id,
-        contract: DOMAIN.contract,
-        job_id: world.job.jobId,
-        attempt: 1,
-    };
+    let good = world.challenge();
     let unknown = ChallengeRequest { job_id: B256::ZERO, ..good.clone() };
     assert_eq!(status(&bench.ask(Ask::Challenge(unknown)).await), 425);
     let elsewhere = ChallengeRequest { chain_id: 1, ..good.clone() };
@@ -392,12 +387,7 @@ async fn asking_too_early_does_not_use_up_what_a_job_is_due() {
     let mut bench = Bench::new(&world).await;
     let rates = Rates { per_job: 1, ..settings(1).rates };
     bench.machine = Machine::new(Settings { rates, ..settings(1) });
-    let challenge = ChallengeRequest {
-        chain_id: DOMAIN.chain_id,
-        contract: DOMAIN.contract,
-        job_id: world.job.jobId,
-        attempt: 1,
-    };
+    let challenge = world.challenge();
     bench.chain.say(|said| said.state = None);
     for _ in 0..5 {
         assert_eq!(status(&bench.ask(Ask::Challenge(challenge.clone())).await), 425);
