@@ -75,6 +75,10 @@ const WORDS: [(&str, &str); 10] = [
     ("Admin", "contract admin, and there is none"),
 ];
 
+/// Features that switch a check off: nothing may turn them on, not even for tests.
+const FEATURES: [(&str, &str); 2] =
+    [("dcap-qvl", "danger-allow-tcb-override"), ("sev", "dangerous_hw_tests")];
+
 /// Runs every rule and prints every breach.
 pub(crate) fn tidy() -> Outcome {
     eprintln!("> tidy");
@@ -82,6 +86,7 @@ pub(crate) fn tidy() -> Outcome {
     let metadata = metadata()?;
     let sources = read_all(&root, &["crates", "xtask"])?;
     let mut breaches = edges(&metadata);
+    breaches.extend(features(&metadata));
     breaches.extend(licenses::breaches(&metadata));
     for source in &sources {
         breaches.extend(sizes(source));
@@ -124,6 +129,24 @@ fn edges(metadata: &Value) -> Vec<String> {
             if ours && !dev && !allowed.contains(&to) {
                 breaches.push(format!("{name} must not depend on {to}"));
             }
+        }
+    }
+    breaches
+}
+
+/// Dangerous features that some crate of the whole graph turns on. A crate that left the graph would
+/// make the rule say nothing, so that is a breach too.
+fn features(metadata: &Value) -> Vec<String> {
+    let nodes = metadata["resolve"]["nodes"].as_array().cloned().unwrap_or_default();
+    let mut breaches = Vec::new();
+    for (package, feature) in FEATURES {
+        let of_package = |id: &str| id.contains(&format!("#{package}@"));
+        let mut nodes = nodes.iter().filter(|n| n["id"].as_str().is_some_and(of_package)).peekable();
+        if nodes.peek().is_none() {
+            breaches.push(format!("{package} is not among the dependencies: its rule guards nothing"));
+        }
+        if nodes.any(|n| n["features"].as_array().is_some_and(|on| on.iter().any(|f| f == feature))) {
+            breaches.push(format!("{package} has its feature {feature} on, which switches a check off"));
         }
     }
     breaches

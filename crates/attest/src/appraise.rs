@@ -1,24 +1,20 @@
 //! The one function that turns evidence into an [`AttestationResult`].
 
-use licen_core::policy::{LEVEL_SOFTWARE, LOCAL_CHAIN_ID};
-use licen_core::primitives::B256;
+use licen_core::policy::LOCAL_CHAIN_ID;
+use licen_core::primitives::{B256, Bytes, FixedBytes};
 use licen_core::release::AttestationResult;
 use licen_core::runtime_data::{self, LABEL, LABEL_SIMULATED, RuntimeData};
 use licen_core::wire::custodian::Evidence;
 use subtle::ConstantTimeEq;
 
+use crate::claims::Claims;
+use crate::collateral::{Collateral, is_der};
 use crate::reference_values::{ReferenceEntry, TeeType};
 use crate::refusal::Refusal;
-use crate::simulated::Claims;
-use crate::{snp, tdx};
+use crate::{amd, intel, simulated};
 
 /// Largest evidence anybody reads, bytes.
 pub const MAX_EVIDENCE_BYTES: usize = 64 * 1024;
-/// Oldest evidence that is appraised, seconds. The custodians' nonces say that it is fresh; this
-/// bounds what a leaked nonce store is worth.
-pub const MAX_EVIDENCE_AGE_SECONDS: u64 = 15 * 60;
-/// How far clocks of two machines may differ, seconds.
-const MAX_SKEW_SECONDS: u64 = 2 * 60;
 
 /// What evidence is appraised against: the entries of one appraisal policy that are live now.
 #[derive(Debug, Clone, Copy)]
@@ -32,114 +28,135 @@ pub struct AppraisalPolicy<'a> {
     pub platforms: Option<&'a [B256]>,
 }
 
-/// Appraises evidence about `runtime_data` (canonical CBOR) at `now` (Unix seconds).
+/// Appraises evidence about `runtime_data` (canonical CBOR) at `now` (Unix seconds), with the
+/// endorsements that [`select`] found.
 ///
 /// Whether the runtime data is about the right job, and holds the appraiser's nonce, is for the
 /// caller: it knows the chain.
 ///
 /// # Errors
-/// The first rule that does not hold; there is no partial acceptance.
+/// The first rule that does not hold; there is no partial acceptance. Where several entries are
+/// live, the refusal is that of the last one which accepts this kind of TEE.
 pub fn appraise(
     evidence: &Evidence,
     runtime_data: &[u8],
+    collateral: &Collateral,
     policy: &AppraisalPolicy<'_>,
     now: u64,
 ) -> Result<AttestationResult, Refusal> {
     check_size(evidence)?;
     let encoding = |reason| Refusal::Encoding { what: "the runtime data", reason };
     let data = RuntimeData::from_bytes(runtime_data).map_err(encoding)?;
-    match evidence {
-        Evidence::Simulated { document } => simulated(document, runtime_data, &data, policy, now),
-        Evidence::Tdx { quote } => {
-            check_hardware(&data, TeeType::Tdx)?;
-            tdx::Quote::parse(quote)?;
-            Err(Refusal::NotSupportedYet("TDX"))
-        }
-        Evidence::Snp { report } => {
-            check_hardware(&data, TeeType::Snp)?;
-            snp::Report::parse(report)?;
-            Err(Refusal::NotSupportedYet("SNP"))
-        }
-    }
-}
-
-fn simulated(
-    document: &[u8],
-    runtime_data: &[u8],
-    data: &RuntimeData,
-    policy: &AppraisalPolicy<'_>,
-    now: u64,
-) -> Result<AttestationResult, Refusal> {
-    check_labels(data, TeeType::Simulated, LABEL_SIMULATED)?;
-    for chain_id in [policy.chain_id, data.chain_id] {
-        if chain_id != LOCAL_CHAIN_ID {
-            return Err(Refusal::ChainId(chain_id));
-        }
-    }
-    let claims = Claims::verified(document)?;
-    check_age(claims.issued_at, now)?;
+    let tee = tee_type(evidence);
+    check_labels(&data, tee, policy.chain_id)?;
+    let claims = verify(evidence, collateral, now)?;
+    let entry = met_entry(&claims, policy, now)?;
     let hash = runtime_data::hash(runtime_data);
     let expected = runtime_data::report_data(&hash, data.signer);
     if !bool::from(expected.ct_eq(&claims.report_data.0)) {
         return Err(Refusal::ReportData);
     }
-    let entry = matching_entry(&claims, policy)?;
-    Ok(AttestationResult::from_appraisal(hash, data.signer, data.hpke_key, LEVEL_SOFTWARE, entry.root()))
+    Ok(AttestationResult::from_appraisal(hash, data.signer, data.hpke_key, tee.level(), entry.root()))
 }
 
-fn matching_entry<'a>(claims: &Claims, policy: &AppraisalPolicy<'a>) -> Result<&'a ReferenceEntry, Refusal> {
-    let mut refusal = Refusal::Measurement(claims.measurement);
-    let registered = policy.platforms.is_none_or(|known| known.contains(&claims.platform_id));
+/// The endorsements for evidence: out of those the appraiser holds, or what needs no fetching: the
+/// simulated root's own, and a chip's certificate behind a report, which AMD's signature makes as
+/// good as a fetched one.
+///
+/// # Errors
+/// [`Refusal::NoCollateral`], and evidence that cannot be read.
+pub fn select<'a>(
+    evidence: &Evidence,
+    held: impl IntoIterator<Item = &'a Collateral>,
+) -> Result<Collateral, Refusal> {
+    check_size(evidence)?;
+    match evidence {
+        Evidence::Simulated { .. } => Ok(simulated::collateral().clone()),
+        Evidence::Tdx { quote } => {
+            let fmspc = intel::fmspc(&intel::parse(quote)?).unwrap_or_default();
+            let fits = |collateral: &&Collateral| match collateral {
+                Collateral::Intel(intel) => intel.is_tdx() && intel.fmspc() == fmspc,
+                Collateral::Amd(_) => false,
+            };
+            let newest =
+                held.into_iter().filter(fits).max_by_key(|c| c.window().ok().flatten().map(|w| w.until));
+            newest.cloned().ok_or(Refusal::NoCollateral { tee: "tdx", fmspc })
+        }
+        Evidence::Snp { report } => {
+            let certificate = report.get(amd::REPORT_BYTES..).unwrap_or_default();
+            if !is_der(certificate) {
+                return Err(Refusal::NoCollateral { tee: "snp", fmspc: FixedBytes::ZERO });
+            }
+            Ok(Collateral::Amd(Bytes::copy_from_slice(certificate)))
+        }
+    }
+}
+
+/// What evidence says, once its signatures hold. Which kind it is decides the root: what is given as
+/// simulated can verify under the simulated root only, and nothing else can.
+pub(crate) fn verify(evidence: &Evidence, collateral: &Collateral, now: u64) -> Result<Claims, Refusal> {
+    match (evidence, collateral) {
+        (Evidence::Tdx { quote }, Collateral::Intel(intel)) => {
+            intel::verify(quote, intel, &intel::Root::Intel, TeeType::Tdx, now)
+        }
+        (Evidence::Simulated { quote }, Collateral::Intel(intel)) => {
+            intel::verify(quote, intel, &simulated::root(), TeeType::Simulated, now)
+        }
+        (Evidence::Snp { report }, Collateral::Amd(vcek)) => amd::verify(report, vcek, now),
+        (Evidence::Tdx { .. } | Evidence::Simulated { .. }, Collateral::Amd(_))
+        | (Evidence::Snp { .. }, Collateral::Intel(_)) => {
+            Err(Refusal::Collateral("it is of another maker than the evidence".to_owned()))
+        }
+    }
+}
+
+fn met_entry<'a>(
+    claims: &Claims,
+    policy: &AppraisalPolicy<'a>,
+    now: u64,
+) -> Result<&'a ReferenceEntry, Refusal> {
+    let mut refusal = Refusal::NoEntry;
     for entry in policy.entries {
-        let values = entry.values();
-        if values.tee_type != TeeType::Simulated || !values.measurements.contains(&claims.measurement) {
-            continue;
+        match entry.values().appraise(claims, policy.platforms, now) {
+            Ok(()) => return Ok(entry),
+            Err(Refusal::TeeType) => {}
+            Err(other) => refusal = other,
         }
-        if registered && (values.platforms.is_empty() || values.platforms.contains(&claims.platform_id)) {
-            return Ok(entry);
-        }
-        refusal = Refusal::Platform(claims.platform_id);
     }
     Err(refusal)
 }
 
+pub(crate) fn tee_type(evidence: &Evidence) -> TeeType {
+    match evidence {
+        Evidence::Tdx { .. } => TeeType::Tdx,
+        Evidence::Snp { .. } => TeeType::Snp,
+        Evidence::Simulated { .. } => TeeType::Simulated,
+    }
+}
+
 fn check_size(evidence: &Evidence) -> Result<(), Refusal> {
-    let bytes = match evidence {
-        Evidence::Tdx { quote } => quote.len(),
-        Evidence::Snp { report } => report.len(),
-        Evidence::Simulated { document } => document.len(),
-    };
+    let bytes = evidence.bytes().len();
     if bytes > MAX_EVIDENCE_BYTES {
         return Err(Refusal::TooLarge { bytes, max: MAX_EVIDENCE_BYTES });
     }
     Ok(())
 }
 
-fn check_hardware(data: &RuntimeData, tee: TeeType) -> Result<(), Refusal> {
-    check_labels(data, tee, LABEL)
-}
-
-fn check_labels(data: &RuntimeData, tee: TeeType, label: &str) -> Result<(), Refusal> {
+fn check_labels(data: &RuntimeData, tee: TeeType, chain_id: u64) -> Result<(), Refusal> {
     if data.tee_type != tee.name() {
         return Err(Refusal::TeeType);
     }
+    let label = if tee == TeeType::Simulated { LABEL_SIMULATED } else { LABEL };
     if data.label != label {
         return Err(Refusal::Label("the runtime data"));
     }
     if data.level != tee.level() {
         return Err(Refusal::Level { found: data.level, worth: tee.level() });
     }
-    Ok(())
-}
-
-fn check_age(issued_at: u64, now: u64) -> Result<(), Refusal> {
-    let ahead = issued_at.saturating_sub(now);
-    if ahead > MAX_SKEW_SECONDS {
-        return Err(Refusal::Early { seconds: ahead });
-    }
-    let seconds = now.saturating_sub(issued_at);
-    if seconds > MAX_EVIDENCE_AGE_SECONDS {
-        return Err(Refusal::Stale { seconds, max: MAX_EVIDENCE_AGE_SECONDS });
+    if tee == TeeType::Simulated
+        && let Some(public) = [chain_id, data.chain_id].into_iter().find(|id| *id != LOCAL_CHAIN_ID)
+    {
+        return Err(Refusal::ChainId(public));
     }
     Ok(())
 }

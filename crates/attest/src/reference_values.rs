@@ -1,6 +1,6 @@
-//! The programs and platforms that evidence is compared with. One document is one *entry* of an
-//! appraisal policy: the contract holds its file root, so what custodians compare with is public
-//! and cannot be changed under a running job.
+//! What evidence has to show. One document is one *entry* of an appraisal policy: the contract holds
+//! its file root, so what custodians compare with is public and cannot be changed under a running
+//! job.
 
 use licen_core::canonical::{json_from_slice, json_to_vec};
 use licen_core::merkle::file_tree;
@@ -8,9 +8,11 @@ use licen_core::policy::{LEVEL_HARDWARE, LEVEL_SOFTWARE};
 use licen_core::primitives::B256;
 use serde::{Deserialize, Serialize};
 
-use crate::refusal::AttestError;
+use crate::claims::{Claims, Measurement, Tcb};
+use crate::refusal::{AttestError, Refusal};
+use crate::rules::{AmdRules, IntelRules};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Largest document, bytes.
 const MAX_BYTES: usize = 64 * 1024;
 
@@ -22,6 +24,8 @@ pub enum TeeType {
     Tdx,
     /// AMD SEV-SNP.
     Snp,
+    /// Intel SGX. Its quotes are appraised; no job runs in an enclave.
+    Sgx,
     /// Our own simulator.
     Simulated,
 }
@@ -33,6 +37,7 @@ impl TeeType {
         match self {
             Self::Tdx => "tdx",
             Self::Snp => "snp",
+            Self::Sgx => "sgx",
             Self::Simulated => "simulated",
         }
     }
@@ -41,66 +46,144 @@ impl TeeType {
     #[must_use]
     pub fn level(self) -> u8 {
         match self {
-            Self::Tdx | Self::Snp => LEVEL_HARDWARE,
+            Self::Tdx | Self::Snp | Self::Sgx => LEVEL_HARDWARE,
             Self::Simulated => LEVEL_SOFTWARE,
         }
     }
+
+    fn is_intel(self) -> bool {
+        self != Self::Snp
+    }
 }
 
-/// What evidence has to show; canonical JSON.
+/// Programs, machines, and demands on their platforms; canonical JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReferenceValues {
-    /// Version of this format, 1. Registers of real hardware come with a version of their own.
+    /// Version of this format, 2.
     pub v: u8,
     /// What is measured, for people: `licen-compute 0.1.0`.
     pub name: String,
-    /// The level a match is worth.
-    pub level: u8,
-    /// The kind of TEE.
-    pub tee_type: TeeType,
-    /// Accepted programs; for the simulated TEE SHA-256 of the executable file.
-    pub measurements: Vec<B256>,
-    /// Accepted platforms; empty leaves it to the provider's registration.
+    /// Accepted kinds of TEE, all worth the same level.
+    pub tee_types: Vec<TeeType>,
+    /// Accepted programs; any one of them. Empty leaves programs unappraised, which an entry on
+    /// chain may not.
+    #[serde(default)]
+    pub measurements: Vec<Measurement>,
+    /// Accepted machines; empty leaves it to the provider's registration.
+    #[serde(default)]
     pub platforms: Vec<B256>,
+    /// Demands on Intel's platforms, the simulated one included.
+    #[serde(default)]
+    pub intel: IntelRules,
+    /// Demands on AMD's platforms.
+    #[serde(default)]
+    pub amd: AmdRules,
 }
 
 impl ReferenceValues {
     /// Reference values of the simulated TEE for these programs, on any platform.
     #[must_use]
-    pub fn simulated(name: &str, measurements: Vec<B256>) -> Self {
+    pub fn simulated(name: &str, measurements: Vec<Measurement>) -> Self {
         Self {
             v: VERSION,
             name: name.to_owned(),
-            level: LEVEL_SOFTWARE,
-            tee_type: TeeType::Simulated,
+            tee_types: vec![TeeType::Simulated],
             measurements,
             platforms: Vec::new(),
+            intel: IntelRules::default(),
+            amd: AmdRules::default(),
         }
+    }
+
+    /// The level a match is worth.
+    #[must_use]
+    pub fn level(&self) -> u8 {
+        self.tee_types.iter().map(|tee| tee.level()).min().unwrap_or(0)
     }
 
     /// Canonical JSON, as it is stored and hashed.
     ///
     /// # Errors
-    /// Fields that contradict each other.
+    /// Fields that contradict each other, or that leave programs unappraised.
     pub fn to_bytes(&self) -> Result<Vec<u8>, AttestError> {
         self.check()?;
+        if self.measurements.is_empty() {
+            return refuse("no measurement: every program would be accepted");
+        }
         Ok(json_to_vec(self)?)
     }
 
-    fn check(&self) -> Result<(), AttestError> {
-        let refuse = |reason: &str| Err(AttestError::ReferenceValues(reason.to_owned()));
+    /// Whether the fields agree with each other.
+    ///
+    /// # Errors
+    /// [`AttestError::ReferenceValues`].
+    pub fn check(&self) -> Result<(), AttestError> {
         if self.v != VERSION {
             return refuse("unknown version");
         }
-        if self.level != self.tee_type.level() {
-            return refuse("the level is not what this kind of TEE is worth");
+        let levels = self.tee_types.iter().map(|tee| tee.level());
+        if self.tee_types.is_empty() || levels.clone().min() != levels.max() {
+            return refuse("teeTypes must be of one level, and at least one");
         }
-        if self.measurements.is_empty() {
-            return refuse("no measurement: nothing could ever match");
+        let snp = self.tee_types.contains(&TeeType::Snp);
+        if snp && self.amd.products.is_empty() {
+            return refuse("snp without amd.products: nothing could ever match");
+        }
+        if self.tee_types.iter().any(|tee| tee.is_intel()) && self.intel.statuses.is_empty() {
+            return refuse("no intel.statuses: nothing could ever match");
+        }
+        let fits = |measurement: &Measurement| match measurement {
+            Measurement::Tdx(_) => {
+                self.tee_types.iter().any(|tee| matches!(tee, TeeType::Tdx | TeeType::Simulated))
+            }
+            Measurement::Snp(_) => snp,
+            Measurement::Sgx(_) => self.tee_types.contains(&TeeType::Sgx),
+        };
+        if !self.measurements.iter().all(fits) {
+            return refuse("a measurement of a TEE that teeTypes does not list");
         }
         Ok(())
     }
+
+    /// Holds verified claims against every rule but the report data's, in the order of
+    /// docs/protocol.md §5. `registered` are the machines of the job's provider, where it names one.
+    ///
+    /// # Errors
+    /// The first rule that does not hold.
+    pub fn appraise(&self, claims: &Claims, registered: Option<&[B256]>, now: u64) -> Result<(), Refusal> {
+        if !self.tee_types.contains(&claims.tee_type) {
+            return Err(Refusal::TeeType);
+        }
+        if claims.debug {
+            return Err(Refusal::Debug);
+        }
+        if claims.vmpl != 0 {
+            return Err(Refusal::Vmpl(claims.vmpl));
+        }
+        if claims.migratable {
+            return Err(Refusal::Migratable);
+        }
+        match &claims.tcb {
+            Tcb::Intel(tcb) => self.intel.check(tcb, now)?,
+            Tcb::Amd(tcb) => self.amd.check(tcb)?,
+        }
+        if !self.measurements.is_empty() && !self.measurements.contains(&claims.measurement) {
+            return Err(Refusal::Measurement(Box::new(claims.measurement.clone())));
+        }
+        let lists = [(!self.platforms.is_empty()).then_some(self.platforms.as_slice()), registered];
+        for list in lists.into_iter().flatten() {
+            let known = claims.platform.is_some_and(|platform| list.contains(&platform));
+            if !known {
+                return Err(Refusal::Platform(claims.platform));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse<T>(reason: &str) -> Result<T, AttestError> {
+    Err(AttestError::ReferenceValues(reason.to_owned()))
 }
 
 /// Reference values with the name that stands on chain.
@@ -116,13 +199,15 @@ impl ReferenceEntry {
     /// # Errors
     /// Bytes that are too many, not canonical, or contradict themselves.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, AttestError> {
-        let refuse = |reason: String| AttestError::ReferenceValues(reason);
         if bytes.len() > MAX_BYTES {
-            return Err(refuse(format!("{} bytes, more than {MAX_BYTES}", bytes.len())));
+            return refuse(&format!("{} bytes, more than {MAX_BYTES}", bytes.len()));
         }
-        let values: ReferenceValues = json_from_slice(bytes).map_err(|e| refuse(e.to_string()))?;
-        values.check()?;
-        let root = file_tree(bytes).map_err(|e| refuse(e.to_string()))?.root;
+        let values: ReferenceValues =
+            json_from_slice(bytes).map_err(|e| AttestError::ReferenceValues(e.to_string()))?;
+        if values.to_bytes()? != bytes {
+            return refuse("members are missing: write them out with `licen attest policy`");
+        }
+        let root = file_tree(bytes).map_err(|e| AttestError::ReferenceValues(e.to_string()))?.root;
         Ok(Self { root, values })
     }
 
@@ -144,39 +229,5 @@ impl ReferenceEntry {
     #[must_use]
     pub fn values(&self) -> &ReferenceValues {
         &self.values
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entry_is_named_by_its_canonical_bytes() {
-        let values = ReferenceValues::simulated("licen-compute 0.1.0", vec![B256::repeat_byte(1)]);
-        let bytes = values.to_bytes().unwrap();
-        let text = String::from_utf8(bytes.clone()).unwrap();
-        assert!(text.starts_with(r#"{"level":1,"measurements":["0x0101"#), "{text}");
-        let entry = ReferenceEntry::from_bytes(&bytes).unwrap();
-        assert_eq!(entry.values(), &values);
-        assert_eq!(entry.root(), file_tree(&bytes).unwrap().root);
-        let spaced = text.replacen(':', ": ", 1);
-        assert!(ReferenceEntry::from_bytes(spaced.as_bytes()).is_err());
-        let unknown = text.replacen('{', r#"{"a":1,"#, 1);
-        assert!(ReferenceEntry::from_bytes(unknown.as_bytes()).is_err());
-    }
-
-    #[test]
-    fn a_document_that_contradicts_itself_is_refused() {
-        let good = ReferenceValues::simulated("x", vec![B256::ZERO]);
-        for bad in [
-            ReferenceValues { level: LEVEL_HARDWARE, ..good.clone() },
-            ReferenceValues { tee_type: TeeType::Tdx, ..good.clone() },
-            ReferenceValues { measurements: vec![], ..good.clone() },
-            ReferenceValues { v: 2, ..good.clone() },
-        ] {
-            assert!(bad.to_bytes().is_err());
-            assert!(ReferenceEntry::from_bytes(&json_to_vec(&bad).unwrap()).is_err());
-        }
     }
 }

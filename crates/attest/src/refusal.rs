@@ -3,9 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
+use dcap_qvl::TcbStatus;
 use licen_core::canonical::CanonicalError;
 use licen_core::fault::{Fault, Party};
-use licen_core::primitives::B256;
+use licen_core::primitives::{B256, FixedBytes};
+
+use crate::claims::Measurement;
+use crate::rules::{AmdSvn, Product};
 
 /// The rule that evidence breaks. For the audit log of whoever appraised it, not for the peer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,18 +31,15 @@ pub enum Refusal {
         reason: CanonicalError,
     },
     /// A quote or report that breaks its own format.
-    #[error("malformed {tee} evidence: {reason}")]
+    #[error("malformed {tee}: {reason}")]
     Malformed {
-        /// `TDX` or `SNP`.
+        /// What it should have been.
         tee: &'static str,
         /// Which rule.
         reason: &'static str,
     },
-    /// Well-formed evidence of hardware that this version cannot appraise.
-    #[error("{0} evidence is not supported yet")]
-    NotSupportedYet(&'static str),
-    /// The runtime data names another kind of TEE than the evidence is of.
-    #[error("the runtime data is about another kind of TEE")]
+    /// Evidence of another kind of TEE than it is given as, or than is accepted.
+    #[error("evidence of another kind of TEE than this one")]
     TeeType,
     /// A label of another world: simulated where real is due, or the other way round.
     #[error("{0} carries the wrong label")]
@@ -54,64 +55,168 @@ pub enum Refusal {
     /// Simulated evidence outside a private chain.
     #[error("simulated evidence on chain {0}; it exists on 31337 only")]
     ChainId(u64),
-    /// The platform certificate is not signed by the root.
-    #[error("the platform certificate is not signed by the simulated root")]
-    Root,
-    /// The document is not signed by the certified platform key.
-    #[error("the document is not signed by the certified platform key")]
-    Signature,
-    /// The platform id is not that of the certified key.
-    #[error("the platform id is not that of the certified key")]
-    PlatformId,
-    /// Evidence made too long ago.
-    #[error("the evidence is {seconds} s old, more than {max}")]
-    Stale {
+    /// There are no endorsements for this platform.
+    #[error("no collateral for {tee} platforms of FMSPC {fmspc}")]
+    NoCollateral {
+        /// `tdx`, `sgx` or `snp`.
+        tee: &'static str,
+        /// Family, model and stepping; zeros for AMD, whose certificate is of one chip.
+        fmspc: FixedBytes<6>,
+    },
+    /// Endorsements that cannot be read.
+    #[error("collateral: {0}")]
+    Collateral(String),
+    /// Endorsements from the future.
+    #[error("the collateral is valid only from {from} on (Unix seconds)")]
+    CollateralEarly {
+        /// Unix seconds.
+        from: u64,
+    },
+    /// Endorsements that nobody may rely on any more.
+    #[error("the collateral was valid until {until} (Unix seconds)")]
+    CollateralExpired {
+        /// Unix seconds.
+        until: u64,
+    },
+    /// Endorsements older than the appraisal policy wants.
+    #[error("the collateral was issued {seconds} s ago, the policy allows {max}")]
+    CollateralAge {
         /// Age.
         seconds: u64,
         /// Allowed.
         max: u64,
     },
-    /// Evidence made in the future.
-    #[error("the evidence was made {seconds} s in the future")]
-    Early {
-        /// How far ahead.
-        seconds: u64,
+    /// A signature or a certificate that does not hold.
+    #[error("{0}")]
+    Signature(&'static str),
+    /// A quote that does not verify up to its root.
+    #[error("the quote does not verify: {0}")]
+    Quote(String),
+    /// The host may read the guest's memory.
+    #[error("debugging or profiling is on: the host can look inside")]
+    Debug,
+    /// Asked for at a lower privilege level than the guest's own.
+    #[error("made at VMPL {0}, not 0")]
+    Vmpl(u32),
+    /// The guest may be moved to another machine.
+    #[error("the guest can be migrated")]
+    Migratable,
+    /// A platform state that the policy does not list.
+    #[error("the platform's TCB status is {0}, which the policy does not accept")]
+    TcbStatus(TcbStatus),
+    /// Out of date for too long.
+    #[error("the platform's TCB is {status} since {since} (Unix seconds), longer than the policy tolerates")]
+    TcbGrace {
+        /// The status.
+        status: TcbStatus,
+        /// Date of the TCB level, Unix seconds.
+        since: u64,
+    },
+    /// A security advisory that the policy denies applies.
+    #[error("advisory {0} applies, which the policy denies")]
+    Advisory(String),
+    /// Collateral from before an event that the policy wants counted.
+    #[error("TCB evaluation data number {found}, the policy wants {min}")]
+    EvaluationNumber {
+        /// Of the collateral.
+        found: u32,
+        /// Wanted.
+        min: u32,
+    },
+    /// A property of the machine that the policy does not allow.
+    #[error("the platform has {0}, which the policy does not allow")]
+    PlatformFlag(&'static str),
+    /// A processor that the policy does not list.
+    #[error("the policy does not accept {0:?} processors")]
+    Product(Product),
+    /// A report format that says too little.
+    #[error("report version {found}, the policy wants {min}")]
+    ReportVersion {
+        /// Found.
+        found: u32,
+        /// Wanted.
+        min: u32,
+    },
+    /// Firmware older than the policy wants.
+    #[error("firmware reported {reported:?}, committed {committed:?}: older than the policy wants")]
+    Svn {
+        /// What runs.
+        reported: AmdSvn,
+        /// What it cannot be taken back behind.
+        committed: AmdSvn,
     },
     /// The evidence binds other runtime data, or another signer.
     #[error("the evidence is about other runtime data or another signer")]
     ReportData,
     /// No live reference values name this program.
-    #[error("measurement {0} meets no live reference values")]
-    Measurement(B256),
-    /// The platform is not among those allowed.
-    #[error("platform {0} is not registered for this provider or not allowed by the reference values")]
-    Platform(B256),
+    #[error("{0:?} meets no live reference values")]
+    Measurement(Box<Measurement>),
+    /// The platform is not among those allowed, or hides which one it is.
+    #[error("platform {} is not registered for this provider or not allowed by the reference values", shown(.0))]
+    Platform(Option<B256>),
+    /// Nothing that evidence could meet.
+    #[error("no live reference values for this kind of TEE")]
+    NoEntry,
+}
+
+fn shown(platform: &Option<B256>) -> String {
+    platform.map_or_else(|| "(masked)".to_owned(), |id| id.to_string())
+}
+
+impl Refusal {
+    /// A short name of the rule, for scripts.
+    #[must_use]
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "size",
+            Self::Encoding { .. } => "encoding",
+            Self::Malformed { .. } => "format",
+            Self::TeeType => "tee-type",
+            Self::Label(_) => "label",
+            Self::Level { .. } => "level",
+            Self::ChainId(_) => "chain-id",
+            Self::NoCollateral { .. } | Self::Collateral(_) => "collateral",
+            Self::CollateralEarly { .. } | Self::CollateralExpired { .. } => "collateral-validity",
+            Self::CollateralAge { .. } => "collateral-age",
+            Self::Signature(_) | Self::Quote(_) => "signature",
+            Self::Debug => "debug",
+            Self::Vmpl(_) => "vmpl",
+            Self::Migratable => "migration",
+            Self::TcbStatus(_) => "tcb-status",
+            Self::TcbGrace { .. } => "tcb-grace",
+            Self::Advisory(_) => "advisory",
+            Self::EvaluationNumber { .. } => "evaluation-number",
+            Self::PlatformFlag(_) => "platform-flag",
+            Self::Product(_) => "product",
+            Self::ReportVersion { .. } => "report-version",
+            Self::Svn { .. } => "firmware",
+            Self::ReportData => "report-data",
+            Self::Measurement(_) => "measurement",
+            Self::Platform(_) => "platform",
+            Self::NoEntry => "reference-values",
+        }
+    }
+
+    /// Whether it is the verifier that lacks something, not the evidence.
+    fn is_verifiers(&self) -> bool {
+        matches!(
+            self,
+            Self::NoCollateral { .. }
+                | Self::Collateral(_)
+                | Self::CollateralEarly { .. }
+                | Self::CollateralExpired { .. }
+                | Self::CollateralAge { .. }
+        )
+    }
 }
 
 impl Fault for Refusal {
     fn fault(&self) -> Party {
-        match self {
-            Self::TooLarge { .. }
-            | Self::Encoding { .. }
-            | Self::Malformed { .. }
-            | Self::NotSupportedYet(_)
-            | Self::TeeType
-            | Self::Label(_)
-            | Self::Level { .. }
-            | Self::ChainId(_)
-            | Self::Root
-            | Self::Signature
-            | Self::PlatformId
-            | Self::Stale { .. }
-            | Self::Early { .. }
-            | Self::ReportData
-            | Self::Measurement(_)
-            | Self::Platform(_) => Party::Compute,
-        }
+        if self.is_verifiers() { Party::Custodian } else { Party::Compute }
     }
     fn retryable(&self) -> bool {
-        // Only time heals, and only the clock that runs behind.
-        matches!(self, Self::Early { .. })
+        // Collateral is renewed while evidence is not.
+        self.is_verifiers()
     }
 }
 
@@ -126,6 +231,25 @@ pub enum AttestError {
         /// Why.
         source: io::Error,
     },
+    /// This machine offers no evidence of this kind.
+    #[error("no {tee} here: {reason}")]
+    NoTee {
+        /// `tdx` or `snp`.
+        tee: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+    /// The kernel did not hand out evidence.
+    #[error("{path}: {source}", path = .path.display())]
+    Tsm {
+        /// The file of the kernel's interface.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody else used the same report entry in between.
+    #[error("the report was made for somebody else's request (generation {0}, not 1)")]
+    Generation(String),
     /// The system clock stands before 1970.
     #[error("the system clock stands before 1970")]
     Clock,
@@ -135,6 +259,9 @@ pub enum AttestError {
     /// A document that is not canonical, or whose fields contradict each other.
     #[error("reference values: {0}")]
     ReferenceValues(String),
+    /// Endorsements that cannot be read.
+    #[error("collateral: {0}")]
+    Collateral(String),
     /// A document could not be encoded.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
@@ -144,16 +271,25 @@ impl Fault for AttestError {
     fn fault(&self) -> Party {
         match self {
             Self::Measure { .. }
+            | Self::NoTee { .. }
+            | Self::Tsm { .. }
+            | Self::Generation(_)
             | Self::Clock
             | Self::Key
             | Self::ReferenceValues(_)
+            | Self::Collateral(_)
             | Self::Canonical(_) => Party::Environment,
         }
     }
     fn retryable(&self) -> bool {
         match self {
-            Self::Measure { .. } => true,
-            Self::Clock | Self::Key | Self::ReferenceValues(_) | Self::Canonical(_) => false,
+            Self::Measure { .. } | Self::Tsm { .. } | Self::Generation(_) => true,
+            Self::NoTee { .. }
+            | Self::Clock
+            | Self::Key
+            | Self::ReferenceValues(_)
+            | Self::Collateral(_)
+            | Self::Canonical(_) => false,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::wire::custodian::Evidence;
 pub struct EvidenceBundle {
     /// The evidence, raw.
     pub evidence: Evidence,
-    /// Endorsements as they were then; empty for a simulated TEE.
+    /// Endorsements as they were then, as `attest` writes them.
     pub collateral: Bytes,
     /// Canonical CBOR of `RuntimeData`.
     pub runtime_data: Bytes,

@@ -31,6 +31,10 @@ pub struct Config {
     pub deployment: PathBuf,
     /// Files of reference values (canonical JSON); a job's appraisal policy chooses among them.
     pub reference_values: Vec<PathBuf>,
+    /// Directory of collateral: Intel's as JSON, a file per FMSPC, kept fresh by the operator and read
+    /// again every minute. Without it quotes of real hardware are denied.
+    #[serde(default)]
+    pub collateral_dir: Option<PathBuf>,
     /// Days that shares, manifests and results are kept; published.
     #[serde(default = "default_retention_days")]
     pub retention_days: u32,

@@ -27,6 +27,14 @@ pub enum Error {
         /// Why.
         source: AttestError,
     },
+    /// Collateral that cannot be used.
+    #[error("collateral {path}: {source}", path = .path.display())]
+    Collateral {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: AttestError,
+    },
     /// The deployment file cannot be used.
     #[error("deployment: {0}")]
     Deployment(#[from] DeploymentError),
@@ -69,6 +77,7 @@ impl Fault for Error {
             Self::Config(_)
             | Self::Key(_)
             | Self::ReferenceValues { .. }
+            | Self::Collateral { .. }
             | Self::Deployment(_)
             | Self::File { .. }
             | Self::Listen { .. }
@@ -85,6 +94,7 @@ impl Fault for Error {
             Self::Config(_)
             | Self::Key(_)
             | Self::ReferenceValues { .. }
+            | Self::Collateral { .. }
             | Self::Deployment(_)
             | Self::File { .. }
             | Self::AuditBroken(_) => false,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use licen_attest::Collateral;
 use licen_core::abi::{Member, Provider};
 use licen_core::job::JobState;
 use licen_core::primitives::{B256, Bytes};
@@ -31,6 +32,8 @@ pub enum Event {
     },
     /// An effect was carried out.
     Answered(RequestId, Box<Answer>),
+    /// The operator renewed the collateral.
+    Collateral(Vec<Collateral>),
     /// Time passed.
     Tick,
 }

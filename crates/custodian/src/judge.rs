@@ -1,7 +1,7 @@
 //! The judgement of one attempt: every rule between a request and a verdict, pure, in the order of
 //! cost and of who can be blamed. The first rule that does not hold ends it.
 
-use licen_attest::{AppraisalPolicy, MAX_EVIDENCE_BYTES, ReferenceEntry, appraise};
+use licen_attest::{AppraisalPolicy, Collateral, MAX_EVIDENCE_BYTES, ReferenceEntry, appraise, select};
 use licen_core::abi::{Job, Policy, Verdict};
 use licen_core::canonical::{CanonicalError, json_from_slice};
 use licen_core::constraints::{Constraints, JobSpec, ProviderFacts, check};
@@ -35,11 +35,19 @@ pub struct Identity {
     pub recipient: RecipientKey,
 }
 
+/// What this custodian holds evidence against: its own, never the asker's.
+pub(crate) struct Known<'a> {
+    pub(crate) entries: &'a [ReferenceEntry],
+    pub(crate) collateral: &'a [Collateral],
+}
+
 /// What a release of this attempt will rest on, kept with the verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct VerdictCase {
     pub(crate) evidence: Evidence,
+    /// The endorsements it was appraised with.
+    pub(crate) collateral: Bytes,
     pub(crate) runtime_data: Bytes,
     pub(crate) envelope: Bytes,
     /// The reference values that were met, as bytes.
@@ -72,13 +80,8 @@ pub(crate) fn check_form(
     identity: &Identity,
     request: &VerdictRequest,
 ) -> Result<(RuntimeData, B256), Denial> {
-    let evidence = match &request.evidence {
-        Evidence::Tdx { quote } => quote.len(),
-        Evidence::Snp { report } => report.len(),
-        Evidence::Simulated { document } => document.len(),
-    };
     let sizes = [
-        ("the evidence", evidence, MAX_EVIDENCE_BYTES),
+        ("the evidence", request.evidence.bytes().len(), MAX_EVIDENCE_BYTES),
         ("the envelope", request.envelope.len(), MAX_ENVELOPE_BYTES),
         ("the constraints", request.constraints.len(), MAX_DOCUMENT_BYTES),
         ("the job specification", request.job_spec.len(), MAX_DOCUMENT_BYTES),
@@ -96,7 +99,7 @@ pub(crate) fn check_form(
 /// Judges a request whose nonce was good. `now` is the custodian's own clock, seconds.
 pub(crate) fn judge(
     identity: &Identity,
-    entries: &[ReferenceEntry],
+    known: &Known<'_>,
     request: &VerdictRequest,
     data: &RuntimeData,
     facts: &GrantFacts,
@@ -108,7 +111,7 @@ pub(crate) fn judge(
     let provider = provider(data, facts)?;
     check_documents(request, &provider)?;
     let live: Vec<ReferenceEntry> =
-        entries.iter().filter(|e| facts.live_entries.contains(&e.root())).cloned().collect();
+        known.entries.iter().filter(|e| facts.live_entries.contains(&e.root())).cloned().collect();
     let platforms = (!data.provider_id.is_zero())
         .then(|| facts.provider.as_ref().map_or_else(Vec::new, |p| p.platformIds.clone()));
     let appraisal = AppraisalPolicy {
@@ -116,7 +119,8 @@ pub(crate) fn judge(
         entries: &live,
         platforms: platforms.as_deref(),
     };
-    let result = appraise(&request.evidence, &request.runtime_data, &appraisal, now)?;
+    let collateral = select(&request.evidence, known.collateral)?;
+    let result = appraise(&request.evidence, &request.runtime_data, &collateral, &appraisal, now)?;
     if result.level() < job.requiredLevel {
         return Err(Denial::Level { found: result.level(), required: job.requiredLevel });
     }
@@ -127,6 +131,7 @@ pub(crate) fn judge(
     let met = live.iter().find(|e| e.root() == result.entry()).ok_or(Denial::AppraisalPolicy)?;
     let case = VerdictCase {
         evidence: request.evidence.clone(),
+        collateral: collateral.to_bytes().map_err(|_| Denial::AppraisalPolicy)?.into(),
         runtime_data: request.runtime_data.clone(),
         envelope: request.envelope.clone(),
         reference_values: met.values().to_bytes().map_err(|_| Denial::AppraisalPolicy)?.into(),
@@ -293,7 +298,8 @@ impl VerdictCase {
             entries: &entries,
             platforms: self.platforms.as_deref(),
         };
-        Ok(appraise(&self.evidence, &self.runtime_data, &appraisal, self.appraised_at)?)
+        let collateral = Collateral::from_bytes(&self.collateral).map_err(|_| Denial::AppraisalPolicy)?;
+        Ok(appraise(&self.evidence, &self.runtime_data, &collateral, &appraisal, self.appraised_at)?)
     }
 
     pub(crate) fn runtime_data_hash(&self) -> B256 {

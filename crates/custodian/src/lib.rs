@@ -34,6 +34,7 @@
 mod audit;
 mod blobs;
 mod chain;
+mod collateral;
 pub mod config;
 mod denial;
 pub mod effect;

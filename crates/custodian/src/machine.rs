@@ -10,7 +10,7 @@ mod verdict;
 
 use std::collections::BTreeMap;
 
-use licen_attest::ReferenceEntry;
+use licen_attest::{Collateral, ReferenceEntry};
 use licen_core::fault::Fault;
 use licen_core::job::JobState;
 use licen_core::primitives::{B256, Bytes};
@@ -37,6 +37,8 @@ pub struct Settings {
     pub identity: Identity,
     /// Reference values this custodian knows; a job's appraisal policy chooses among them.
     pub entries: Vec<ReferenceEntry>,
+    /// Endorsements of platforms, its own copies; [`Event::Collateral`] renews them.
+    pub collateral: Vec<Collateral>,
     /// How often may be asked.
     pub rates: Rates,
     /// Largest result blob it holds.
@@ -140,6 +142,7 @@ impl Machine {
                 let outcome = self.advance(subject, pending.step, *answer);
                 self.follow(subject, pending.deadline_ms, outcome, effects);
             }
+            Event::Collateral(collateral) => self.settings.collateral = collateral,
             Event::Tick => {
                 let late: Vec<RequestId> =
                     self.pending.iter().filter(|(_, p)| p.deadline_ms <= now_ms).map(|(id, _)| *id).collect();

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::blobs::{Blobs, FetchError, Part};
 use crate::chain::Reader;
+use crate::collateral;
 use crate::config::Config;
 use crate::denial;
 use crate::effect::{Effect, Fetch, Reply, RequestId, Write};
@@ -65,6 +66,12 @@ impl Custodian {
         let settings = Settings {
             identity: Identity { domain: chain.domain(), signing, recipient },
             entries,
+            collateral: config
+                .collateral_dir
+                .as_deref()
+                .map(collateral::load)
+                .transpose()?
+                .unwrap_or_default(),
             rates: config.rates(),
             max_result_bytes: config.max_result_bytes,
             release_margin_seconds: config.release_margin_seconds,
@@ -92,6 +99,10 @@ impl Custodian {
         let about = About::new(&config, &settings.identity);
         tracing::info!(%address, custodian = %about.custodian_id, chain = about.chain_id, "custodian listens");
         let (inbox, messages) = mpsc::channel(QUEUE);
+        collateral::alarm(&settings.collateral, now_ms() / 1000);
+        if let Some(dir) = config.collateral_dir {
+            tokio::spawn(collateral::watch(dir, settings.collateral.clone(), inbox.downgrade()));
+        }
         let outside = Arc::new(Outside { store: store.clone(), blobs: blobs.clone(), reader });
         let driver = Driver {
             machine: Machine::new(settings),
@@ -176,11 +187,11 @@ impl Handle {
     }
 }
 
-struct Message {
-    event: Event,
-    reply: Option<(RequestId, oneshot::Sender<Reply>)>,
+pub(crate) struct Message {
+    pub(crate) event: Event,
+    pub(crate) reply: Option<(RequestId, oneshot::Sender<Reply>)>,
     /// What an effect fetched.
-    part: Option<Part>,
+    pub(crate) part: Option<Part>,
 }
 
 /// What effects are carried out on.
@@ -354,7 +365,7 @@ fn random<const N: usize>() -> Result<[u8; N], Error> {
     Ok(bytes)
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

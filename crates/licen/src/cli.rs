@@ -57,6 +57,9 @@ pub enum Command {
     /// Register custodians and what they demand of compute
     #[command(subcommand)]
     Custodian(CustodianCommand),
+    /// Appraise evidence of a TEE, and manage what is demanded of it
+    #[command(subcommand)]
+    Attest(AttestCommand),
     /// Encrypt a JSONL file and offer it under a policy
     Publish(Box<PublishArgs>),
     /// List datasets
@@ -212,6 +215,74 @@ pub struct KeyNewArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum AttestCommand {
+    /// Appraise a quote or a report, offline and at a given time
+    Verify(VerifyArgs),
+    /// Write the reference values that a policy file stands for, and print their root
+    Policy(PolicyFileArgs),
+    /// Add reference values to an appraisal policy of yours; live after 48 hours
+    Add(AddEntryArgs),
+    /// Revoke an appraisal policy of yours, or one entry of it, at once and for ever
+    Revoke(RevokeEntryArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  licen attest verify quote.bin --collateral collateral.json --policy policies/strict.toml
+  licen attest verify report.bin --collateral vcek.der --policy policies/snp-sample.toml --at 1752919234
+Exit code 0: accepted. 1: refused; the message names the first rule that does not hold. 2: a file is wrong.")]
+pub struct VerifyArgs {
+    /// A TDX or SGX quote, or an SEV-SNP report: raw, or as hex text
+    pub evidence: PathBuf,
+    /// Intel's collateral as JSON, or the certificate of the AMD chip (VCEK) as DER
+    #[arg(long, value_name = "FILE")]
+    pub collateral: PathBuf,
+    /// What is demanded, TOML; policies/ has examples
+    #[arg(long, value_name = "FILE")]
+    pub policy: PathBuf,
+    /// The moment to appraise it at; now, if left out
+    #[arg(long, value_name = "UNIX_SECONDS")]
+    pub at: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  licen attest policy mine.toml --out values.json    for custodians' referenceValues")]
+pub struct PolicyFileArgs {
+    /// What is demanded, TOML; policies/ has examples
+    pub file: PathBuf,
+    /// Where to write the reference values, canonical JSON
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  licen attest add 0x51ab... --policy mine.toml --out values.json")]
+pub struct AddEntryArgs {
+    /// Id of the appraisal policy
+    pub id: String,
+    /// What is demanded, TOML
+    #[arg(long, value_name = "FILE")]
+    pub policy: PathBuf,
+    /// Where to write the reference values for custodians
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  licen attest revoke 0x51ab... --entry 0x9c1e...    one entry: a program with a bug
+  licen attest revoke 0x51ab...                      everything; datasets need another policy then")]
+pub struct RevokeEntryArgs {
+    /// Id of the appraisal policy
+    pub id: String,
+    /// Root of the reference values; left out, the whole appraisal policy
+    #[arg(long, value_name = "ROOT")]
+    pub entry: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
 pub enum CustodianCommand {
     /// Register a set of custodians and print its id
     Register(RegisterArgs),
@@ -236,8 +307,11 @@ pub struct RegisterArgs {
   licen custodian appraisal --measure target/debug/licen-compute --out reference.json")]
 pub struct AppraisalArgs {
     /// The licen-compute binary that a simulated TEE measures
+    #[arg(long, value_name = "FILE", required_unless_present = "policy", conflicts_with = "policy")]
+    pub measure: Option<PathBuf>,
+    /// A policy file for real hardware, as `licen attest policy` takes it
     #[arg(long, value_name = "FILE")]
-    pub measure: PathBuf,
+    pub policy: Option<PathBuf>,
     /// Where to write the reference values for custodians
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,

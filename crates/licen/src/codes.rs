@@ -40,6 +40,8 @@ codes! {
     TRANSACTION = 303, "the contract refused the transaction", "The message is the contract's own reason, decoded.";
     FUNDS = 304, "the wallet cannot pay", "The wallet's balance is below the escrow and the gas.";
     SEAL = 401, "encryption or decryption failed", "A key, a share or a ciphertext does not belong here. Nothing was decrypted.";
+    EVIDENCE = 402, "the evidence was refused", "A quote or report does not verify, or does not show what the policy demands; the message names the first rule that does not hold. docs/protocol.md lists the rules in their order.";
+    APPRAISAL_POLICY = 403, "the appraisal policy cannot be used", "A policy file is TOML with the names of the reference values (docs/protocol.md); unknown names are refused. policies/ has examples.";
     STORAGE = 650, "a stored document is not what it should be", "Its bytes hash to the root that the chain names, but they are not the kind of document that belongs there. Whoever registered it made a mistake or worse: do not pay for it.";
     CUSTODIANS = 701, "too few custodians answered", "The result key needs t custodians. They keep shares for the time they publish; try again, or ask them.";
     NODE = 901, "the node did not answer as expected", "Check `node` in `licen config` and that `licen run node` is up.";

@@ -27,7 +27,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, CustodianCommand, JobsCommand, KeyCommand, RunCommand, StorageCommand};
+use cli::{
+    AttestCommand, Cli, Command, CustodianCommand, JobsCommand, KeyCommand, RunCommand, StorageCommand,
+};
 use config::Config;
 use error::{CliError, Outcome};
 use output::Ui;
@@ -86,6 +88,8 @@ fn run(ui: Ui, cli: Cli) -> Outcome {
     // What needs neither a node nor a chain must work where there is none.
     match &cli.command {
         Command::Storage(StorageCommand::Root { file }) => return command::storage::root(&ui, file),
+        Command::Attest(AttestCommand::Verify(args)) => return command::attest::verify(&ui, args),
+        Command::Attest(AttestCommand::Policy(args)) => return command::attest::policy(&ui, args),
         Command::Key(KeyCommand::New(args)) => return command::key::new(&ui, args),
         Command::Explain { code } => return command::info::explain(&ui, code),
         Command::Completions { shell } => {
@@ -116,6 +120,7 @@ async fn dispatch(session: &Session, command: &Command) -> Outcome {
         Command::Custodian(CustodianCommand::Appraisal(args)) => {
             command::custodian::appraisal(session, args).await
         }
+        Command::Attest(command) => command::attest::registry(session, command).await,
         Command::Publish(args) => {
             if args.dry_run {
                 return command::publish::dry_run(session, args);

@@ -90,6 +90,7 @@ impl Custodian {
         self.machine = Some(Machine::new(Settings {
             identity,
             entries: self.entries.clone(),
+            collateral: Vec::new(),
             rates: RATES,
             max_result_bytes: MAX_RESULT_BYTES,
             release_margin_seconds: RELEASE_MARGIN_SECONDS,

@@ -1,11 +1,11 @@
 //! The world: everybody in it, what happens next, and the loop that makes it happen. Time is virtual
 //! and moves from one happening to the next; there is no thread, no socket and no sleep.
 
-use licen_attest::{ReferenceEntry, ReferenceValues, SimulatedTee};
+use licen_attest::{ReferenceEntry, ReferenceValues, SimulatedPlatform, SimulatedTee};
 use licen_core::abi::{Custody, Member};
 use licen_core::id::{account_of, custody_id};
 use licen_core::job::JobState;
-use licen_core::primitives::{Address, B256, Bytes, U256};
+use licen_core::primitives::{Address, B256, Bytes, FixedBytes, U256};
 use licen_core::sol_types::SolCall;
 use licen_custodian::effect::{Effect, RequestId};
 use licen_orchestrator::CallKind;
@@ -31,7 +31,7 @@ const BEGIN_MS: u64 = 1_800_000_000_000;
 /// When the first request is sent, milliseconds after that.
 pub(crate) const SETTLE_MS: u64 = 30_000;
 /// The measurement that the appraisal policy allows.
-const MEASUREMENT: B256 = B256::repeat_byte(0x11);
+const PROGRAM: FixedBytes<48> = FixedBytes::repeat_byte(0x11);
 /// How long a transaction waits at most before a block may take it, milliseconds.
 const MEMPOOL_MS: u64 = 3_000;
 /// After the last deadline, until everybody has withdrawn, milliseconds.
@@ -160,7 +160,8 @@ impl World {
         let funded: Vec<(Address, U256)> = rich.map(|address| (address, coins)).collect();
         let fee = (accounts.fee_recipient, scenario.fee_bps);
         let chain = Chain::deploy(BEGIN_MS / 1000, scenario.confirmations, &funded, fee)?;
-        let entry = ReferenceEntry::new(&ReferenceValues::simulated("sim", vec![MEASUREMENT]));
+        let tee = SimulatedTee::pretend(PROGRAM, SimulatedPlatform::Default);
+        let entry = ReferenceEntry::new(&ReferenceValues::simulated("sim", vec![tee.measurement()]));
         let entry = entry.map_err(SimError::world)?;
         let mut custodians = Vec::new();
         for index in 0..usize::from(scenario.n) {
@@ -174,7 +175,6 @@ impl World {
             provider: custody_id(accounts.owner, B256::repeat_byte(3)),
             entry: entry.root(),
         };
-        let tee = SimulatedTee::pretend(MEASUREMENT, "sim").map_err(SimError::world)?;
         let watcher = Watcher::new(chain.supply(chain.head()));
         let mut world = Self {
             random: Random::new(seed, "weather"),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use licen_attest::TeeChoice;
 use licen_core::policy::LOCAL_CHAIN_ID;
 use licen_core::primitives::B256;
 use serde::Deserialize;
@@ -42,13 +43,17 @@ pub struct Config {
     /// Blob endpoint used instead of the one a dispatch names.
     #[serde(default)]
     pub blob_url: Option<String>,
-    /// The TEE.
+    /// The TEE: `tdx`, `snp` or `simulated` (level SOFTWARE, for the local chain only).
     #[serde(default)]
-    pub tee: Tee,
-    /// Root of the reference values this program is listed under; left out, those of the program's
-    /// name and measurement alone.
+    pub tee: TeeChoice,
+    /// Root of the reference values this program is listed under; a simulated TEE may leave it out for
+    /// those of the program's name and measurement alone.
     #[serde(default)]
     pub reference_entry: Option<B256>,
+    /// Intel's collateral (JSON) for evidence bundles, read anew for each; or the certificate of the
+    /// AMD chip (DER), for hosts that hand out none.
+    #[serde(default)]
+    pub collateral: Option<PathBuf>,
     /// Largest dataset ciphertext taken, bytes. It is decrypted into memory.
     #[serde(default = "default_dataset_bytes")]
     pub max_dataset_bytes: u64,
@@ -64,25 +69,6 @@ pub struct Config {
     /// The chain this node serves; left out serves whatever a dispatch names.
     #[serde(default)]
     pub chain_id: Option<u64>,
-}
-
-/// Which hardware keeps the keys.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tee {
-    /// None: level SOFTWARE, for the local chain only.
-    #[default]
-    Simulated,
-}
-
-impl Tee {
-    /// The word in runtime data and `/v1/info`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Simulated => "simulated",
-        }
-    }
 }
 
 /// A failure on purpose.
@@ -120,6 +106,15 @@ impl Config {
             return Err("maxTasks must be at least 1".into());
         }
         // A simulated TEE takes no dispatch of another chain, so leaving chainId out is the local chain.
+        if self.simulated_fault.is_some() && self.tee != TeeChoice::Simulated {
+            return Err("simulatedFault exists on a simulated TEE only".into());
+        }
+        if self.tee != TeeChoice::Simulated && self.reference_entry.is_none() {
+            return Err("referenceEntry is missing: hardware cannot know what it is listed under".into());
+        }
+        if self.tee == TeeChoice::Tdx && self.collateral.is_none() {
+            return Err("collateral is missing: nobody could judge a quote years later without it".into());
+        }
         if self.simulated_fault.is_some() && self.chain_id.is_some_and(|id| id != LOCAL_CHAIN_ID) {
             return Err(format!("simulatedFault exists on the local chain id {LOCAL_CHAIN_ID} only"));
         }
@@ -182,8 +177,22 @@ mod tests {
     #[test]
     fn unknown_keys_are_refused() {
         assert!(Config::parse("workDir = \"w\"\ndebug = true\n", false).unwrap_err().contains("debug"));
-        assert!(Config::parse("workDir = \"w\"\ntee = \"tdx\"\n", false).is_err());
+        assert!(Config::parse("workDir = \"w\"\ntee = \"nitro\"\n", false).is_err());
         assert!(Config::parse("threads = 1\n", false).unwrap_err().contains("workDir"));
+    }
+
+    #[test]
+    fn hardware_says_what_it_is_listed_under_and_cannot_fail_on_purpose() {
+        let tdx = "workDir = \"w\"\ntee = \"tdx\"\n";
+        let entry = format!("referenceEntry = \"0x{}\"\n", "11".repeat(32));
+        let check = |text: &str| Config::parse(text, false).unwrap().check();
+        assert!(check(tdx).unwrap_err().contains("referenceEntry"));
+        assert!(check(&format!("{tdx}{entry}")).unwrap_err().contains("collateral"));
+        let whole = format!("{tdx}{entry}collateral = \"c.json\"\n");
+        assert_eq!(check(&whole), Ok(()));
+        assert!(
+            check(&format!("{whole}simulatedFault = \"compute\"\n")).unwrap_err().contains("simulated TEE")
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ mod training;
 mod unlock;
 
 pub use check::{DispatchError, Stage, check_dispatch};
-pub use config::{Config, SimulatedFault, Tee};
+pub use config::{Config, SimulatedFault};
 pub use effect::Effect;
 pub use error::{Broken, ServeError};
 pub use event::Event;

@@ -124,8 +124,8 @@ impl Node {
             .no_proxy()
             .build()
             .map_err(|e| environment("the HTTP client", e.to_string()))?;
-        let tee =
-            NodeTee::measure(config.reference_entry).map_err(|e| environment("the TEE", e.to_string()))?;
+        let tee = NodeTee::new(config.tee, config.reference_entry, config.collateral.clone())
+            .map_err(|e| environment("the TEE", e.to_string()))?;
         let load = |path: &PathBuf| {
             SigningKey::load(path)
                 .map_err(|e| ServeError::Config { path: path.clone(), reason: e.to_string() })
@@ -244,7 +244,7 @@ impl Node {
     pub fn info(&self) -> ComputeInfo {
         ComputeInfo {
             provider_id: self.config.provider_id,
-            tee_type: self.config.tee.name().into(),
+            tee_type: self.tee.name().into(),
             tokens_per_second: f64::from_bits(self.tokens_per_second.load(Ordering::Relaxed)),
         }
     }
@@ -275,11 +275,11 @@ impl Node {
 
     /// Says in the log who this is and what is simulated.
     pub(super) fn announce(&self, address: std::net::SocketAddr) {
-        let (tee, provider) = (self.config.tee.name(), self.config.provider_id);
-        let (measurement, platform) = (self.tee.measurement(), self.tee.platform_id());
-        let entry = self.tee.entry();
-        tracing::info!(%address, tee, %measurement, %platform, %entry, %provider, "listening");
-        tracing::warn!("SIMULATED TEE: nothing here is confidential; it serves the local chain only");
+        let (tee, entry, provider) = (self.tee.name(), self.tee.entry(), self.config.provider_id);
+        tracing::info!(%address, tee, %entry, %provider, "listening");
+        if self.tee.is_simulated() {
+            tracing::warn!("SIMULATED TEE: nothing here is confidential; it serves the local chain only");
+        }
         if let Some(fault) = self.config.simulated_fault {
             tracing::warn!(?fault, "SIMULATED FAULT: every job will fail on purpose");
         }

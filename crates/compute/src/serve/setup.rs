@@ -7,7 +7,7 @@ use licen_core::abi::{Job, Verdict};
 use licen_core::eip712::Domain;
 use licen_core::evidence_bundle::EvidenceBundle;
 use licen_core::id::{as_granted, job_hash};
-use licen_core::primitives::{B256, Bytes};
+use licen_core::primitives::B256;
 use licen_core::runtime_data::{self, Challenge, RuntimeData};
 use licen_core::wire::AbiHex;
 use licen_core::wire::compute::{Dispatch, StartTicket};
@@ -131,8 +131,8 @@ pub(super) async fn set_up(
     let (verdicts, signatures): (Vec<_>, Vec<_>) =
         chosen.into_iter().map(|v| (v.verdict, v.signature)).unzip();
     let bundle = EvidenceBundle {
+        collateral: node.tee.collateral(&judged.evidence)?,
         evidence: judged.evidence,
-        collateral: Bytes::new(),
         runtime_data: judged.runtime_data.into(),
         verdicts: verdicts.clone(),
         signatures: signatures.clone(),
@@ -256,7 +256,7 @@ impl Round<'_> {
             provider_id: self.node.config.provider_id,
             hpke_key: self.recipient.public().0,
             signer: self.signer.address(),
-            tee_type: self.node.config.tee.name().to_string(),
+            tee_type: self.node.tee.name().to_string(),
             challenges,
         }
     }

@@ -1,43 +1,70 @@
 //! The TEE this node runs in, as far as an attempt cares: evidence, and what it is worth.
 
-use licen_attest::{AttestError, ReferenceEntry, ReferenceValues, SimulatedTee, TeeType};
-use licen_core::primitives::{Address, B256};
-use licen_core::runtime_data::{self, LABEL_SIMULATED};
+use std::path::PathBuf;
+
+use licen_attest::{
+    AttestError, Collateral, ReferenceEntry, ReferenceValues, Tee, TeeChoice, TeeType, select,
+};
+use licen_core::primitives::{Address, B256, Bytes};
+use licen_core::runtime_data;
 use licen_core::wire::custodian::Evidence;
 
 /// What is measured, for people; with the measurement it makes the reference values of this program.
 /// The same name stands in what `licen custodian appraisal` writes.
 pub const PROGRAM: &str = "licen-compute";
 
-/// The simulated TEE, measured once at the start.
+/// The TEE, taken into use once at the start.
 pub(super) struct NodeTee {
-    tee: SimulatedTee,
+    tee: Tee,
     entry: B256,
+    collateral: Option<PathBuf>,
 }
 
 impl NodeTee {
-    /// Measures the running program. `entry` is the root of the reference values it is listed
-    /// under; without one it is that of [`PROGRAM`] with this measurement alone.
+    /// Takes the chosen TEE into use. `entry` is the root of the reference values it is listed
+    /// under; a simulated TEE may leave it out for those of [`PROGRAM`] with its measurement alone.
+    /// `collateral` is Intel's collateral (JSON), or the certificate of the AMD chip (DER).
     ///
     /// # Errors
     /// See [`AttestError`].
-    pub(super) fn measure(entry: Option<B256>) -> Result<Self, AttestError> {
-        let tee = SimulatedTee::from_current_exe()?;
-        let entry = match entry {
-            Some(entry) => entry,
-            None => {
+    pub(super) fn new(
+        choice: TeeChoice,
+        entry: Option<B256>,
+        collateral: Option<PathBuf>,
+    ) -> Result<Self, AttestError> {
+        let vcek = match (choice, &collateral) {
+            (TeeChoice::Snp, Some(path)) => Some(read(path)?),
+            _ => None,
+        };
+        let tee = Tee::new(choice, vcek)?;
+        let entry = match (entry, &tee) {
+            (Some(entry), _) => entry,
+            (None, Tee::Simulated(tee)) => {
                 ReferenceEntry::new(&ReferenceValues::simulated(PROGRAM, vec![tee.measurement()]))?.root()
             }
+            (None, Tee::Tdx(_) | Tee::Snp(..)) => {
+                let reason = "referenceEntry is missing: hardware cannot know what it is listed under";
+                return Err(AttestError::ReferenceValues(reason.to_owned()));
+            }
         };
-        Ok(Self { tee, entry })
+        Ok(Self { tee, entry, collateral })
+    }
+
+    /// The word in runtime data and `/v1/info`.
+    pub(super) fn name(&self) -> &'static str {
+        self.tee.tee_type().name()
+    }
+
+    pub(super) fn is_simulated(&self) -> bool {
+        self.tee.tee_type() == TeeType::Simulated
     }
 
     pub(super) fn level(&self) -> u8 {
-        TeeType::Simulated.level()
+        self.tee.tee_type().level()
     }
 
     pub(super) fn label(&self) -> &'static str {
-        LABEL_SIMULATED
+        self.tee.label()
     }
 
     /// Root of the reference values this program is listed under.
@@ -45,16 +72,26 @@ impl NodeTee {
         self.entry
     }
 
-    pub(super) fn measurement(&self) -> B256 {
-        self.tee.measurement()
-    }
-
-    pub(super) fn platform_id(&self) -> B256 {
-        self.tee.platform_id()
-    }
-
     /// Evidence, made now, for these runtime data and this signer.
     pub(super) fn evidence(&self, runtime_data: &[u8], signer: Address) -> Result<Evidence, String> {
         self.tee.evidence_for(&runtime_data::hash(runtime_data), signer).map_err(|e| e.to_string())
     }
+
+    /// The endorsements of this evidence, canonical JSON, for whoever judges it years later. The file
+    /// is read anew: the operator renews it.
+    pub(super) fn collateral(&self, evidence: &Evidence) -> Result<Bytes, String> {
+        let held = match (&self.tee, &self.collateral) {
+            (Tee::Tdx(_), Some(path)) => {
+                let bytes = read(path).map_err(|e| e.to_string())?;
+                Some(Collateral::from_file(&bytes).map_err(|e| format!("{}: {e}", path.display()))?)
+            }
+            _ => None,
+        };
+        let collateral = select(evidence, &held).map_err(|e| e.to_string())?;
+        Ok(collateral.to_bytes().map_err(|e| e.to_string())?.into())
+    }
+}
+
+fn read(path: &PathBuf) -> Result<Vec<u8>, AttestError> {
+    std::fs::read(path).map_err(|e| AttestError::Collateral(format!("{}: {e}", path.display())))
 }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
 use licen_attest::{
-    AppraisalPolicy, AttestationResult, ReferenceEntry, ReferenceValues, SimulatedTee, appraise,
+    AppraisalPolicy, AttestationResult, ReferenceEntry, ReferenceValues, SimulatedTee, appraise, select,
 };
 use licen_core::abi::{Held, Job, MemberSignature, ResultManifest, Verdict};
 use licen_core::canonical::json_from_slice;
@@ -161,7 +161,8 @@ async fn verdict(State(me): Me, Json(request): Json<VerdictRequest>) -> Answer<V
     assert!(data.challenges.iter().any(|c| c.custodian_id == me.id() && c.nonce == nonce));
     let entries = [reference_values()];
     let policy = AppraisalPolicy { chain_id: 31_337, entries: &entries, platforms: None };
-    let result = appraise(&request.evidence, &request.runtime_data, &policy, now()).unwrap();
+    let collateral = select(&request.evidence, []).unwrap();
+    let result = appraise(&request.evidence, &request.runtime_data, &collateral, &policy, now()).unwrap();
     let verdict = Verdict {
         jobId: job.jobId,
         attempt: request.attempt,

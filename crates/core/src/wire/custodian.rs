@@ -45,14 +45,25 @@ pub enum Evidence {
     },
     /// An AMD SEV-SNP attestation report.
     Snp {
-        /// The report, and the VCEK chain after it where the host supplies one.
+        /// The report, 0x4a0 bytes, and behind it the certificate of its chip, DER.
         report: Bytes,
     },
-    /// A simulated TEE's document, signed under LICEN's own root: level SOFTWARE.
+    /// A quote of a simulated TEE: of TDX's format, under LICEN's own root. Level SOFTWARE.
     Simulated {
-        /// Canonical CBOR.
-        document: Bytes,
+        /// The quote.
+        quote: Bytes,
     },
+}
+
+impl Evidence {
+    /// The raw quote or report.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Tdx { quote } | Self::Simulated { quote } => quote,
+            Self::Snp { report } => report,
+        }
+    }
 }
 
 /// `POST /v1/verdict`: everything a custodian needs to judge one attempt.

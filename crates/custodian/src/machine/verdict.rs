@@ -13,7 +13,7 @@ use crate::audit::Line;
 use crate::denial::Denial;
 use crate::effect::{Effect, GrantQuery, Load, Read, Reply, Write};
 use crate::event::{Answer, GrantFacts, Reading, Wrote};
-use crate::judge::{check_form, judge};
+use crate::judge::{Known, check_form, judge};
 
 /// A request that is well formed.
 pub(super) struct Asked {
@@ -96,8 +96,9 @@ fn query(settings: &Settings, asked: &Asked) -> GrantQuery {
 }
 
 fn decide(settings: &Settings, subject: Subject, asked: &Asked, facts: &GrantFacts) -> Outcome {
-    let Settings { identity, entries, .. } = settings;
-    let judged = judge(identity, entries, &asked.request, &asked.data, facts, subject.now_seconds())?;
+    let Settings { identity, entries, collateral, .. } = settings;
+    let known = Known { entries, collateral };
+    let judged = judge(identity, &known, &asked.request, &asked.data, facts, subject.now_seconds())?;
     let signature = identity.signing.sign(&identity.domain.digest(&judged.verdict))?;
     let signature = compact(judged.index, signature.as_bytes()).ok_or(licen_seal::SealError::SecretKey)?;
     let line = Line {

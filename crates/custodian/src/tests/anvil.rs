@@ -3,7 +3,7 @@
 
 use std::future::pending;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use licen_chain::anvil::{Anvil, AnvilOptions};
 use licen_chain::deployment::deploy;
@@ -152,8 +152,7 @@ async fn a_job_from_challenge_to_paid_result_on_the_real_contracts() {
 
     let challenge = world.challenge();
     let challenge: ChallengeResponse = read(client.post("/v1/challenge", &challenge).await).await;
-    let issued_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let compute = Compute { issued_at, ..Compute::new(0x20) };
+    let compute = Compute::new(0x20);
     let data = compute.data(world, challenge.nonce);
     let verdict = read(client.post("/v1/verdict", &compute.request(world, &data)).await).await;
     let early = ReleaseRequest { job: AbiHex(world.running(&data)) };

@@ -2,7 +2,6 @@
 //! chain's word is the test's.
 
 use std::future::pending;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::Path;
@@ -79,8 +78,7 @@ async fn start(dir: &std::path::Path, chain: &FakeChain) -> (Client, Store) {
 async fn from_challenge_to_paid_result_over_http() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::new();
-    let issued_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let compute = Compute { issued_at, ..Compute::new(0x20) };
+    let compute = Compute::new(0x20);
     let chain = FakeChain::new(&world);
     let (client, store) = start(dir.path(), &chain).await;
 
@@ -219,8 +217,7 @@ async fn blobs_are_hashed_bounded_and_never_half_kept() {
 
 /// Challenge and verdict over HTTP; the chain then says Running.
 async fn run(client: &Client, chain: &FakeChain, world: &World) -> (Compute, Job) {
-    let issued_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let compute = Compute { issued_at, ..Compute::new(0x20) };
+    let compute = Compute::new(0x20);
     let challenge = world.challenge();
     let challenge: ChallengeResponse = read(client.post("/v1/challenge", &challenge).await).await;
     let data = compute.data(world, challenge.nonce);

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 
-use licen_attest::{ReferenceEntry, ReferenceValues, SimulatedTee};
+use licen_attest::{ReferenceEntry, ReferenceValues, SimulatedPlatform, SimulatedTee};
 use licen_core::abi::{Held, Job, Member, MemberSignature, Policy, Provider, ResultManifest};
 use licen_core::canonical::json_to_vec;
 use licen_core::constraints::{Constraints, JobSpec};
@@ -21,7 +21,7 @@ use licen_core::id::{dataset_uid, job_commitment, job_hash, policy_hash};
 use licen_core::job::{JobState, started};
 use licen_core::merkle::file_tree;
 use licen_core::policy::{LEVEL_SOFTWARE, LOCAL_CHAIN_ID};
-use licen_core::primitives::{Address, B256, Bytes, keccak256};
+use licen_core::primitives::{Address, B256, Bytes, FixedBytes, keccak256};
 use licen_core::release::{ConfirmedRun, ConfirmedSettlement};
 use licen_core::runtime_data::{self, Challenge, LABEL_SIMULATED, RuntimeData};
 use licen_core::wire::AbiHex;
@@ -44,7 +44,7 @@ use crate::machine::{Machine, Settings};
 
 pub(super) const DOMAIN: Domain = Domain { chain_id: LOCAL_CHAIN_ID, contract: Address::repeat_byte(9) };
 pub(super) const NOW: u64 = 1_800_000_000;
-pub(super) const MEASUREMENT: B256 = B256::repeat_byte(0x11);
+pub(super) const PROGRAM: FixedBytes<48> = FixedBytes::repeat_byte(0x11);
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 pub(super) fn signing(n: u8) -> SigningKey {
@@ -64,7 +64,8 @@ pub(super) fn identity(n: u8) -> Identity {
 }
 
 pub(super) fn entry() -> ReferenceEntry {
-    ReferenceEntry::new(&ReferenceValues::simulated("test", vec![MEASUREMENT])).unwrap()
+    let program = SimulatedTee::pretend(PROGRAM, SimulatedPlatform::Default).measurement();
+    ReferenceEntry::new(&ReferenceValues::simulated("test", vec![program])).unwrap()
 }
 
 /// Where a world stands.
@@ -198,14 +199,12 @@ pub(super) struct Compute {
     pub(super) signing: SigningKey,
     pub(super) recipient: RecipientKey,
     pub(super) tee: SimulatedTee,
-    /// When it makes its evidence.
-    pub(super) issued_at: u64,
 }
 
 impl Compute {
     pub(super) fn new(n: u8) -> Self {
-        let tee = SimulatedTee::pretend(MEASUREMENT, "test").unwrap();
-        Self { signing: signing(n), recipient: recipient(n), tee, issued_at: NOW }
+        let tee = SimulatedTee::pretend(PROGRAM, SimulatedPlatform::Default);
+        Self { signing: signing(n), recipient: recipient(n), tee }
     }
 
     pub(super) fn data(&self, world: &World, nonce: B256) -> RuntimeData {
@@ -233,8 +232,7 @@ impl Compute {
 
     pub(super) fn request(&self, world: &World, data: &RuntimeData) -> VerdictRequest {
         let bytes = data.to_bytes().unwrap();
-        let evidence =
-            self.tee.evidence_at(&runtime_data::hash(&bytes), data.signer, self.issued_at).unwrap();
+        let evidence = self.tee.evidence_for(&runtime_data::hash(&bytes), data.signer).unwrap();
         VerdictRequest {
             policy: AbiHex(world.policy.clone()),
             job: AbiHex(world.job.clone()),
@@ -347,6 +345,7 @@ pub(super) struct Bench {
 
 pub(super) fn settings(n: u8) -> Settings {
     Settings {
+        collateral: Vec::new(),
         identity: identity(n),
         entries: vec![entry()],
         rates: Rates { per_peer: 10_000, per_job: 10_000, total: 10_000 },

@@ -3,7 +3,7 @@
 use licen_core::constraints::{Constraints, TrainingLimits};
 use licen_core::job::JobState;
 use licen_core::policy::LEVEL_HARDWARE;
-use licen_core::primitives::{Address, B256};
+use licen_core::primitives::{Address, B256, FixedBytes};
 use licen_core::runtime_data::RuntimeData;
 
 use super::*;
@@ -149,11 +149,11 @@ async fn an_unknown_program_is_refused() {
     let world = World::new();
     let mut bench = Bench::new(&world).await;
     let nonce = bench.nonce(&world).await;
-    let tee = SimulatedTee::pretend(B256::repeat_byte(0x22), "test").unwrap();
+    let tee = SimulatedTee::pretend(FixedBytes::repeat_byte(0x22), SimulatedPlatform::Default);
     let compute = Compute { tee, ..Compute::new(0x20) };
     let request = compute.request(&world, &compute.data(&world, nonce));
     assert_eq!(status(&bench.ask(Ask::Verdict(request)).await), 403);
-    assert!(bench.reasons().await[0].contains("measurement"));
+    assert!(bench.reasons().await[0].contains("Tdx(TdxRegisters"));
 }
 
 #[tokio::test]
@@ -313,7 +313,7 @@ async fn refusals_sound_alike_and_the_log_only_commits_to_the_reason() {
     for tamper in [
         (|r: &mut VerdictRequest| r.envelope = vec![1].into()) as fn(&mut VerdictRequest),
         |r| r.policy.0.version = 9,
-        |r| r.evidence = Evidence::Simulated { document: vec![1].into() },
+        |r| r.evidence = Evidence::Simulated { quote: vec![1].into() },
     ] {
         let mut bench = Bench::new(&world).await;
         let nonce = bench.nonce(&world).await;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::{AppraisalArgs, RegisterArgs};
 use crate::codes;
-use crate::command::publish::json_root;
+use crate::command::attest;
 use crate::error::{CliError, Outcome};
 use crate::session::{Session, parse_b256};
 
@@ -32,7 +32,9 @@ pub async fn register(session: &Session, args: &RegisterArgs) -> Outcome {
 /// See [`create_appraisal`].
 pub async fn appraisal(session: &Session, args: &AppraisalArgs) -> Outcome {
     let (id, entry) = create_appraisal(session, args).await?;
-    session.ui.warn("these reference values are for a simulated TEE: level SOFTWARE, not confidential");
+    if args.measure.is_some() {
+        session.ui.warn("these reference values are for a simulated TEE: level SOFTWARE, not confidential");
+    }
     if session.put_file(entry, &args.out).await.is_err() {
         session
             .ui
@@ -64,20 +66,26 @@ pub async fn create_set(session: &Session, args: &RegisterArgs) -> Outcome<B256>
     Ok(set)
 }
 
-/// Measures a binary, writes reference values, and creates an appraisal policy that demands them;
+/// Measures a binary or reads a policy file, writes reference values, and creates an appraisal policy that demands them;
 /// gives the policy's id and the reference values' root.
 ///
 /// # Errors
-/// The binary cannot be read.
+/// The binary or the policy file cannot be read.
 pub async fn create_appraisal(session: &Session, args: &AppraisalArgs) -> Outcome<(B256, B256)> {
-    let shown = args.measure.display();
-    let measurement = licen_attest::measure(&args.measure)
-        .map_err(|e| CliError::environment(codes::FILE, format!("cannot measure {shown}")).because(&e))?;
-    let values = ReferenceValues::simulated("licen-compute", vec![measurement]);
-    let (entry, bytes) = json_root(&values)?;
-    std::fs::write(&args.out, bytes).map_err(|e| {
-        CliError::environment(codes::FILE, format!("cannot write {}", args.out.display())).because(&e)
-    })?;
+    let values = match (&args.measure, &args.policy) {
+        (Some(program), _) => {
+            let measurement = licen_attest::measure(program).map_err(|e| {
+                CliError::environment(codes::FILE, format!("cannot measure {}", program.display()))
+                    .because(&e)
+            })?;
+            ReferenceValues::simulated("licen-compute", vec![measurement])
+        }
+        (None, Some(file)) => attest::read_policy(file)?,
+        (None, None) => {
+            return Err(CliError::environment(codes::USAGE, "neither --measure nor --policy was given"));
+        }
+    };
+    let entry = attest::write_entry(&values, Some(&args.out))?;
     let wallet = session.wallet()?.address();
     let id = custody_id(wallet, entry);
     let chain = session.chain().await?;

@@ -265,7 +265,8 @@ impl World {
         let session = self.session(DEPLOYER, stage.ui)?;
         let args = RegisterArgs { members: self.members.clone(), threshold: THRESHOLD };
         self.custodian_set = custodian::create_set(&session, &args).await?;
-        let args = AppraisalArgs { measure: fail::measured(mode)?, out: self.dir().join("reference.json") };
+        let measure = Some(fail::measured(mode)?);
+        let args = AppraisalArgs { measure, policy: None, out: self.dir().join("reference.json") };
         (self.appraisal_policy, self.reference_entry) = custodian::create_appraisal(&session, &args).await?;
         for (i, custodian) in (1..).zip(custodians) {
             let config = self.dir().join(format!("custodian{i}.toml"));

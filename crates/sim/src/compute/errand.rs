@@ -9,7 +9,7 @@ use licen_core::canonical::json_to_vec;
 use licen_core::evidence_bundle::EvidenceBundle;
 use licen_core::id::{as_granted, job_hash};
 use licen_core::policy::LEVEL_SOFTWARE;
-use licen_core::primitives::{B256, Bytes};
+use licen_core::primitives::B256;
 use licen_core::runtime_data::{self, Challenge, LABEL_SIMULATED, RuntimeData};
 use licen_core::wire::AbiHex;
 use licen_core::wire::compute::StartTicket;
@@ -368,7 +368,7 @@ impl World {
         let data = self.runtime_data(&job, key.1, recipient.public().0, signer, challenges);
         let bytes = data.to_bytes().map_err(SimError::world)?;
         let hash = runtime_data::hash(&bytes);
-        let evidence = self.compute.tee.evidence_at(&hash, signer, self.now_seconds());
+        let evidence = self.compute.tee.evidence_for(&hash, signer);
         let document = |root| self.document(root).map_err(SimError::World);
         let request = VerdictRequest {
             policy: task.dispatch.policy.clone(),
@@ -434,10 +434,12 @@ impl World {
             chosen.into_iter().map(|v| (v.verdict, v.signature)).unzip();
         let recorded_at = self.now_seconds();
         let entry = self.registry.entry;
+        let collateral = licen_attest::select(&request.evidence, []).map_err(SimError::world)?;
+        let collateral = collateral.to_bytes().map_err(SimError::world)?.into();
         let Some(task) = self.compute.tasks.get_mut(&key) else { return Ok(()) };
         task.bundle = Some(EvidenceBundle {
             evidence: request.evidence,
-            collateral: Bytes::new(),
+            collateral,
             runtime_data: request.runtime_data,
             verdicts: verdicts.clone(),
             signatures: signatures.clone(),

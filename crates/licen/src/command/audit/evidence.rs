@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use licen_attest::{AppraisalPolicy, ReferenceEntry};
+use licen_attest::{AppraisalPolicy, Collateral, ReferenceEntry};
 use licen_core::abi::{Job, Member, Verdict};
 use licen_core::eip712::Domain;
 use licen_core::evidence_bundle::EvidenceBundle;
@@ -61,11 +61,12 @@ pub(super) async fn evidence(
     audit.line("appraisal policy", live);
     let Some(values) = audit.blob("reference values", bundle.entry).await else { return };
     let verdict = ReferenceEntry::from_bytes(&values).map_err(|e| e.to_string()).and_then(|entry| {
+        let collateral = Collateral::from_bytes(&bundle.collateral).map_err(|e| e.to_string())?;
         let entries = std::slice::from_ref(&entry);
         let policy = AppraisalPolicy { chain_id: domain.chain_id, entries, platforms: None };
-        let result =
-            licen_attest::appraise(&bundle.evidence, &bundle.runtime_data, &policy, bundle.recorded_at)
-                .map_err(|e| e.to_string())?;
+        let (evidence, at) = (&bundle.evidence, bundle.recorded_at);
+        let result = licen_attest::appraise(evidence, &bundle.runtime_data, &collateral, &policy, at)
+            .map_err(|e| e.to_string())?;
         if result.signer() != job.signer {
             return Err(format!("it attests {}, not the job's signer {}", result.signer(), job.signer));
         }
