@@ -102,6 +102,11 @@ pub const ELSEWHERE: &[Code] = &[
         "adapter_config.json and the weights do not fit each other or the base model.",
     ),
     code(
+        536,
+        "training needs more memory than it may use",
+        "Model, max_seq_length, lora_r and threads decide how much; it is computed before anything is loaded. The limit is `maxMemoryBytes` of compute, by default what its machine has.",
+    ),
+    code(
         540,
         "training diverged",
         "The loss stopped being a number. Lower learning_rate. In a job, everything paid comes back.",
