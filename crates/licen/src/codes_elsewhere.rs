@@ -227,6 +227,11 @@ pub const ELSEWHERE: &[Code] = &[
     ),
     code(803, "compute's working directory is not usable", "Check that `workDir` exists and may be written."),
     code(
+        804,
+        "compute cannot be sandboxed",
+        "The node and its trainer confine themselves by Landlock (Linux 6.7 or later, rules for TCP included) and seccomp, and do not run without. `licen-compute serve --no-sandbox` goes without; /v1/info and the log then say so.",
+    ),
+    code(
         810,
         "compute refused the dispatch",
         "The policy and the job sent to it contradict each other or are for another node. They must be exactly as the chain emitted them.",
