@@ -191,3 +191,42 @@ fn keep(mut command: Command, started: &SyncSender<Started>, ended: &SyncSender<
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Instant;
+
+    /// A program that says one thing and then waits for ever.
+    fn saying(dir: &Path, json: &str) -> Trainers {
+        let program = dir.join("trainer");
+        let script =
+            format!("#!/bin/sh\nprintf '\\000\\000\\000\\{:03o}%s' '{json}'\nexec sleep 1000\n", json.len());
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).unwrap();
+        Trainers { program, memory: 1 << 30, confine: true }
+    }
+
+    #[tokio::test]
+    async fn a_trainer_that_nobody_waits_for_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let trainer = saying(dir.path(), r#"{"Ready":{"confined":true}}"#).start(dir.path()).unwrap();
+        let (trainer, begin) = (Arc::new(trainer), Instant::now());
+        let given_up = tokio::time::timeout(Duration::from_millis(100), trainer.with(Trainer::hear)).await;
+        assert!(given_up.is_err(), "it has nothing to say");
+        let lost = trainer.with(Trainer::hear).await.unwrap().unwrap_err();
+        assert!(lost.to_string().contains("before its time"), "{lost}");
+        assert!(begin.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_trainer_that_is_not_confined_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        for said in [r#"{"Ready":{"confined":false}}"#, r#"{"Failed":{"code":"LIC0500"}}"#, "nonsense"] {
+            assert!(saying(dir.path(), said).start(dir.path()).is_err(), "{said}");
+        }
+        let told = Trainers { confine: false, ..saying(dir.path(), r#"{"Ready":{"confined":false}}"#) };
+        told.start(dir.path()).unwrap();
+    }
+}
