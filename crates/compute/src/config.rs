@@ -69,7 +69,15 @@ struct RawRope {
 impl ModelConfig {
     /// Reads `config.json`. Anything that would change the computation and is not implemented is refused by name.
     pub fn parse(json: &str) -> Result<Self> {
-        let raw: Raw = serde_json::from_str(json).map_err(|e| Error::ModelConfig(e.to_string()))?;
+        let wrong = |e: serde_json::Error| Error::ModelConfig(e.to_string());
+        let whole: serde_json::Value = serde_json::from_str(json).map_err(wrong)?;
+        if let Some(name) = crate::hostile::asks_for_code(&whole) {
+            return Err(Error::ModelConfig(format!("{name} asks for code of the model, which is never run")));
+        }
+        if whole.get("quantization_config").is_some_and(|config| !config.is_null()) {
+            return Err(Error::ModelConfig("quantization_config is not supported".to_owned()));
+        }
+        let raw: Raw = serde_json::from_str(json).map_err(wrong)?;
         let architecture = architecture(&raw)?;
         refuse_variants(&raw)?;
         let query_heads = limited("num_attention_heads", raw.num_attention_heads, 512)?;
@@ -213,6 +221,44 @@ mod tests {
     }
 
     #[test]
+    fn a_config_that_asks_for_its_own_code_is_refused() {
+        for (to, part) in [
+            ("true,\"auto_map\":{\"AutoModelForCausalLM\":\"modeling_evil.Evil\"}}", "auto_map"),
+            ("true,\"trust_remote_code\":true}", "trust_remote_code"),
+        ] {
+            let error = ModelConfig::parse(&TINY.replace("true}", to)).unwrap_err();
+            assert!(matches!(error, Error::ModelConfig(_)) && error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_deeply_nested_config_is_refused() {
+        let deep = format!("true,\"x\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        let message = ModelConfig::parse(&TINY.replace("true}", &deep)).unwrap_err().to_string();
+        assert!(message.contains("recursion"), "{message}");
+    }
+
+    #[test]
+    fn dimensions_that_overflow_are_refused() {
+        for field in ["vocab_size\":32", "hidden_size\":8", "num_hidden_layers\":2", "intermediate_size\":16"]
+        {
+            let name = field.split('"').next().unwrap();
+            for size in ["18446744073709551615", "18446744073709551616", "9223372036854775808"] {
+                let json = TINY.replace(field, &format!("{name}\":{size}"));
+                assert_ne!(json, TINY);
+                assert!(matches!(ModelConfig::parse(&json), Err(Error::ModelConfig(_))), "{json}");
+            }
+        }
+        let most = TINY
+            .replace("vocab_size\":32", "vocab_size\":4000000")
+            .replace("hidden_size\":8", "hidden_size\":65536")
+            .replace("layers\":2", "layers\":1024")
+            .replace("size\":16", "size\":524288")
+            .replace("true}", "true,\"head_dim\":128}");
+        assert!(ModelConfig::parse(&most).unwrap_err().to_string().contains("2^40"));
+    }
+
+    #[test]
     fn refuses_what_it_would_compute_wrongly() {
         for (from, to, part) in [
             ("llama", "mamba", "architecture `mamba`"),
@@ -225,6 +271,7 @@ mod tests {
             ("true}", "true,\"attention_bias\":true}", "attention_bias"),
             ("true}", "true,\"rope_scaling\":{\"type\":\"yarn\"}}", "rotary"),
             ("true}", "true,\"rope_theta\":0.0}", "rope_theta"),
+            ("true}", "true,\"quantization_config\":{\"bits\":4}}", "quantization_config"),
         ] {
             let message = ModelConfig::parse(&TINY.replace(from, to)).unwrap_err().to_string();
             assert!(message.contains(part), "{message}");

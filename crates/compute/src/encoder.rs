@@ -15,6 +15,9 @@ use std::path::Path;
 use tokenizers::Tokenizer;
 use zeroize::Zeroizing;
 
+/// Tokens of a tokenizer, at most.
+const VOCABULARY_MAX: usize = 4_000_000;
+
 /// Steps a template may take for one row, so that a hostile one ends.
 const TEMPLATE_FUEL: u64 = 5_000_000;
 
@@ -41,6 +44,12 @@ impl Encoder {
         let text = read_text(&dir.join("tokenizer.json"))?;
         let mut tokenizer =
             Tokenizer::from_bytes(text.as_bytes()).map_err(|e| Error::Tokenizer(e.to_string()))?;
+        let words = tokenizer.get_vocab_size(true);
+        if words > VOCABULARY_MAX {
+            return Err(Error::Tokenizer(format!(
+                "it has {words} tokens, at most {VOCABULARY_MAX} are taken"
+            )));
+        }
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| Error::Tokenizer(e.to_string()))?;
         let optional = |name: &str| -> Result<Value> {
@@ -51,6 +60,11 @@ impl Encoder {
             serde_json::from_str(&read_text(&path)?).map_err(|e| Error::Tokenizer(format!("{name}: {e}")))
         };
         let config = optional("tokenizer_config.json")?;
+        if let Some(name) = crate::hostile::asks_for_code(&config) {
+            let reason =
+                format!("tokenizer_config.json: {name} asks for code of the model, which is never run");
+            return Err(Error::Tokenizer(reason));
+        }
         let end_text = special(&config, "eos_token");
         let end = match end_text.is_empty() {
             false => tokenizer.token_to_id(&end_text),

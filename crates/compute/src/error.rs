@@ -71,6 +71,9 @@ pub enum Error {
     /// An adapter folder does not fit the base model or the settings.
     #[error("the adapter is refused: {0}")]
     Adapter(String),
+    /// Model and settings need more memory than a training may use.
+    #[error("training would need {needed} bytes of memory, {allowed} are allowed")]
+    Memory { needed: u64, allowed: u64 },
     /// The loss is no longer a number.
     #[error("training diverged: the loss of step {step} is not a finite number")]
     Diverged { step: usize },
@@ -112,6 +115,7 @@ impl Error {
             Error::Tokenizer(_) => "LIC0533",
             Error::ChatTemplate(_) => "LIC0534",
             Error::Adapter(_) => "LIC0535",
+            Error::Memory { .. } => "LIC0536",
             Error::Diverged { .. } => "LIC0540",
             Error::Io { .. } => "LIC0550",
             Error::OutputExists(_) => "LIC0551",
@@ -121,41 +125,40 @@ impl Error {
 
     /// What to do next, one line.
     pub fn hint(&self) -> &'static str {
-        match self {
-            Error::DataEmpty => "write one JSON object per line, for example {\"text\": \"...\"}",
-            Error::DataMalformed { .. } => {
-                "every line is one JSON object; check quotes and commas at the column shown"
-            }
-            Error::DataNotUtf8 { .. } => "convert the file first, for example: iconv -f latin1 -t utf-8 FILE",
-            Error::RowTooLong { .. } => "split the row, or raise the cap with --max-row-bytes",
-            Error::RowShape { .. } => {
+        Self::hint_of(self.code()).unwrap_or("licen-compute --help")
+    }
+
+    /// The same by code; nothing for a code that is none of the engine's.
+    pub(crate) fn hint_of(code: &str) -> Option<&'static str> {
+        Some(match code {
+            "LIC0501" => "write one JSON object per line, for example {\"text\": \"...\"}",
+            "LIC0502" => "every line is one JSON object; check quotes and commas at the column shown",
+            "LIC0503" => "convert the file first, for example: iconv -f latin1 -t utf-8 FILE",
+            "LIC0504" => "split the row, or raise the cap with --max-row-bytes",
+            "LIC0505" => {
                 "use {\"text\"}, {\"messages\"}, {\"prompt\",\"completion\"} or {\"instruction\",\"input\",\"output\"}"
             }
-            Error::RowPreference { .. } => {
-                "keep the better answer only: {\"prompt\": ..., \"completion\": <chosen>}"
-            }
-            Error::NothingToTrain => "raise max_seq_length, or check that the answers are not empty",
-            Error::TemplateUnstable { .. } => {
-                "use {\"prompt\",\"completion\"} rows, or a template that only appends"
-            }
-            Error::TokenOutOfRange { .. } => "use the tokenizer that belongs to this base model",
-            Error::TokenFile(_) => "write one safetensors tensor `tokens`, int64, shape [steps, batch, seq]",
-            Error::ParamsMalformed(_) => "write one object, for example {\"num_train_epochs\": 3}",
-            Error::ParamsUnknown(_) => "licen-compute train --help lists every setting",
-            Error::ParamsValue { .. } => "correct the value; licen-compute train --help lists every setting",
-            Error::ParamsUnsupported { .. } => "remove the setting",
-            Error::ModelConfig(_) | Error::ModelArchitecture(_) => {
-                "use a Llama, SmolLM, Qwen2 or Qwen3 model in Hugging Face layout"
-            }
-            Error::Weights(_) => "fetch the model's safetensors files again",
-            Error::Tokenizer(_) => "the base folder needs the model's own tokenizer.json",
-            Error::ChatTemplate(_) => "check chat_template in tokenizer_config.json",
-            Error::Adapter(_) => "start from an adapter that PEFT wrote for this base model",
-            Error::Diverged { .. } => "lower learning_rate, or set max_grad_norm to 1.0",
-            Error::Io { .. } => "check that the path exists and can be read and written",
-            Error::OutputExists(_) => "choose another --out, or remove the folder",
-            Error::Usage(_) => "licen-compute --help",
-        }
+            "LIC0506" => "keep the better answer only: {\"prompt\": ..., \"completion\": <chosen>}",
+            "LIC0507" => "raise max_seq_length, or check that the answers are not empty",
+            "LIC0508" => "use {\"prompt\",\"completion\"} rows, or a template that only appends",
+            "LIC0509" => "use the tokenizer that belongs to this base model",
+            "LIC0510" => "write one safetensors tensor `tokens`, int64, shape [steps, batch, seq]",
+            "LIC0520" => "write one object, for example {\"num_train_epochs\": 3}",
+            "LIC0521" => "licen-compute train --help lists every setting",
+            "LIC0522" => "correct the value; licen-compute train --help lists every setting",
+            "LIC0523" => "remove the setting",
+            "LIC0530" | "LIC0531" => "use a Llama, SmolLM, Qwen2 or Qwen3 model in Hugging Face layout",
+            "LIC0532" => "fetch the model's safetensors files again",
+            "LIC0533" => "the base folder needs the model's own tokenizer.json",
+            "LIC0534" => "check chat_template in tokenizer_config.json",
+            "LIC0535" => "start from an adapter that PEFT wrote for this base model",
+            "LIC0536" => "take a smaller model, max_seq_length or lora_r, or a machine with more memory",
+            "LIC0540" => "lower learning_rate, or set max_grad_norm to 1.0",
+            "LIC0550" => "check that the path exists and can be read and written",
+            "LIC0551" => "choose another --out, or remove the folder",
+            "LIC0552" => "licen-compute --help",
+            _ => return None,
+        })
     }
 
     /// 1 when a rule refuses the data, 2 for usage and environment.
@@ -182,6 +185,7 @@ impl Error {
             | Error::Tokenizer(_)
             | Error::ChatTemplate(_)
             | Error::Adapter(_)
+            | Error::Memory { .. }
             | Error::Io { .. }
             | Error::OutputExists(_)
             | Error::Usage(_) => 2,

@@ -20,8 +20,12 @@ const TOKENIZER_FILES: [&str; 9] = [
     "tokenizer.model",
 ];
 
+/// Files that are made by a run.
+const WRITTEN_FILES: [&str; 4] =
+    ["adapter_config.json", "adapter_model.safetensors", "trainer_state.json", "README.md"];
+
 /// What the model card says beside the numbers; every field may be left out.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct CardFields {
     /// Name or root of the base model.
     pub base_model: Option<String>,
@@ -67,6 +71,11 @@ pub fn write(
     })?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(out, mode).map_err(io_at(out))
+}
+
+/// Whether an adapter folder may hold a file of this name.
+pub(crate) fn is_file(name: &str) -> bool {
+    WRITTEN_FILES.contains(&name) || TOKENIZER_FILES.contains(&name)
 }
 
 /// Refuses an output folder that already holds something, before any work is done.

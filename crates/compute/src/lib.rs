@@ -18,8 +18,10 @@
 //!
 //! Invariant: the same model, rows, settings and initial adapter give the same bytes, whatever the number of threads.
 //! Invariant: nothing here opens a pickle, runs a model's code or reaches the network; only `serve` does, the node around the engine.
+//! A node trains in a process of its own (`apart`), and the kernel limits both (`sandbox`).
 
 mod adapter;
+pub mod apart;
 mod attention;
 mod card;
 mod config;
@@ -28,16 +30,19 @@ mod decoder;
 mod encoder;
 mod error;
 pub mod folder;
+mod hostile;
 pub mod jsonl;
 mod kernels;
 mod lanes;
 mod linalg;
+mod memory;
 mod model;
 mod optimizer;
 mod params;
 pub mod pretrain;
 mod random;
 mod sample;
+pub mod sandbox;
 mod schedule;
 pub mod serve;
 mod tokens;

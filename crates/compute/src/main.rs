@@ -25,6 +25,9 @@ enum Command {
     Corpus(command::pretrain::CorpusArguments),
     /// Serve as the measured node
     Serve(licen_compute::serve::Arguments),
+    /// Train for the node that started it
+    #[command(hide = true)]
+    Trainer(licen_compute::apart::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Pretrain(arguments) => command::pretrain::pretrain(&arguments),
         Command::Corpus(arguments) => command::pretrain::corpus(&arguments),
         Command::Serve(arguments) => return serve(&arguments),
+        Command::Trainer(arguments) => return licen_compute::apart::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

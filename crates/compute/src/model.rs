@@ -3,6 +3,7 @@
 use crate::config::ModelConfig;
 use crate::error::{Error, Result, io_at};
 use crate::linalg::{Into, Mat, MatMut, Packed, matmul, matmul_packed};
+use crate::params::TrainingParams;
 use crate::random::Rng;
 use crate::weights::{TensorStore, f32_to_bf16, read_text, to_safetensors};
 use safetensors::tensor::Dtype;
@@ -117,7 +118,21 @@ impl Model {
     /// # Errors
     /// [`Error::ModelConfig`], [`Error::ModelArchitecture`], [`Error::Weights`], [`Error::Io`].
     pub fn load(dir: &Path) -> Result<Self> {
+        Self::load_shapes(dir, ModelConfig::parse(&read_text(&dir.join("config.json"))?)?)
+    }
+
+    /// Loads a folder that nobody vouches for, where a training with these settings fits into `memory` bytes.
+    ///
+    /// # Errors
+    /// As [`Model::load`], and [`Error::Memory`].
+    pub(crate) fn load_within(dir: &Path, params: &TrainingParams, memory: u64) -> Result<Self> {
+        crate::hostile::check_folder(dir)?;
         let config = ModelConfig::parse(&read_text(&dir.join("config.json"))?)?;
+        crate::memory::check(&config, params, memory)?;
+        Self::load_shapes(dir, config)
+    }
+
+    fn load_shapes(dir: &Path, config: ModelConfig) -> Result<Self> {
         let mut store = TensorStore::open_model(dir)?;
         let mut model = Model {
             embedding: store.read("model.embed_tokens.weight", &[config.vocabulary, config.hidden])?,
@@ -327,6 +342,9 @@ fn load_layer(config: &ModelConfig, store: &mut TensorStore, i: usize) -> Result
     let (h, f, queries) = (config.hidden, config.intermediate, config.query_heads * config.head_width);
     let mut stack = |modules: &[(&str, usize)], inputs: usize, bias: bool| -> Result<Linear> {
         let outputs = modules.iter().map(|m| m.1).sum();
+        for (module, rows) in modules {
+            store.check(&name(module, "weight"), &[*rows, inputs])?;
+        }
         let mut linear = Linear {
             weight: Vec::with_capacity(outputs * inputs),
             bias: Vec::new(),

@@ -10,7 +10,7 @@ use crate::params::{EarlyStopping, TrainingParams};
 use crate::random::{Dropout, Rng};
 use crate::sample::{Sample, Split};
 use crate::schedule::Schedule;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What an observer wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub trait Observer {
 impl Observer for () {}
 
 /// What a run used and reached: the numbers that a ResultManifest signs.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metering {
     /// Visits of training rows.

@@ -83,6 +83,7 @@ impl TensorStore {
 
     /// Reads a tensor of exactly `shape` as f32.
     pub(crate) fn read(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.check(name, shape)?;
         let mut values = Vec::with_capacity(shape.iter().product());
         self.read_into(name, shape, &mut values)?;
         Ok(values)
@@ -90,11 +91,7 @@ impl TensorStore {
 
     /// Appends a tensor of exactly `shape` to `values`.
     pub(crate) fn read_into(&mut self, name: &str, shape: &[usize], values: &mut Vec<f32>) -> Result<()> {
-        let info = self.info(name)?;
-        if info.shape != shape {
-            let (have, want) = (&info.shape, shape);
-            return Err(Error::Weights(format!("tensor `{name}` has shape {have:?}, expected {want:?}")));
-        }
+        let info = self.check(name, shape)?;
         let width = match info.dtype {
             Dtype::F32 => 4,
             Dtype::BF16 | Dtype::F16 => 2,
@@ -116,6 +113,16 @@ impl TensorStore {
             return Err(Error::Weights(format!("tensor `{name}` holds a value that is not finite")));
         }
         Ok(())
+    }
+
+    /// Refuses a tensor of another shape, before room is made for it: what a file has fits into its length.
+    pub(crate) fn check(&self, name: &str, shape: &[usize]) -> Result<TensorInfo> {
+        let info = self.info(name)?;
+        if info.shape != shape {
+            let (have, want) = (&info.shape, shape);
+            return Err(Error::Weights(format!("tensor `{name}` has shape {have:?}, expected {want:?}")));
+        }
+        Ok(info)
     }
 
     /// Reads an int64 tensor with its shape.
@@ -188,8 +195,8 @@ impl Shard {
     }
 }
 
-/// The longest JSON or text file of a model folder, in bytes: tokenizer.json of large vocabularies is about 20 MB.
-const TEXT_MAX: u64 = 256 << 20;
+/// The longest JSON or text file of a model folder, in bytes: tokenizer.json of large vocabularies is about 35 MB.
+const TEXT_MAX: u64 = 64 << 20;
 
 /// Reads a UTF-8 file of a model folder, refusing what is too large to be one.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
@@ -290,6 +297,41 @@ mod tests {
         let mut store = TensorStore::open_model(dir.path()).unwrap();
         assert!(store.read("a", &[2]).unwrap_err().to_string().contains("not finite"));
         assert!(store.read("b", &[2]).unwrap_err().to_string().contains("missing"));
+    }
+
+    #[test]
+    fn tensors_that_overlap_or_leave_gaps_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.safetensors");
+        let tensor = |name: &str, from: u64, to: u64| {
+            format!(r#""{name}":{{"dtype":"F32","shape":[2],"data_offsets":[{from},{to}]}}"#)
+        };
+        let max = u64::MAX;
+        for (a, b) in [
+            ((0, 8), (0, 8)),
+            ((0, 8), (4, 12)),
+            ((0, 8), (12, 20)),
+            ((8, 0), (8, 16)),
+            ((max - 7, max), (0, 8)),
+        ] {
+            let json = format!("{{{},{}}}", tensor("a", a.0, a.1), tensor("b", b.0, b.1));
+            let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+            bytes.extend(json.bytes());
+            bytes.extend([0; 16]);
+            std::fs::write(&path, bytes).unwrap();
+            let refused = TensorStore::open_model(dir.path()).err();
+            assert!(matches!(refused, Some(Error::Weights(_))), "{a:?} {b:?}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_shape_larger_than_its_file_makes_no_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = to_safetensors(vec![("a".to_owned(), Dtype::F32, vec![2], vec![0; 8])]).unwrap();
+        std::fs::write(dir.path().join("model.safetensors"), bytes).unwrap();
+        let mut store = TensorStore::open_model(dir.path()).unwrap();
+        // 2^60 numbers: room for them would end the process.
+        assert!(matches!(store.read("a", &[1 << 30, 1 << 30]), Err(Error::Weights(_))));
     }
 
     #[test]

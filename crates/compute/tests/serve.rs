@@ -34,6 +34,15 @@ fn reason(world: &World, status: &TaskStatus, signer: Address) -> Reason {
     Reason::from_chain(failure.report.0.reasonCode).unwrap()
 }
 
+/// Processes that this one started and that are there still.
+fn children() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let list =
+        |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+    let lists: Vec<String> = tasks.flatten().map(list).collect();
+    lists.iter().flat_map(|list| list.split_whitespace()).map(str::to_owned).collect()
+}
+
 fn manifest_of(world: &World, signer: Address) -> ResultManifest {
     let taken: Vec<_> = world.custodians.iter().filter_map(|c| c.manifest()).collect();
     assert!(taken.len() >= usize::from(T), "{} custodians have the manifest", taken.len());
@@ -105,13 +114,36 @@ async fn a_job_ends_delivered_and_nothing_leaks() {
     }
     let (_, info) = world.get("/v1/info").await;
     let info: ComputeInfo = serde_json::from_value(info).unwrap();
-    assert!(info.tokens_per_second > 0.0 && info.tee_type == "simulated");
+    assert!(info.tokens_per_second > 0.0 && info.tee_type == "simulated" && info.sandboxed);
 
     world.assert_nothing_leaked();
     world.until_wiped().await;
     let log = logs::lines();
     assert!(contains(&log, b"Delivered"), "logs are recorded");
     assert!(!contains(&log, MARK.as_bytes()) && !world.key.appears_in(&log));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_trainer_outlives_its_attempt() {
+    let gone = async || {
+        for _ in 0..100 {
+            if children().is_empty() {
+                return true;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        false
+    };
+    let world = World::new(Setting::default()).await;
+    let status = world.ticket().await;
+    assert_eq!(children().len(), 1, "it waits with the model");
+    assert_eq!(world.put(&world.dispatch_of(world.running(&status))).await.0, 200);
+    world.until("delivery", delivered).await;
+    assert!(gone().await, "delivered");
+    let refused = World::new(Setting { lie: Some(Lie::Ciphertext), ..Setting::default() }).await;
+    refused.start().await;
+    refused.until("the report", failed).await;
+    assert!(gone().await, "failed before it had rows");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

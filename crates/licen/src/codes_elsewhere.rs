@@ -102,6 +102,11 @@ pub const ELSEWHERE: &[Code] = &[
         "adapter_config.json and the weights do not fit each other or the base model.",
     ),
     code(
+        536,
+        "training needs more memory than it may use",
+        "Model, max_seq_length, lora_r and threads decide how much; it is computed before anything is loaded. The limit is `maxMemoryBytes` of compute, by default what its machine has.",
+    ),
+    code(
         540,
         "training diverged",
         "The loss stopped being a number. Lower learning_rate. In a job, everything paid comes back.",
@@ -221,6 +226,11 @@ pub const ELSEWHERE: &[Code] = &[
         "Choose another `listen` address, or end the program that uses it.",
     ),
     code(803, "compute's working directory is not usable", "Check that `workDir` exists and may be written."),
+    code(
+        804,
+        "compute cannot be sandboxed",
+        "The node and its trainer confine themselves by Landlock (Linux 6.7 or later, rules for TCP included) and seccomp, and do not run without. `licen-compute serve --no-sandbox` goes without; /v1/info and the log then say so.",
+    ),
     code(
         810,
         "compute refused the dispatch",

@@ -38,6 +38,7 @@ pub mod tar;
 pub mod warrant;
 
 mod hpke;
+mod page;
 mod secret;
 mod shamir;
 #[cfg(test)]

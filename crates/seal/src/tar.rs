@@ -17,6 +17,8 @@ const NAME_BYTES: usize = 100;
 const PREFIX_BYTES: usize = 155;
 /// Eleven octal digits.
 const MAX_FILE_BYTES: u64 = 0o77_777_777_777;
+/// Files that are unpacked from one archive: empty ones cost an archive little and a disk an inode each.
+const MAX_FILES: usize = 4096;
 
 /// Bytes of an archive of files with these lengths.
 #[must_use]
@@ -229,7 +231,7 @@ impl<R: Read> Read for TarReader<R> {
 /// when the archive was read to its end. Nobody else on the machine can enter it. Returns the paths.
 ///
 /// # Errors
-/// [`SealError::Tar`] where `target` exists, the content exceeds `max_bytes`, or the archive is not
+/// [`SealError::Tar`] where `target` exists, the content exceeds `max_bytes` or 4096 files, or the archive is not
 /// the deterministic form; reading and writing. Nothing is left behind.
 pub fn unpack<R: Read>(
     mut archive: TarReader<R>,
@@ -246,6 +248,9 @@ pub fn unpack<R: Read>(
         total = total.saturating_add(entry.len);
         if total > max_bytes {
             return Err(SealError::Tar("the content is larger than allowed"));
+        }
+        if paths.len() == MAX_FILES {
+            return Err(SealError::Tar("it holds more files than allowed"));
         }
         let path = partial.0.join(&entry.path);
         if let Some(parent) = path.parent() {
@@ -459,6 +464,17 @@ mod tests {
         assert_eq!(unpack(TarReader::new(&bytes[..]), &to, 100).unwrap(), ["a", "d.x", "d/b"]);
         std::os::unix::fs::symlink("a", from.join("link")).unwrap();
         assert!(matches!(pack(&from, Vec::new()), Err(SealError::Tar(_))));
+    }
+
+    #[test]
+    fn an_archive_of_countless_empty_files_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out");
+        let names: Vec<String> = (0..=MAX_FILES).map(|i| format!("{i:08}")).collect();
+        let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
+        let refused = unpack(TarReader::new(&archive(&files)[..]), &target, 100);
+        assert!(matches!(refused, Err(SealError::Tar("it holds more files than allowed"))));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
     }
 
     #[test]

@@ -1,38 +1,35 @@
-//! The base model: public bytes, fetched by root and loaded before any verdict is asked for, so that a
-//! model this node cannot train costs nobody anything.
+//! The base model: public bytes, fetched by root and loaded, by the trainer, before any verdict is asked
+//! for, so that a model this node cannot train costs nobody anything.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use licen_core::constraints::{self, Constraints};
-use licen_core::primitives::{B256, keccak256};
+use licen_core::primitives::B256;
 use licen_seal::tar::{TarReader, unpack};
 use tempfile::TempDir;
 
 use super::blobs::{BlobError, Blobs};
+use super::node::Node;
 use super::training::Plan;
-use crate::{Encoder, Model};
+use crate::apart::Trainer;
+use crate::apart::wire::{Order, Report};
 
-/// A loaded base model and the folder its tokenizer files are copied from.
+/// A base model in a trainer of its own, which alone reads what is in it.
 pub(super) struct BaseModel {
-    pub(super) model: Model,
-    pub(super) encoder: Encoder,
+    /// Holds model and tokenizer; killed with this.
+    pub(super) trainer: Arc<Trainer>,
     /// keccak256 of tokenizer.json, by which datasets publish token counts.
     pub(super) tokenizer_hash: B256,
     /// What an adapter of the job's settings has.
     pub(super) trainable: u64,
-    dir: PathBuf,
-    /// Removed with the model.
+    /// The unpacked Hugging Face folder, removed with the model.
     _work: TempDir,
 }
 
 impl BaseModel {
-    /// The unpacked Hugging Face folder.
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// Fetches the archive into a folder that only this process can enter.
     ///
     /// # Errors
@@ -48,24 +45,34 @@ impl BaseModel {
         Ok(work)
     }
 
-    /// Unpacks and loads it. Blocking.
+    /// Unpacks it and starts the trainer that loads it.
     ///
     /// # Errors
     /// What is wrong with the model; all of it is public.
-    pub(super) fn load(work: TempDir, cap: u64, plan: &Plan) -> Result<Self, String> {
-        let archive = work.path().join("base.tar");
-        let dir = work.path().join("base");
-        let file = File::open(&archive).map_err(|e| e.to_string())?;
-        unpack(TarReader::fetched(std::io::BufReader::new(file)), &dir, cap)
-            .map_err(|e| format!("the base model is not a deterministic tar: {e}"))?;
-        let _ = std::fs::remove_file(&archive);
-        let refuse = |e: crate::Error| format!("the base model: {e}");
-        let model = Model::load(&dir).map_err(refuse)?;
-        let encoder = Encoder::load(&dir).map_err(refuse)?;
-        let tokenizer = std::fs::read(dir.join("tokenizer.json")).map_err(|e| e.to_string())?;
-        let trainable = plan.params.lora().trainable_parameters(model.config());
-        let tokenizer_hash = keccak256(&tokenizer);
-        Ok(Self { model, encoder, tokenizer_hash, trainable, dir, _work: work })
+    pub(super) async fn load(node: &Node, work: TempDir, plan: &Plan) -> Result<Self, String> {
+        let cap = node.config.max_model_bytes;
+        let launch = node.trainers.clone();
+        let begin = move || {
+            let dir = unpacked(work.path(), cap)?;
+            let trainer = launch.start(&dir).map_err(|e| e.to_string())?;
+            Ok::<_, String>((work, trainer))
+        };
+        let begun = tokio::task::spawn_blocking(begin).await;
+        let (work, trainer) = begun.map_err(|_| "the base model could not be unpacked".to_string())??;
+        let trainer = Arc::new(trainer);
+        let threads = crate::trainer::threads(plan.params.threads);
+        let order = Order::Load { settings: plan.settings.clone(), threads };
+        let load = move |trainer: &Trainer| {
+            trainer.tell(&order, &[])?;
+            trainer.hear()
+        };
+        match trainer.with(load).await.and_then(|report| report).map_err(|e| e.to_string())? {
+            Report::Loaded { trainable, tokenizer_hash } => {
+                Ok(Self { trainer, tokenizer_hash, trainable, _work: work })
+            }
+            Report::Refused { message } => Err(format!("the base model: {message}")),
+            _ => Err("the trainer answers something else".into()),
+        }
     }
 
     /// The owner's limits that need the model. Rows and steps are checked once rows are known.
@@ -75,6 +82,15 @@ impl BaseModel {
     pub(super) fn check(&self, constraints: &Constraints) -> Result<(), String> {
         constraints::check_run(constraints, u64::MAX, self.trainable, 0).map_err(|e| e.to_string())
     }
+}
+
+fn unpacked(work: &Path, cap: u64) -> Result<PathBuf, String> {
+    let (archive, dir) = (work.join("base.tar"), work.join("base"));
+    let file = File::open(&archive).map_err(|e| e.to_string())?;
+    unpack(TarReader::fetched(std::io::BufReader::new(file)), &dir, cap)
+        .map_err(|e| format!("the base model is not a deterministic tar: {e}"))?;
+    let _ = std::fs::remove_file(&archive);
+    Ok(dir)
 }
 
 /// A new folder with mode 0700 that is removed when dropped.

@@ -70,6 +70,7 @@ pub fn check_dispatch(
     check_windows(dispatch, now)?;
     check_custodians(dispatch)?;
     check_here(job, dispatch.chain_id, config)?;
+    check_peers(dispatch, config)?;
     let stage = stage_of(job, attempt)?;
     check_run_deadline(dispatch, now)?;
     match stage {
@@ -80,6 +81,12 @@ pub fn check_dispatch(
         Stage::Running { run_deadline, .. } if run_deadline <= now => Err(DispatchError::TooLate("run")),
         Stage::Granted | Stage::Running { .. } => Ok(stage),
     }
+}
+
+fn check_peers(dispatch: &Dispatch, config: &Config) -> Result<(), DispatchError> {
+    let blobs = config.blob_url.is_none().then_some(&dispatch.blob_url);
+    let mut urls = dispatch.custodian_urls.iter().map(|custodian| &custodian.url).chain(blobs);
+    urls.try_for_each(|url| config.check_peer(url)).map_err(DispatchError::NotHere)
 }
 
 fn stage_of(job: &Job, attempt: u32) -> Result<Stage, DispatchError> {

@@ -51,7 +51,7 @@ pub struct Config {
     #[serde(default)]
     pub reference_entry: Option<B256>,
     /// Intel's collateral (JSON) for evidence bundles, read anew for each; or the certificate of the
-    /// AMD chip (DER), for hosts that hand out none.
+    /// AMD chip (DER), for hosts that hand out none. In a folder of its own: the node may read all of it.
     #[serde(default)]
     pub collateral: Option<PathBuf>,
     /// Largest dataset ciphertext taken, bytes. It is decrypted into memory.
@@ -66,6 +66,19 @@ pub struct Config {
     /// For demonstrations: fail on purpose. Refused anywhere but on a simulated TEE and the local chain.
     #[serde(default)]
     pub simulated_fault: Option<SimulatedFault>,
+    /// Bytes of memory a training may use; left out, what the machine has.
+    #[serde(default)]
+    pub max_memory_bytes: Option<u64>,
+    /// Custodians and blob endpoints as `http://host:port`. Where it is given, dispatches that name others are refused
+    /// and the kernel limits connections to these ports.
+    #[serde(default)]
+    pub peers: Vec<String>,
+    /// `--no-sandbox`.
+    #[serde(skip)]
+    pub no_sandbox: bool,
+    /// The program that trains: this one, but for tests that are another.
+    #[serde(skip)]
+    pub trainer_program: Option<PathBuf>,
     /// The chain this node serves; left out serves whatever a dispatch names.
     #[serde(default)]
     pub chain_id: Option<u64>,
@@ -121,7 +134,28 @@ impl Config {
         if let Some(url) = &self.blob_url {
             check_url(url)?;
         }
-        Ok(())
+        self.peer_ports().map(drop)
+    }
+
+    /// Ports of the peers, where there is a list.
+    pub(super) fn peer_ports(&self) -> Result<Option<Vec<u16>>, String> {
+        if self.peers.is_empty() {
+            return Ok(None);
+        }
+        let urls = self.peers.iter().chain(&self.blob_url);
+        let mut ports = urls.map(|url| Ok(origin(url)?.1)).collect::<Result<Vec<u16>, String>>()?;
+        ports.sort_unstable();
+        ports.dedup();
+        Ok(Some(ports))
+    }
+
+    /// Refuses an address that is on no list of peers.
+    pub(super) fn check_peer(&self, url: &str) -> Result<(), String> {
+        let known = |peer: &String| origin(peer).is_ok_and(|peer| origin(url) == Ok(peer));
+        if self.peers.is_empty() || self.peers.iter().any(known) {
+            return Ok(());
+        }
+        Err(format!("{url:?} is not among its peers"))
     }
 }
 
@@ -132,6 +166,14 @@ pub(super) fn check_url(url: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{url:?} is not a plain http:// address"))
+}
+
+/// Host and port of an address.
+fn origin(url: &str) -> Result<(String, u16), String> {
+    check_url(url)?;
+    let parsed = reqwest::Url::parse(url).map_err(|e| format!("{url:?}: {e}"))?;
+    let host = parsed.host_str().ok_or_else(|| format!("{url:?} names no host"))?;
+    Ok((host.to_owned(), parsed.port_or_known_default().unwrap_or(80)))
 }
 
 fn default_listen() -> SocketAddr {
@@ -193,6 +235,32 @@ mod tests {
         assert!(
             check(&format!("{whole}simulatedFault = \"compute\"\n")).unwrap_err().contains("simulated TEE")
         );
+    }
+
+    #[test]
+    fn peers_are_named_by_host_and_port() {
+        let list = r#"["http://10.0.0.1:7101", "http://node:80", "http://10.0.0.2:7101"]"#;
+        let config = Config::parse(&format!("workDir = \"w\"\npeers = {list}\n"), false).unwrap();
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.peer_ports(), Ok(Some(vec![80, 7101])));
+        for known in ["http://10.0.0.1:7101", "http://10.0.0.1:7101/", "http://node", "http://node/v1"] {
+            assert_eq!(config.check_peer(known), Ok(()), "{known}");
+        }
+        for stranger in ["http://10.0.0.3:7101", "http://10.0.0.1:7102", "http://node:81", "http://x@evil:80"]
+        {
+            assert!(config.check_peer(stranger).unwrap_err().contains("peers"), "{stranger}");
+        }
+        let none = Config::parse("workDir = \"w\"\n", false).unwrap();
+        assert_eq!((none.peer_ports(), none.check_peer("http://any:1")), (Ok(None), Ok(())));
+        let tls = Config::parse("workDir = \"w\"\npeers = [\"https://a\"]\n", false).unwrap();
+        assert!(tls.check().is_err());
+    }
+
+    #[test]
+    fn a_sandbox_is_not_switched_off_by_a_file() {
+        for key in ["noSandbox = true", "no_sandbox = true", "trainerProgram = \"/bin/sh\""] {
+            assert!(Config::parse(&format!("workDir = \"w\"\n{key}\n"), false).is_err(), "{key}");
+        }
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub enum ServeError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The kernel cannot confine node or trainer, and nobody said to go without.
+    #[error("no sandbox: {0}")]
+    Sandbox(String),
     /// A dispatch that contradicts itself or is not for this node.
     #[error(transparent)]
     Dispatch(#[from] DispatchError),
@@ -68,6 +71,7 @@ impl ServeError {
             Self::Config { .. } => "LIC0801",
             Self::Listen { .. } => "LIC0802",
             Self::Environment { .. } => "LIC0803",
+            Self::Sandbox(_) => "LIC0804",
             Self::Dispatch(_) => "LIC0810",
             Self::Unknown => "LIC0812",
             Self::Busy(_) => "LIC0813",
@@ -87,7 +91,11 @@ impl ServeError {
             Self::Busy(_) => 503,
             Self::StopSignature => 403,
             Self::Body(_) => 400,
-            Self::Config { .. } | Self::Listen { .. } | Self::Environment { .. } | Self::Signing => 500,
+            Self::Config { .. }
+            | Self::Listen { .. }
+            | Self::Environment { .. }
+            | Self::Sandbox(_)
+            | Self::Signing => 500,
         }
     }
 
@@ -98,6 +106,9 @@ impl ServeError {
             Self::Config { .. } => "every key is listed in the operator's guide; unknown keys are refused",
             Self::Listen { .. } => "choose another `listen` address",
             Self::Environment { .. } => "check that `workDir` can be written, and by nobody else",
+            Self::Sandbox(_) => {
+                "use Linux 6.7 or later with Landlock and seccomp, or say --no-sandbox to serve without one"
+            }
             Self::Dispatch(_) | Self::Unknown | Self::Body(_) => {
                 "send the policy and the job exactly as the chain emitted them"
             }
@@ -112,7 +123,9 @@ impl ServeError {
 impl Fault for ServeError {
     fn fault(&self) -> Party {
         match self {
-            Self::Config { .. } | Self::Listen { .. } | Self::Environment { .. } => Party::Environment,
+            Self::Config { .. } | Self::Listen { .. } | Self::Environment { .. } | Self::Sandbox(_) => {
+                Party::Environment
+            }
             Self::Dispatch(_) | Self::Unknown | Self::Body(_) => Party::Operator,
             Self::Busy(_) | Self::NoQuotes | Self::Signing => Party::Compute,
             Self::StopSignature => Party::Requester,
@@ -124,6 +137,7 @@ impl Fault for ServeError {
             Self::Config { .. }
             | Self::Listen { .. }
             | Self::Environment { .. }
+            | Self::Sandbox(_)
             | Self::Dispatch(_)
             | Self::Unknown
             | Self::StopSignature

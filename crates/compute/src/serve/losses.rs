@@ -9,14 +9,14 @@ const BLOCK_ROWS: u64 = 64;
 const MOST: f64 = 100.0;
 
 /// In thousandths, from 0 to 100.
-fn coarse(loss: f64) -> f64 {
+pub(super) fn coarse(loss: f64) -> f64 {
     (loss.clamp(0.0, MOST) * 1e3).round() / 1e3
 }
 
 /// Consecutive blocks of steps that do not overlap: each of at least 64 rows, none across two epochs, so
 /// that no difference of two means is about fewer rows.
 #[derive(Debug)]
-pub(super) struct Blocks {
+pub(crate) struct Blocks {
     epoch_rows: u64,
     step_rows: u64,
     /// Rows of the epoch that are not trained yet.
@@ -27,12 +27,23 @@ pub(super) struct Blocks {
 
 impl Blocks {
     /// For epochs of `epoch_rows` rows in steps of at most `step_rows`.
-    pub(super) fn new(epoch_rows: u64, step_rows: u64) -> Self {
+    pub(crate) fn new(epoch_rows: u64, step_rows: u64) -> Self {
         Self { epoch_rows, step_rows, left: epoch_rows, rows: 0, sum: 0.0 }
     }
 
+    /// How many means an epoch has at most.
+    pub(super) fn count(epoch_rows: u64, step_rows: u64) -> u64 {
+        let mut blocks = Self::new(epoch_rows, step_rows);
+        (0..epoch_rows.div_ceil(step_rows.max(1))).filter_map(|_| blocks.step(0.0)).count() as u64
+    }
+
+    /// Whether means over so many rows are said in few digits.
+    pub(super) fn are_few(rows: u64) -> bool {
+        rows < BLOCK_ROWS
+    }
+
     /// Takes the loss of the next step; gives the mean of the block that it completes.
-    pub(super) fn step(&mut self, loss: f64) -> Option<f64> {
+    pub(crate) fn step(&mut self, loss: f64) -> Option<f64> {
         let rows = self.step_rows.min(self.left);
         self.left -= rows;
         self.rows += rows;
@@ -53,7 +64,7 @@ impl Blocks {
 
 /// Replaces the losses and gradient norms of single steps by means of their blocks, and says the loss of
 /// few held-out rows in few digits.
-pub(super) fn coarsen(outcome: &mut Outcome, (epoch_rows, held_out): (u64, u64), step_rows: u64) {
+pub(crate) fn coarsen(outcome: &mut Outcome, (epoch_rows, held_out): (u64, u64), step_rows: u64) {
     let (mut losses, mut norms) = (Blocks::new(epoch_rows, step_rows), Blocks::new(epoch_rows, step_rows));
     let (mut begun, mut last) = (0, (0.0, 0.0));
     for i in 0..outcome.steps.len() {
@@ -65,7 +76,7 @@ pub(super) fn coarsen(outcome: &mut Outcome, (epoch_rows, held_out): (u64, u64),
     }
     // `max_steps` may end a run within a block: those steps say what the block before them says.
     outcome.steps[begun..].iter_mut().for_each(|s| (s.loss, s.grad_norm) = last);
-    if held_out < BLOCK_ROWS {
+    if Blocks::are_few(held_out) {
         let metering = &mut outcome.metering;
         let of_epochs = outcome.epochs.iter_mut().map(|epoch| &mut epoch.held_out_loss);
         for loss in of_epochs.chain([&mut metering.eval_before, &mut metering.eval_after]) {

@@ -8,12 +8,12 @@
 //!   check      contradictions inside it                                              pure
 //!   documents  envelope, constraints, job specification, policy manifest, by root
 //!   qualify    t custodians know the job as Granted; then a place, the base model's archive, the slot
-//!   base       the base model, by root, loaded
+//!   base       the base model, by root, loaded by a trainer (`crate::apart`)
 //!   setup      keys, nonces, runtime data, evidence (tee), verdicts -> StartTicket
 //! PUT again, Running with our signer
 //!   unlock     shares -> DatasetKey
-//!   open       evidence bundle stored, ciphertext by root, plaintext in memory (dataset), recomputed
-//!   training   the engine, watched; a signed Stop ends it after the epoch
+//!   open       evidence bundle stored, ciphertext by root, plaintext in memory (dataset), recomputed, to the trainer
+//!   training   the trainer, watched (limits); a signed Stop ends it after the epoch
 //!   losses     what of its losses may leave: means over many rows
 //!   result     tar -> encrypted under a fresh key -> stored; the key dealt to the custodians
 //!   deliver    shares -> t Held -> manifest signed (keys) -> manifest to all
@@ -40,7 +40,8 @@ mod error;
 mod event;
 mod http;
 mod keys;
-mod losses;
+mod limits;
+pub(crate) mod losses;
 mod machine;
 mod node;
 mod open;

@@ -27,6 +27,8 @@ use super::event::Event;
 use super::machine::{Machine, Terms};
 use super::run::{Driver, Handles, Message};
 use super::tee::NodeTee;
+use crate::apart::Trainers;
+use crate::sandbox::memory_of_machine;
 
 /// Attempts that are over and still answered for.
 const REMEMBERED: usize = 1_024;
@@ -43,6 +45,7 @@ pub struct Node {
     pub(super) config: Config,
     pub(super) http: reqwest::Client,
     pub(super) tee: NodeTee,
+    pub(super) trainers: Trainers,
     /// One training at a time: memory and cores are not shared between jobs.
     pub(super) slot: Arc<Semaphore>,
     /// `maxTasks`: what waits has its base model on disk.
@@ -114,10 +117,7 @@ impl Node {
             what: what.into(),
             source: std::io::Error::other(reason),
         };
-        work_dir(&config.work_dir).map_err(|source| ServeError::Environment {
-            what: config.work_dir.display().to_string(),
-            source,
-        })?;
+        make_work_dir(&config)?;
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_LIMIT)
             .redirect(reqwest::redirect::Policy::none())
@@ -131,11 +131,18 @@ impl Node {
                 .map_err(|e| ServeError::Config { path: path.clone(), reason: e.to_string() })
         };
         let quote_key = config.quote_key_file.as_ref().map(load).transpose()?;
+        let trainers = Trainers {
+            program: config.trainer_program.clone().unwrap_or_else(|| "/proc/self/exe".into()),
+            memory: config.max_memory_bytes.unwrap_or_else(memory_of_machine),
+            confine: !config.no_sandbox,
+        };
+        trainers.try_out(&config.work_dir)?;
         let places = Arc::new(Semaphore::new(config.max_tasks));
         Ok(Arc::new(Self {
             config,
             http,
             tee,
+            trainers,
             slot: Arc::new(Semaphore::new(1)),
             places,
             quote_key,
@@ -246,6 +253,7 @@ impl Node {
             provider_id: self.config.provider_id,
             tee_type: self.tee.name().into(),
             tokens_per_second: f64::from_bits(self.tokens_per_second.load(Ordering::Relaxed)),
+            sandboxed: self.trainers.confine,
         }
     }
 
@@ -280,6 +288,9 @@ impl Node {
         if self.tee.is_simulated() {
             tracing::warn!("SIMULATED TEE: nothing here is confidential; it serves the local chain only");
         }
+        if !self.trainers.confine {
+            tracing::warn!("NO SANDBOX (--no-sandbox): the kernel limits neither this node nor its trainers");
+        }
         if let Some(fault) = self.config.simulated_fault {
             tracing::warn!(?fault, "SIMULATED FAULT: every job will fail on purpose");
         }
@@ -295,6 +306,12 @@ impl Node {
     fn tasks(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes the working folder, or takes the one that is there.
+pub(super) fn make_work_dir(config: &Config) -> Result<(), ServeError> {
+    work_dir(&config.work_dir)
+        .map_err(|source| ServeError::Environment { what: config.work_dir.display().to_string(), source })
 }
 
 /// Chain, contract and the job as granted: all that a dispatch may not change between two sendings.

@@ -11,7 +11,6 @@ use licen_core::constraints;
 use licen_core::fault::{Fault, Party};
 use licen_core::job::Reason;
 use licen_core::primitives::B256;
-use licen_core::rows::MAX_ROW_BYTES;
 use licen_seal::DatasetKey;
 use licen_seal::stream::dataset_aad;
 
@@ -23,16 +22,17 @@ use super::error::Broken;
 use super::node::Node;
 use super::setup::Prepared;
 use super::training::broken;
-use crate::{Split, jsonl};
+use crate::apart::Trainer;
+use crate::apart::wire::{Order, Report};
 
 /// Tries to fetch the dataset; each may take long.
 const TRIES: u32 = 4;
 const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// What training needs.
+/// What training needs; the rows themselves are the trainer's.
 pub(super) struct Opened {
-    /// Rows as text tokens.
-    pub(super) split: Split,
+    /// How many rows train, and how many are held out to judge by.
+    pub(super) rows: (u64, u64),
     /// Root of the stored evidence bundle.
     pub(super) attestation_ref: B256,
 }
@@ -58,15 +58,14 @@ pub(super) async fn open(
     let length = fetch(&prepared.blobs, root, (wanted, node.config.max_dataset_bytes), &path, &note)
         .await
         .map_err(|e| Broken::new(Reason::StorageDownloadFailed, format!("the dataset: {e}")))?;
-    let work = move || {
+    let trainer = prepared.base.trainer.clone();
+    let hand_over = move |trainer: &Trainer| {
         let rows = rows(&prepared, key, &path, length)?;
         drop(work); // the ciphertext file
-        let split = samples(&prepared, &rows)?;
-        Ok(Opened { split, attestation_ref })
+        let rows = samples(trainer, &prepared, &rows)?;
+        Ok(Opened { rows, attestation_ref })
     };
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|_| Err(Broken::new(Reason::ComputeTaskFailed, "the opening thread broke")))
+    trainer.with(hand_over).await.map_err(Broken::because(Reason::ComputeTaskFailed))?
 }
 
 async fn fetch(
@@ -101,22 +100,29 @@ fn rows(prepared: &Prepared, key: DatasetKey, path: &Path, length: u64) -> Resul
     open_rows(&key, (&aad, &dataset_uid), &mut BufReader::new(file), length, published)
 }
 
-/// Tokenizes, compares the published token count, checks the owner's limits on rows and steps.
-fn samples(prepared: &Prepared, rows: &Rows) -> Result<Split, Broken> {
+/// Has the trainer make text tokens of the rows, compares the published count, checks the owner's limits on rows and
+/// steps. How many rows train and are held out is computed here, because what a trainer says decides about nothing it
+/// could gain by.
+fn samples(trainer: &Trainer, prepared: &Prepared, rows: &Rows) -> Result<(u64, u64), Broken> {
     let (base, documents) = (&prepared.base, &prepared.documents);
-    let params = &documents.plan.params;
-    let parsed = jsonl::parse(rows.text(), MAX_ROW_BYTES).map_err(broken)?;
     let published = documents.policy_manifest.token_counts();
-    if let Some(said) = published.iter().find(|count| count.tokenizer_hash == base.tokenizer_hash) {
-        let have = base.encoder.count(&parsed).map_err(broken)?.tokens;
-        if have != said.count {
-            let message = format!("the rows have {have} text tokens, the owner published {}", said.count);
-            return Err(Broken::new(Reason::DatasetMismatch, message));
-        }
+    let said = published.iter().find(|count| count.tokenizer_hash == base.tokenizer_hash);
+    let ours = Broken::because(Reason::ComputeTaskFailed);
+    let order = Order::Rows { bytes: rows.text().len() as u64, count: said.is_some() };
+    trainer.tell(&order, rows.text()).map_err(&ours)?;
+    let tokens = match trainer.hear().map_err(&ours)? {
+        Report::Opened { tokens } => tokens,
+        Report::Failed { code } => return Err(broken(&code)),
+        _ => return Err(Broken::new(Reason::ComputeTaskFailed, "the trainer answers something else")),
+    };
+    if let Some(said) = said
+        && tokens != Some(said.count)
+    {
+        let message = format!("the rows do not have the {} text tokens that the owner published", said.count);
+        return Err(Broken::new(Reason::DatasetMismatch, message));
     }
-    let encoded = base.encoder.encode(&parsed, params.max_seq_length).map_err(broken)?;
-    let split = Split::new(encoded, params.eval_fraction, params.seed);
-    let steps = params.planned_steps(split.train.len() as u64);
+    let (train, held_out) = documents.plan.split(rows.count());
+    let steps = documents.plan.params.planned_steps(train);
     constraints::check_run(&documents.constraints, rows.count(), base.trainable, steps).map_err(
         |breach| {
             let reason = match breach.fault() {
@@ -132,5 +138,5 @@ fn samples(prepared: &Prepared, rows: &Rows) -> Result<Split, Broken> {
             Broken::new(reason, breach)
         },
     )?;
-    Ok(split)
+    Ok((train, held_out))
 }

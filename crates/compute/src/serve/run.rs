@@ -39,7 +39,7 @@ const MAX_CLAIMS: usize = 4;
 /// Seconds before the machine's deadline by which those who ask say what they heard.
 const SETTLING: u64 = 2;
 
-/// The right to train; given back when the last of its holders, the training thread included, is gone.
+/// The right to train; given back when the last of its holders, the thread that waits for the trainer included, is gone.
 pub(super) type Slot = Arc<OwnedSemaphorePermit>;
 
 /// What reaches a driver: events, and what comes with some of them.
@@ -73,8 +73,8 @@ pub(super) struct Driver {
     held: Holdings,
 }
 
-/// What an attempt holds between steps. Dropping it wipes keys, rows as tokens, and the trained files; copies
-/// inside the JSON parser, the tokenizer and the engine's buffers are freed as they are.
+/// What an attempt holds between steps. Dropping it wipes keys and the trained files, and kills the trainer with its
+/// rows.
 #[derive(Default)]
 struct Holdings {
     slot: Option<Slot>,

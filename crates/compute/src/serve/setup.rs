@@ -16,7 +16,6 @@ use licen_core::wire::custodian::{
 };
 use licen_seal::RecipientKey;
 use licen_seal::warrant::{ReleaseDomain, ReleaseTerms};
-use tempfile::TempDir;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -92,7 +91,8 @@ pub(super) async fn set_up(
 ) -> Result<(Prepared, StatementKey), String> {
     let domain = Domain { chain_id: dispatch.chain_id, contract: dispatch.contract };
     let Qualified { documents, blobs, archive, place } = qualified;
-    let base = load_base(node, &documents, archive).await?;
+    let base = BaseModel::load(node, archive, &documents.plan).await?;
+    base.check(&documents.constraints)?;
     let need = usize::from(dispatch.threshold);
     let recipient = RecipientKey::generate().map_err(|e| e.to_string())?;
     let signer = StatementKey::generate(domain).map_err(|e| e.to_string())?;
@@ -154,14 +154,6 @@ pub(super) async fn set_up(
         _place: place,
     };
     Ok((prepared, signer))
-}
-
-async fn load_base(node: &Node, documents: &Documents, archive: TempDir) -> Result<BaseModel, String> {
-    let (plan, cap) = (documents.plan.clone(), node.config.max_model_bytes);
-    let load = tokio::task::spawn_blocking(move || BaseModel::load(archive, cap, &plan));
-    let base = load.await.map_err(|_| "the base model could not be loaded".to_string())??;
-    base.check(&documents.constraints)?;
-    Ok(base)
 }
 
 /// Asks every custodian for a nonce.

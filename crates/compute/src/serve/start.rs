@@ -1,13 +1,14 @@
 //! `licen-compute serve`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
 
 use super::config::Config;
 use super::error::ServeError;
 use super::http::router;
-use super::node::Node;
+use super::node::{Node, make_work_dir};
+use crate::sandbox::{NodeNeeds, enter_node};
 
 /// Arguments of `licen-compute serve`.
 #[derive(Debug, clap::Args)]
@@ -15,6 +16,9 @@ pub struct Arguments {
     /// Configuration, TOML or (by its extension) JSON
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// Serve where the kernel cannot confine this node and its trainers, or must not
+    #[arg(long)]
+    pub no_sandbox: bool,
 }
 
 /// Serves until the process is told to end (Ctrl-C or SIGTERM).
@@ -28,7 +32,9 @@ pub fn run(arguments: &Arguments) -> Result<(), ServeError> {
     if !hardened {
         tracing::warn!("core dumps could not be turned off");
     }
-    let config = Config::load(&arguments.config)?;
+    let mut config = Config::load(&arguments.config)?;
+    config.no_sandbox = arguments.no_sandbox;
+    confine(&mut config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -37,6 +43,29 @@ pub fn run(arguments: &Arguments) -> Result<(), ServeError> {
     // A training thread that nobody waits for must not keep the process.
     runtime.shutdown_background();
     served
+}
+
+/// Confines this process, for good and before it has a second thread.
+fn confine(config: &mut Config) -> Result<(), ServeError> {
+    if config.threads == 0 {
+        // Asked now: afterwards the limits of a control group cannot be read.
+        config.threads = crate::trainer::threads(None);
+    }
+    if config.no_sandbox {
+        return Ok(());
+    }
+    make_work_dir(config)?;
+    let refuse = |reason: String| ServeError::Sandbox(reason);
+    // A file that is renewed by renaming is another file to the kernel, so its folder is named.
+    let folder = |path: &PathBuf| path.parent().map(|dir| Path::new(".").join(dir));
+    let collateral = config.collateral.as_ref().and_then(folder);
+    let needs = NodeNeeds {
+        work_dir: config.work_dir.clone(),
+        read: config.quote_key_file.iter().cloned().chain(collateral).collect(),
+        listen: config.listen.port(),
+        connect: config.peer_ports().map_err(refuse)?,
+    };
+    enter_node(&needs).map(drop).map_err(|e| ServeError::Sandbox(e.to_string()))
 }
 
 async fn serve(config: Config) -> Result<(), ServeError> {

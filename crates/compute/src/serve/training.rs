@@ -1,4 +1,4 @@
-//! From rows to an adapter: the engine in a thread of its own, watched and stoppable.
+//! From rows to an adapter: the engine in a process of its own, watched and stoppable.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,21 +13,25 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::error::Broken;
 use super::event::Event;
-use super::losses::{Blocks, coarsen};
+use super::limits::{self, Limits};
 use super::node::Node;
 use super::open::Opened;
 use super::run::Slot;
 use super::setup::Prepared;
-use crate::folder::{self, CardFields};
-use crate::{Control, EpochReport, Error, Metering, Observer, Split, StepReport, TrainingParams};
+use crate::apart::Trainer;
+use crate::apart::wire::{Order, Report};
+use crate::folder::CardFields;
+use crate::{Error, Metering, Split, TrainingParams};
 
-/// Between two progress reports; every epoch and every loss is reported at once.
-const REPORT_EVERY: Duration = Duration::from_millis(200);
+/// How often to look whether training should end.
+const STOP_EVERY: Duration = Duration::from_millis(100);
 
 /// Training settings of a job, checked.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) params: TrainingParams,
+    /// The same as JSON, for the trainer.
+    pub(super) settings: String,
 }
 
 impl Plan {
@@ -57,7 +61,14 @@ impl Plan {
         let text = serde_json::to_string(&settings).map_err(|e| e.to_string())?;
         let mut params = TrainingParams::parse(&text).map_err(|e| e.to_string())?;
         params.threads = (threads > 0).then_some(threads);
-        Ok(Self { params })
+        Ok(Self { params, settings: text })
+    }
+
+    /// How many of `rows` rows train, and how many are held out.
+    pub(super) fn split(&self, rows: u64) -> (u64, u64) {
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        let held_out = Split::held_out_rows(rows, self.params.eval_fraction);
+        ((rows - held_out) as u64, held_out as u64)
     }
 
     /// Refuses a job over `rows` rows that ends before every row was met once: it would look at rows and
@@ -66,9 +77,7 @@ impl Plan {
     /// # Errors
     /// `JOB_SPEC_INVALID`.
     pub(super) fn check_epoch(&self, rows: u64) -> Result<(), Broken> {
-        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-        let train = rows - Split::held_out_rows(rows, self.params.eval_fraction);
-        let (train, step) = (train as u64, self.params.rows_per_step() as u64);
+        let ((train, _), step) = (self.split(rows), self.params.rows_per_step() as u64);
         let (planned, epoch) = (self.params.planned_steps(train), train.div_ceil(step));
         if planned < epoch {
             let message = format!("max_steps allows {planned} steps, one epoch of the dataset has {epoch}");
@@ -78,7 +87,7 @@ impl Plan {
     }
 }
 
-/// Says to the training thread when to end.
+/// Says when training should end.
 #[derive(Clone, Default)]
 pub(super) struct StopFlag(Arc<AtomicU8>);
 
@@ -91,7 +100,7 @@ impl StopFlag {
         self.0.fetch_max(Self::AFTER_EPOCH, Ordering::Relaxed);
     }
 
-    /// Nobody wants the result any more. The engine ends epochs it began, so this takes up to one.
+    /// Nobody wants the result any more. The trainer is killed when nobody waits for it.
     pub(super) fn now(&self) {
         self.0.fetch_max(Self::NOW, Ordering::Relaxed);
     }
@@ -149,44 +158,7 @@ fn micro(loss: Option<f64>) -> u64 {
     loss.map_or(0, |loss| (loss.max(0.0) * 1e6).round() as u64)
 }
 
-struct Watch<F> {
-    tell: F,
-    stop: StopFlag,
-    planned: u64,
-    epochs_done: u32,
-    last: Option<Instant>,
-    blocks: Blocks,
-}
-
-impl<F: Fn(Event)> Watch<F> {
-    fn control(&self) -> Control {
-        if self.stop.is_set() { Control::Stop } else { Control::Continue }
-    }
-
-    fn tell(&self, epoch: u32, step: u64, loss: Option<f64>) {
-        let part = step as f64 / self.planned.max(1) as f64;
-        (self.tell)(Event::Progress { epoch, epochs_done: self.epochs_done, part, loss });
-    }
-}
-
-impl<F: Fn(Event)> Observer for Watch<F> {
-    fn step(&mut self, report: &StepReport) -> Control {
-        let mean = self.blocks.step(report.loss);
-        if mean.is_some() || self.last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
-            self.last = Some(Instant::now());
-            self.tell(report.epoch, report.step, mean);
-        }
-        self.control()
-    }
-
-    fn epoch(&mut self, report: &EpochReport) -> Control {
-        self.epochs_done = report.epoch;
-        self.tell(report.epoch, report.step, None);
-        self.control()
-    }
-}
-
-/// Trains in a blocking thread; samples are wiped with it.
+/// Has the trainer train; its memory ends with it.
 ///
 /// # Errors
 /// `JOB_SPEC_INVALID` where the settings cannot work, `COMPUTE_TASK_FAILED` for everything of ours.
@@ -197,78 +169,95 @@ pub(super) async fn train(
     stop: StopFlag,
     tell: impl Fn(Event) + Send + 'static,
 ) -> Result<Trained, Broken> {
-    let node = node.clone();
-    let work = move || {
-        let trained = train_now(&node, &prepared, &opened, stop, tell);
+    let (node, trainer) = (node.clone(), prepared.base.trainer.clone());
+    let work = trainer.with(move |trainer| {
+        let trained = train_now(trainer, &node, &prepared, &opened, tell);
         drop(slot);
         trained
+    });
+    tokio::pin!(work);
+    let mut told = false;
+    let trained = loop {
+        tokio::select! {
+            trained = &mut work => break trained,
+            () = tokio::time::sleep(STOP_EVERY), if !told => {
+                if stop.is_set() {
+                    told = true;
+                    // A trainer that is gone says so at the other pipe.
+                    let _ = trainer.tell(&Order::Stop, &[]);
+                }
+            }
+        }
     };
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|_| Err(Broken::new(Reason::ComputeTaskFailed, "the training thread broke")))
-}
-
-fn train_now(
-    node: &Node,
-    prepared: &Prepared,
-    opened: &Opened,
-    stop: StopFlag,
-    tell: impl Fn(Event),
-) -> Result<Trained, Broken> {
-    let (base, params) = (&prepared.base, &prepared.documents.plan.params);
-    let (rows, held_out) = (opened.split.train.len() as u64, opened.split.held_out.len() as u64);
-    let (planned, step_rows) = (params.planned_steps(rows), params.rows_per_step() as u64);
-    let blocks = Blocks::new(rows, step_rows);
-    let mut watch = Watch { tell, stop: stop.clone(), planned, epochs_done: 0, last: None, blocks };
-    let begin = Instant::now();
-    let mut outcome = crate::train(&base.model, &opened.split, params, None, &mut watch).map_err(broken)?;
-    coarsen(&mut outcome, (rows, held_out), step_rows);
-    let seconds = begin.elapsed().as_secs_f64();
+    let trained = trained.map_err(Broken::because(Reason::ComputeTaskFailed))??;
     if stop.is_void() {
         return Err(Broken::new(Reason::ComputeTaskFailed, "given up"));
     }
-    node.measured(outcome.metering.tokens_seen, seconds);
+    Ok(trained)
+}
+
+fn train_now(
+    trainer: &Trainer,
+    node: &Node,
+    prepared: &Prepared,
+    opened: &Opened,
+    tell: impl Fn(Event),
+) -> Result<Trained, Broken> {
+    let ours = Broken::because(Reason::ComputeTaskFailed);
+    let begin = Instant::now();
+    trainer.tell(&Order::Train { card: card(prepared, opened) }, &[]).map_err(&ours)?;
+    let mut limits = Limits::new(&prepared.documents.plan.params, opened.rows);
+    let (metering, names) = loop {
+        match trainer.hear().map_err(&ours)? {
+            Report::Progress { epoch, epochs_done, step, loss } => {
+                tell(limits.progress(epoch, epochs_done, step, loss).ok_or_else(nonsense)?);
+            }
+            Report::Trained { metering, files } => break (metering, files),
+            Report::Failed { code } => return Err(broken(&code)),
+            Report::Ready { .. } | Report::Loaded { .. } | Report::Refused { .. } | Report::Opened { .. } => {
+                return Err(nonsense());
+            }
+        }
+    };
+    let metering = limits.metering(metering).ok_or_else(nonsense)?;
+    let names = limits::names(names, node.config.max_model_bytes).ok_or_else(nonsense)?;
+    let mut trained = Trained { epochs: metering.epochs, files: Vec::new(), metering };
+    for (name, length) in names {
+        let mut bytes = trainer.take(length).map_err(&ours)?;
+        trained.files.push((name, std::mem::take(&mut *bytes)));
+    }
+    node.measured(trained.metering.tokens_seen, begin.elapsed().as_secs_f64());
+    Ok(trained)
+}
+
+fn nonsense() -> Broken {
+    Broken::new(Reason::ComputeTaskFailed, "the trainer says what no training can end with")
+}
+
+fn card(prepared: &Prepared, opened: &Opened) -> CardFields {
     let job = &prepared.dispatch.job.0;
-    let card = CardFields {
+    CardFields {
         base_model: Some(prepared.documents.job_spec.base_model_root.to_string()),
         dataset_root: Some(job.datasetRoot.to_string()),
         policy: Some(job.policyHash.to_string()),
         job: Some(job.jobId.to_string()),
         attestation: Some(opened.attestation_ref.to_string()),
-    };
-    let files = folder::files(base.dir(), &outcome, params, &card).map_err(broken)?;
-    Ok(Trained { epochs: outcome.metering.epochs, files, metering: outcome.metering })
+    }
 }
 
 /// What an error of the engine means for the job. Once there is plaintext the engine's own words may
-/// quote it, so only the code and its fixed hint are told.
-pub(super) fn broken(error: Error) -> Broken {
-    let reason = match &error {
-        Error::DataEmpty
-        | Error::DataMalformed { .. }
-        | Error::DataNotUtf8 { .. }
-        | Error::RowTooLong { .. }
-        | Error::RowShape { .. }
-        | Error::RowPreference { .. } => Reason::DatasetMismatch,
-        Error::NothingToTrain
-        | Error::TemplateUnstable { .. }
-        | Error::TokenOutOfRange { .. }
-        | Error::ParamsMalformed(_)
-        | Error::ParamsUnknown(_)
-        | Error::ParamsValue { .. }
-        | Error::ParamsUnsupported { .. }
-        | Error::ModelConfig(_)
-        | Error::ModelArchitecture(_)
-        | Error::Weights(_)
-        | Error::Tokenizer(_)
-        | Error::ChatTemplate(_)
-        | Error::Adapter(_)
-        | Error::Diverged { .. } => Reason::JobSpecInvalid,
-        Error::TokenFile(_) | Error::Io { .. } | Error::OutputExists(_) | Error::Usage(_) => {
-            Reason::ComputeTaskFailed
-        }
+/// quote it, so only the code and its fixed hint are told, and a code that the engine does not have is none.
+pub(super) fn broken(code: &str) -> Broken {
+    let number = code.strip_prefix("LIC05").and_then(|digits| digits.parse::<u8>().ok());
+    let reason = match number {
+        Some(1..=6) => Reason::DatasetMismatch,
+        Some(7..=9 | 20..=49) => Reason::JobSpecInvalid,
+        _ => Reason::ComputeTaskFailed,
     };
-    Broken::new(reason, format!("the trainer refuses [{}]: {}", error.code(), error.hint()))
+    match Error::hint_of(code) {
+        Some(hint) => Broken::new(reason, format!("the trainer refuses [{code}]: {hint}")),
+        None => Broken::new(Reason::ComputeTaskFailed, "the trainer refuses without a reason"),
+    }
 }
 
 #[cfg(test)]
@@ -303,6 +292,18 @@ mod tests {
         for enough in [9, 10, -1] {
             assert_eq!(plan(enough).check_epoch(24), Ok(()));
         }
+    }
+
+    #[test]
+    fn only_codes_of_the_engine_are_repeated() {
+        assert_eq!(broken("LIC0505").reason, Reason::DatasetMismatch);
+        assert_eq!(broken("LIC0507").reason, Reason::JobSpecInvalid);
+        assert_eq!(broken("LIC0540").reason, Reason::JobSpecInvalid);
+        assert_eq!(broken("LIC0550").reason, Reason::ComputeTaskFailed);
+        assert!(broken("LIC0540").message.contains("learning_rate"));
+        let leak = broken("LIC0540 a row of the dataset");
+        assert_eq!(leak.reason, Reason::ComputeTaskFailed);
+        assert!(!leak.message.contains("row"), "{}", leak.message);
     }
 
     #[test]

@@ -342,7 +342,8 @@ pub(crate) fn put(blobs: &Blobs, bytes: &[u8]) -> B256 {
 async fn node(work_dir: &Path, extra: Value) -> String {
     let mut config = json!({"workDir": work_dir, "threads": 1, "listen": "127.0.0.1:0"});
     config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    let config: Config = serde_json::from_value(config).unwrap();
+    let mut config: Config = serde_json::from_value(config).unwrap();
+    config.trainer_program = Some(env!("CARGO_BIN_EXE_licen-compute").into());
     listen(router(Node::new(config).unwrap())).await
 }
 

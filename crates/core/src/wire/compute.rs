@@ -134,6 +134,9 @@ pub struct ComputeInfo {
     pub tee_type: String,
     /// Measured training speed with the node's own base model; 0 before the first measurement.
     pub tokens_per_second: f64,
+    /// Whether the kernel confines its training; false where its operator said to go without.
+    #[serde(default)]
+    pub sandboxed: bool,
 }
 
 /// `POST /v1/quote`: a price for one job.
