@@ -46,6 +46,7 @@ pub mod limits;
 pub mod machine;
 mod refusals;
 pub mod run;
+mod watch;
 
 pub use config::Config;
 pub use denial::Denial;

@@ -133,6 +133,13 @@ impl Live {
         }
     }
 
+    async fn silence(&self, id: AttemptId, job: &Job) -> Event {
+        match self.set_of(job).await {
+            Ok(set) => self.peers.silence(self.chain.domain(), id, job, &set).await,
+            Err(_) => Event::NotSilent(id),
+        }
+    }
+
     async fn send(&self, call: &Call) -> TxOutcome {
         self.transactor.send(&call.idem_key(), call.calldata()).await
     }
@@ -148,6 +155,7 @@ impl Ports for Live {
             Effect::Dispatch(id, job) => self.dispatch(id, *job).await,
             Effect::PollStatus(id, job) => self.peers.status(id, &job).await,
             Effect::PollManifest(id, job) => self.manifest(id, &job).await,
+            Effect::AskSilence(id, job) => self.silence(id, &job).await,
             Effect::Send(call) => Event::Tx(call.kind(), self.send(&call).await),
             // The shell's own; nothing to ask.
             Effect::Report(_) | Effect::Finish(_) => Event::Wake,

@@ -5,7 +5,7 @@ use licen_core::id::account_of;
 use licen_core::primitives::{Address, U256};
 use licen_core::sol_types::SolCall;
 use licen_core::wire::AbiHex;
-use licen_core::wire::custodian::ReleaseRequest;
+use licen_core::wire::custodian::{ReleaseRequest, SilenceRequest};
 use licen_custodian::event::Ask;
 
 use crate::error::SimError;
@@ -19,11 +19,14 @@ impl World {
     /// Puts a fault on the agenda; `start` is when the first request is sent.
     pub(crate) fn plan(&mut self, start: u64, fault: Fault) {
         let (begin, end) = match fault {
-            Fault::CustodianDown { from_ms, until_ms, .. } => (from_ms, Some(until_ms)),
+            Fault::CustodianDown { from_ms, until_ms, .. } | Fault::ComputeCutOff { from_ms, until_ms } => {
+                (from_ms, Some(until_ms))
+            }
             Fault::ComputeDies { at_ms }
             | Fault::ComputeRestarts { at_ms }
             | Fault::DatasetLost { at_ms }
             | Fault::DatasetDamaged { at_ms }
+            | Fault::StrangerAsks { at_ms }
             | Fault::OwnerDeclines { at_ms } => (at_ms, None),
             Fault::OrchestratorDead { at_ms, replaced_ms } => (at_ms, replaced_ms),
             // These are so from the beginning.
@@ -47,10 +50,14 @@ impl World {
                 self.compute.forget();
             }
             Fault::ComputeRestarts { .. } => self.compute.forget(),
+            Fault::ComputeCutOff { .. } => self.compute.cut_off = true,
             Fault::DatasetLost { .. } => self.storage.lose(root)?,
             Fault::DatasetDamaged { .. } => self.storage.damage(root)?,
             Fault::OrchestratorDead { .. } => self.orchestrator_down(),
             Fault::OwnerDeclines { .. } => self.owner_declines(),
+            Fault::StrangerAsks { .. } => {
+                (0..self.requesters.len()).for_each(|index| self.ask_for_silence(index))
+            }
             Fault::CustodianRefuses { .. } | Fault::DatasetMislabelled => {}
         }
         Ok(())
@@ -60,6 +67,10 @@ impl World {
         self.say(format!("over: {fault:?}"));
         match fault {
             Fault::CustodianDown { custodian, .. } => self.custodian_up(custodian),
+            Fault::ComputeCutOff { .. } => {
+                self.compute.cut_off = false;
+                Ok(())
+            }
             Fault::OrchestratorDead { .. } => self.orchestrator_up(),
             Fault::CustodianRefuses { .. }
             | Fault::ComputeNeverStarts
@@ -68,6 +79,7 @@ impl World {
             | Fault::DatasetLost { .. }
             | Fault::DatasetDamaged { .. }
             | Fault::DatasetMislabelled
+            | Fault::StrangerAsks { .. }
             | Fault::OwnerDeclines { .. } => Ok(()),
         }
     }
@@ -77,6 +89,10 @@ impl World {
     pub(crate) fn probe(&mut self, index: usize) -> Result<(), SimError> {
         let Some(id) = self.requesters[index].job else { return Ok(()) };
         let Some(job) = self.chain.history.job(id).cloned() else { return Ok(()) };
+        if self.random.chance(50) {
+            self.ask_for_silence(index);
+            return Ok(());
+        }
         let custodian = Party::Custodian(self.random.index(self.custodians.len()));
         let ask = match self.random.chance(50) {
             true => Ask::Release(ReleaseRequest { job: AbiHex(job) }),
@@ -84,6 +100,22 @@ impl World {
         };
         self.ask(custodian, Question::Custodian(Box::new(ask)), Asker::Nobody, ANSWER_MS);
         Ok(())
+    }
+
+    /// Anybody may ask every custodian whether a job's compute is silent.
+    pub(crate) fn ask_for_silence(&mut self, index: usize) {
+        let known = self.requesters[index].job.and_then(|id| self.chain.history.job(id));
+        let Some(job) = known.cloned().filter(|job| job.attempt > 0) else { return };
+        for custodian in 0..self.custodians.len() {
+            let request = SilenceRequest { job: AbiHex(job.clone()) };
+            let ask = Ask::Silence { job_id: job.jobId, request };
+            self.ask(
+                Party::Custodian(custodian),
+                Question::Custodian(Box::new(ask)),
+                Asker::Nobody,
+                ANSWER_MS,
+            );
+        }
     }
 
     /// A split gives its payees what it has; less than 10,000 wei waits for more to come in.

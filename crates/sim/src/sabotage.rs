@@ -31,6 +31,8 @@ pub enum Sabotage {
     RunForged,
     /// Custodians are told that a Running job is paid for, and are asked for its result.
     SettlementForged,
+    /// Compute works and never says that it lives, while strangers ask whether it is silent.
+    NeverAlive,
     /// Compute signs a manifest of a result that no custodian holds, and its host settles with it.
     SettledUnheld,
 }
@@ -45,6 +47,7 @@ impl World {
                 Sabotage::CoinAppears
                 | Sabotage::CoinMoves
                 | Sabotage::RunForged
+                | Sabotage::NeverAlive
                 | Sabotage::SettlementForged,
             ) => self.agenda.at(first_request_ms, Happening::Sabotage),
         }
@@ -63,6 +66,11 @@ impl World {
                 for id in self.chain.history.opened.clone() {
                     let question = Question::Custodian(Box::new(Ask::Result { job_id: id }));
                     self.ask(Party::Custodian(0), question, Asker::Nobody, ANSWER_MS);
+                }
+            }
+            Some(Sabotage::NeverAlive) => {
+                for index in 0..self.requesters.len() {
+                    self.ask_for_silence(index);
                 }
             }
             Some(Sabotage::CoinMoves | Sabotage::NobodyActs | Sabotage::SettledUnheld) | None => {}

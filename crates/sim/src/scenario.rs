@@ -38,6 +38,13 @@ pub enum Fault {
         /// When.
         at_ms: u64,
     },
+    /// Nobody reaches compute and it reaches nobody, while it works on.
+    ComputeCutOff {
+        /// From.
+        from_ms: u64,
+        /// Until.
+        until_ms: u64,
+    },
     /// Compute restarts: it answers again and has forgotten everything.
     ComputeRestarts {
         /// When.
@@ -61,6 +68,11 @@ pub enum Fault {
         at_ms: u64,
         /// When another one takes over.
         replaced_ms: Option<u64>,
+    },
+    /// Strangers ask every custodian whether compute is silent; a seed plans such questions otherwise.
+    StrangerAsks {
+        /// When.
+        at_ms: u64,
     },
     /// The owner declines every Granted job.
     OwnerDeclines {
@@ -127,6 +139,8 @@ pub struct Scenario {
     pub owner_confirms: bool,
     /// Requests, the earliest first.
     pub jobs: Vec<JobPlan>,
+    /// Whether blocks above the confirmation depth are replaced now and then.
+    pub reorganises: bool,
     /// What goes wrong.
     pub faults: Vec<Fault>,
     /// A breach that has to be noticed; a seed never chooses one.
@@ -163,6 +177,7 @@ impl Scenario {
             rows: random.between(1, 40),
             owner_confirms: random.chance(50),
             jobs: Vec::new(),
+            reorganises: random.chance(30),
             faults: Vec::new(),
             sabotage: None,
         };
@@ -186,11 +201,13 @@ impl Scenario {
         for fault in &self.faults {
             match fault {
                 Fault::CustodianDown { .. } | Fault::CustodianRefuses { .. } => absent += 1,
+                Fault::StrangerAsks { .. } => {}
                 // Another one takes over while the job can still be started.
                 Fault::OrchestratorDead { replaced_ms: Some(again), .. } if again + 90_000 < start_ms => {}
                 Fault::ComputeNeverStarts
                 | Fault::ComputeDies { .. }
                 | Fault::ComputeRestarts { .. }
+                | Fault::ComputeCutOff { .. }
                 | Fault::DatasetLost { .. }
                 | Fault::DatasetDamaged { .. }
                 | Fault::DatasetMislabelled
@@ -223,6 +240,8 @@ fn refusing(fault: &Fault) -> Option<usize> {
         | Fault::ComputeNeverStarts
         | Fault::ComputeDies { .. }
         | Fault::ComputeRestarts { .. }
+        | Fault::ComputeCutOff { .. }
+        | Fault::StrangerAsks { .. }
         | Fault::DatasetLost { .. }
         | Fault::DatasetDamaged { .. }
         | Fault::DatasetMislabelled
@@ -253,7 +272,7 @@ fn job_plan(walk: Walk, index: u64, random: &mut Random) -> JobPlan {
 fn fault(scenario: &Scenario, random: &mut Random) -> Fault {
     let custodian = random.index(usize::from(scenario.n));
     let at_ms = random.between(0, 400_000);
-    let kinds = if scenario.walk == Walk::Money { 15 } else { 10 };
+    let kinds = if scenario.walk == Walk::Money { 16 } else { 10 };
     match random.between(0, kinds) {
         0..=2 => Fault::CustodianDown {
             custodian,
@@ -264,10 +283,12 @@ fn fault(scenario: &Scenario, random: &mut Random) -> Fault {
         4 => Fault::ComputeNeverStarts,
         5 => Fault::ComputeDies { at_ms },
         6 => Fault::ComputeRestarts { at_ms },
-        7 => Fault::DatasetLost { at_ms: at_ms / 4 },
-        8 => Fault::DatasetDamaged { at_ms: at_ms / 4 },
-        9 => Fault::DatasetMislabelled,
-        10..=14 => Fault::OrchestratorDead {
+        // Shorter or longer than what custodians call silent.
+        7 => Fault::ComputeCutOff { from_ms: at_ms, until_ms: at_ms + random.between(10_000, 500_000) },
+        8 => Fault::DatasetLost { at_ms: at_ms / 4 },
+        9 => Fault::DatasetDamaged { at_ms: at_ms / 4 },
+        10 => Fault::DatasetMislabelled,
+        11..=15 => Fault::OrchestratorDead {
             // Most runs are over sooner.
             at_ms: at_ms / 2,
             replaced_ms: random.chance(50).then(|| at_ms / 2 + random.between(1_000, 120_000)),

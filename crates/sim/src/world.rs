@@ -62,6 +62,10 @@ pub(crate) enum Happening {
     Trial(usize),
     /// A breach is tried.
     Sabotage,
+    /// The newest blocks are replaced by others.
+    Reorganise,
+    /// Compute says that an attempt lives.
+    Pulse(u64, TaskKey, u64),
     Begin(Fault),
     End(Fault),
     /// A split gives its payees what it has.
@@ -243,6 +247,9 @@ impl World {
         self.agenda.at(BEGIN_MS + 1_000, Happening::Block);
         self.orchestrator_up()?;
         self.begin_sabotage(start);
+        if self.scenario.reorganises && self.scenario.confirmations > 0 {
+            self.agenda.at(start + 5_000, Happening::Reorganise);
+        }
         Ok(())
     }
 
@@ -284,6 +291,8 @@ impl World {
             Happening::Probe(index) => self.probe(index),
             Happening::Trial(index) => self.trial(index),
             Happening::Sabotage => self.sabotage(),
+            Happening::Reorganise => self.reorganise(),
+            Happening::Pulse(life, key, number) => self.pulse(life, key, number),
             Happening::Begin(fault) => self.begin_fault(fault),
             Happening::End(fault) => self.end_fault(fault),
             Happening::Distribute => {
@@ -301,9 +310,9 @@ impl World {
             let other = self.random.index(last + 1);
             taken.swap(last, other);
         }
-        let receipts = self.chain.produce(self.now_ms / 1000, &taken)?;
+        self.chain.produce(self.now_ms / 1000, taken)?;
         self.check_block()?;
-        for receipt in receipts {
+        for receipt in self.chain.final_receipts() {
             self.mined(receipt)?;
         }
         let pause = self.random.between(self.scenario.block_ms / 2, self.scenario.block_ms);
@@ -313,6 +322,21 @@ impl World {
             self.close_at(self.now_ms + AFTERMATH_MS);
         }
         self.over = self.now_ms >= self.end_ms;
+        Ok(())
+    }
+
+    /// Blocks that nobody believes yet are gone; what they held is sent again and finds its own order.
+    fn reorganise(&mut self) -> Result<(), SimError> {
+        let blocks = self.random.between(1, self.chain.confirmations.max(1));
+        let waiting = self.chain.take_back(blocks);
+        self.say(format!("chain: {blocks} blocks are replaced"));
+        for (ticket, transaction) in waiting {
+            let delay = self.random.between(0, MEMPOOL_MS);
+            self.after(delay, Happening::Pooled(ticket, transaction));
+        }
+        self.restore_states()?;
+        let pause = self.random.between(10_000, 60_000);
+        self.after(pause, Happening::Reorganise);
         Ok(())
     }
 

@@ -66,6 +66,10 @@ fn a_dataset_key_walks_to_compute_and_a_result_key_back() {
             "fault: ComputeNeverStarts",
             "fault: ComputeDies",
             "fault: ComputeRestarts",
+            "fault: ComputeCutOff",
+            "chain: 2 blocks are replaced",
+            "sends Restart",
+            "sends Silent",
             "fault: DatasetLost",
             "fault: DatasetDamaged",
             "Failed, the owner published another rowCount",
@@ -117,9 +121,12 @@ fn every_breach_is_noticed_for_what_it_is() {
         (Sabotage::RunForged, "a share left before the job ran at depth"),
         (Sabotage::SettlementForged, "let a result go unpaid"),
         (Sabotage::SettledUnheld, "custodians hold the result"),
+        (Sabotage::NeverAlive, "the result was not fetched"),
     ];
     for (sabotage, noticed) in breaches {
-        let calm = Scenario { sabotage: Some(sabotage), ..calm() };
+        // Silence has to come before the end.
+        let epoch_ms = if sabotage == Sabotage::NeverAlive { 150_000 } else { calm().epoch_ms };
+        let calm = Scenario { sabotage: Some(sabotage), epoch_ms, run_window: 2_400, ..calm() };
         let outcome = run(calm).outcome.map_err(|error| error.to_string());
         assert!(outcome.as_ref().is_err_and(|error| error.contains(noticed)), "{sabotage:?}: {outcome:?}");
     }

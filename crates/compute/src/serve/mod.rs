@@ -16,6 +16,7 @@
 //!   training   the engine, watched; a signed Stop ends it after the epoch
 //!   losses     what of its losses may leave: means over many rows
 //!   result     tar -> encrypted under a fresh key -> stored; the key dealt to the custodians
+//!   alive      from asking for shares to the last word: a signed word to every custodian each minute
 //!   deliver    shares -> t Held -> manifest signed (keys) -> manifest to all
 //! ```
 //!
@@ -27,6 +28,7 @@
 //! Absent on purpose: a chain client, a wallet, a database, and any memory of an attempt beyond the
 //! process. A restart loses the keys, and the job then ends by its deadline.
 
+mod alive;
 mod base;
 mod blobs;
 mod check;

@@ -7,9 +7,9 @@ use licen_core::abi::{Job, Verdict};
 use licen_core::eip712::Domain;
 use licen_core::evidence_bundle::EvidenceBundle;
 use licen_core::id::{as_granted, job_hash};
+use licen_core::job::silence_quorum;
 use licen_core::primitives::{B256, Bytes};
 use licen_core::runtime_data::{self, Challenge, RuntimeData};
-use licen_core::wire::AbiHex;
 use licen_core::wire::compute::{Dispatch, StartTicket};
 use licen_core::wire::custodian::{
     ChallengeRequest, ChallengeResponse, Evidence, VerdictRequest, VerdictResponse,
@@ -93,7 +93,7 @@ pub(super) async fn set_up(
     let domain = Domain { chain_id: dispatch.chain_id, contract: dispatch.contract };
     let Qualified { documents, blobs, archive, place } = qualified;
     let base = load_base(node, &documents, archive).await?;
-    let need = usize::from(dispatch.threshold);
+    let need = needed(attempt, &documents);
     let recipient = RecipientKey::generate().map_err(|e| e.to_string())?;
     let signer = StatementKey::generate(domain).map_err(|e| e.to_string())?;
     let round = Round {
@@ -164,6 +164,13 @@ async fn load_base(node: &Node, documents: &Documents, archive: TempDir) -> Resu
     Ok(base)
 }
 
+/// How many custodians have to agree: t to a start, so many to a restart that the others could not hold
+/// a finished result of the attempt before.
+pub(super) fn needed(attempt: u32, documents: &Documents) -> usize {
+    let t = usize::from(documents.envelope.terms().t);
+    if attempt == 1 { t } else { silence_quorum(t, documents.hpke_members.len()) }
+}
+
 /// Asks every custodian for a nonce.
 pub(super) async fn challenge(
     node: &Node,
@@ -178,7 +185,8 @@ pub(super) async fn challenge(
         job_id: dispatch.job.0.jobId,
         attempt,
     };
-    ask_all(&documents.members, patience(dispatch, CHALLENGE_LIMIT, grace), |member| {
+    let patience = patience(needed(attempt, documents), CHALLENGE_LIMIT, grace);
+    ask_all(&documents.members, patience, |member| {
         let (http, request) = (&node.http, &request);
         async move {
             let answer: ChallengeResponse =
@@ -192,8 +200,8 @@ pub(super) async fn challenge(
     .await
 }
 
-fn patience(dispatch: &Dispatch, limit: Duration, grace: Duration) -> Patience {
-    Patience { need: usize::from(dispatch.threshold), grace, until: Instant::now() + limit }
+fn patience(need: usize, limit: Duration, grace: Duration) -> Patience {
+    Patience { need, grace, until: Instant::now() + limit }
 }
 
 impl Round<'_> {
@@ -210,7 +218,9 @@ impl Round<'_> {
         let evidence = self.node.tee.evidence(&runtime_data, self.signer.address())?;
         let request = VerdictRequest {
             policy: self.dispatch.policy.clone(),
-            job: AbiHex(as_granted(&self.dispatch.job.0)),
+            // As granted or, for a later attempt, as Running with the attempt that is gone: what the
+            // dispatch has, and what the chain is committed to.
+            job: self.dispatch.job.clone(),
             attempt: self.attempt,
             evidence: evidence.clone(),
             runtime_data: runtime_data.clone().into(),
@@ -220,7 +230,7 @@ impl Round<'_> {
         };
         let expected = self.expected(runtime_data::hash(&runtime_data));
         let members: Vec<Member> = challenged.good.into_iter().map(|(member, _)| member).collect();
-        let patience = patience(self.dispatch, VERDICT_LIMIT, VERDICT_GRACE);
+        let patience = patience(needed(self.attempt, documents), VERDICT_LIMIT, VERDICT_GRACE);
         let (http, domain) = (&self.node.http, &self.domain);
         let mut verdicts = ask_all(&members, patience, |member| {
             let (request, expected) = (&request, &expected);
@@ -309,6 +319,7 @@ mod tests {
     use super::*;
     use licen_core::eip712::compact;
     use licen_core::primitives::Address;
+    use licen_core::wire::AbiHex;
     use licen_seal::SigningKey;
 
     #[test]

@@ -8,6 +8,7 @@ use licen_core::abi::{Job, MemberSignature};
 use licen_core::canonical::json_to_vec;
 use licen_core::evidence_bundle::EvidenceBundle;
 use licen_core::id::{as_granted, job_hash};
+use licen_core::job::silence_quorum;
 use licen_core::policy::LEVEL_SOFTWARE;
 use licen_core::primitives::{B256, Bytes};
 use licen_core::runtime_data::{self, Challenge, LABEL_SIMULATED, RuntimeData};
@@ -245,7 +246,17 @@ impl World {
     fn need(&self, key: TaskKey) -> usize {
         let what = self.compute.tasks.get(&key).and_then(|task| task.errand.as_ref()).map(|e| &e.what);
         // One custodian that publishes is enough to settle; the others are asked all the same.
-        if matches!(what, Some(What::Publish)) { 1 } else { usize::from(self.scenario.t) }
+        match what {
+            Some(What::Publish) => 1,
+            Some(What::Challenge | What::Verdict { .. }) => self.verdicts_needed(key),
+            Some(What::Release | What::Hold) | None => usize::from(self.scenario.t),
+        }
+    }
+
+    /// t to start, so many as can call the attempt before silent to restart.
+    fn verdicts_needed(&self, (_, attempt): TaskKey) -> usize {
+        let (t, n) = (usize::from(self.scenario.t), usize::from(self.scenario.n));
+        if attempt == 1 { t } else { silence_quorum(t, n) }
     }
 
     fn again(&mut self, key: TaskKey, round: u64, member: u8) -> Result<(), SimError> {
@@ -314,7 +325,10 @@ impl World {
     }
 
     fn errand_ends(&mut self, key: TaskKey) -> Result<(), SimError> {
-        let need = usize::from(self.scenario.t);
+        let need = match self.compute.tasks.get(&key).and_then(|task| task.errand.as_ref()).map(|e| &e.what) {
+            Some(What::Challenge | What::Verdict { .. }) => self.verdicts_needed(key),
+            Some(What::Release | What::Hold | What::Publish) | None => usize::from(self.scenario.t),
+        };
         let Some(task) = self.compute.tasks.get_mut(&key) else { return Ok(()) };
         let Some(errand) = task.errand.take() else { return Ok(()) };
         let (have, denied) = (errand.good.len(), errand.lasting.len());
@@ -364,7 +378,7 @@ impl World {
         let Some(task) = self.compute.tasks.get(&key) else { return Ok(()) };
         let Some(recipient) = &task.recipient else { return Ok(()) };
         let signer = signing_key(self.scenario.seed, &task.key_name())?.address();
-        let job = as_granted(&task.dispatch.job.0);
+        let job = task.dispatch.job.0.clone();
         let data = self.runtime_data(&job, key.1, recipient.public().0, signer, challenges);
         let bytes = data.to_bytes().map_err(SimError::world)?;
         let hash = runtime_data::hash(&bytes);
@@ -401,7 +415,7 @@ impl World {
             chain_id: domain.chain_id,
             contract: domain.contract,
             job_id: job.jobId,
-            job_hash: job_hash(job),
+            job_hash: job_hash(&as_granted(job)),
             attempt,
             dataset_uid: job.datasetUid,
             dataset_root: job.datasetRoot,
@@ -427,7 +441,7 @@ impl World {
             Good::Verdict(answer) => Some(*answer),
             Good::Nonce(_) | Good::Share(_) | Good::Held(_) | Good::Taken => None,
         });
-        let chosen: Vec<VerdictResponse> = chosen.take(usize::from(self.scenario.t)).collect();
+        let chosen: Vec<VerdictResponse> = chosen.take(self.verdicts_needed(key)).collect();
         let verdicts_expire = chosen.iter().map(|v| v.verdict.0.expiresAt).min().unwrap_or_default();
         let signer = chosen.first().map(|v| v.verdict.0.signer).unwrap_or_default();
         let (verdicts, signatures): (Vec<_>, Vec<_>) =

@@ -1,5 +1,7 @@
 //! One attempt at compute: its machine, what it holds between steps, and what its effects do.
 
+use std::collections::BTreeSet;
+
 use licen_compute::serve::{Effect, Event, Machine};
 use licen_core::abi::{Job, MemberSignature, ResultManifest};
 use licen_core::canonical::json_to_vec;
@@ -47,6 +49,10 @@ pub(crate) struct Task {
     pub(super) signed: Option<(ResultManifest, Bytes)>,
     /// Statements signed with this attempt's key; more than one would be a fraud.
     pub(super) statements: u32,
+    /// Number of the last sign of life.
+    pub(super) pulses: u64,
+    /// Members that have called the attempt silent.
+    pub(super) silenced: BTreeSet<u8>,
     epochs_done: u32,
 }
 
@@ -78,6 +84,8 @@ impl Task {
             held: Vec::new(),
             signed: None,
             statements: 0,
+            pulses: 0,
+            silenced: BTreeSet::new(),
             epochs_done: 0,
         }
     }
@@ -123,7 +131,10 @@ impl World {
     fn task_does(&mut self, key: TaskKey, effect: Effect) -> Result<(), SimError> {
         match effect {
             Effect::SetUp => self.set_up(key),
-            Effect::Unlock => self.begin_release(key),
+            Effect::Unlock => {
+                self.begin_pulse(key)?;
+                self.begin_release(key)
+            }
             Effect::Open => self.later(key, 200, Step::Open(1)),
             Effect::Train => self.later(key, self.scenario.epoch_ms, Step::Epoch),
             Effect::StopAfterEpoch => {
