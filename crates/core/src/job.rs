@@ -144,6 +144,14 @@ pub fn silence_after(floor: u64, run_window: u32) -> u64 {
     floor.max(u64::from(run_window) / 20)
 }
 
+/// The set that the requester named beside the owner's, with its version; `None` where there is none or
+/// it is the same one.
+#[must_use]
+pub fn verifier_set(job: &Job) -> Option<(B256, u32)> {
+    let named = (job.verifierSet, job.verifierSetVersion);
+    (!job.verifierSet.is_zero() && named != (job.custodianSet, job.setVersion)).then_some(named)
+}
+
 /// When the first attempt of a started job began, chain time: no restart moves its deadline.
 #[must_use]
 pub fn first_started_at(job: &Job) -> u64 {

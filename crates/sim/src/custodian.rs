@@ -21,6 +21,7 @@ use crate::keys::{recipient_key, signing_key};
 use crate::network::{Answer, Question};
 use crate::records::Records;
 use crate::sabotage::Sabotage;
+use crate::scenario::Role;
 use crate::world::{Happening, World};
 
 /// As `Config` has them where the operator says nothing.
@@ -179,6 +180,9 @@ impl World {
             Effect::Fetch(fetch) => self.fetched(fetch),
             Effect::Reply(_) => return Ok(()),
         };
+        if self.is_killed(Role::Custodian(index))? {
+            return Ok(());
+        }
         self.custodian_step(index, Event::Answered(id, Box::new(told)))
     }
 

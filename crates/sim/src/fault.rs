@@ -10,10 +10,12 @@ use licen_custodian::event::Ask;
 
 use crate::error::SimError;
 use crate::network::{Asker, Party, Question};
-use crate::scenario::Fault;
+use crate::scenario::{Fault, Role};
 use crate::world::{Happening, Sent, World};
 
 const ANSWER_MS: u64 = 15_000;
+/// How long a process that was killed is away, milliseconds.
+const RESTART_MS: u64 = 2_000;
 
 impl World {
     /// Puts a fault on the agenda; `start` is when the first request is sent.
@@ -61,6 +63,27 @@ impl World {
             Fault::CustodianRefuses { .. } | Fault::DatasetMislabelled => {}
         }
         Ok(())
+    }
+
+    /// An effect of this role was carried out: whether its process ends with it, before it hears of that.
+    pub(crate) fn is_killed(&mut self, role: Role) -> Result<bool, SimError> {
+        let Some((_, at)) = self.scenario.kill.filter(|(killed, _)| *killed == role) else {
+            return Ok(false);
+        };
+        self.effects += 1;
+        if self.effects != at {
+            return Ok(false);
+        }
+        self.say(format!("killed: {role:?} after effect {at}"));
+        let (from_ms, until_ms) = (0, 0);
+        let fault = match role {
+            Role::Custodian(custodian) => Fault::CustodianDown { custodian, from_ms, until_ms },
+            Role::Compute => Fault::ComputeRestarts { at_ms: 0 },
+            Role::Orchestrator => Fault::OrchestratorDead { at_ms: 0, replaced_ms: Some(0) },
+        };
+        self.begin_fault(fault)?;
+        self.after(RESTART_MS, Happening::End(fault));
+        Ok(true)
     }
 
     pub(crate) fn end_fault(&mut self, fault: Fault) -> Result<(), SimError> {

@@ -7,7 +7,7 @@ use licen_core::abi::{Job, MemberSignature};
 use licen_core::job::silence_quorum;
 use licen_core::primitives::B256;
 use licen_core::wire::AbiHex;
-use licen_core::wire::compute::{CustodianUrl, Dispatch};
+use licen_core::wire::compute::{CustodianUrl, Dispatch, VerifierUrl, Verifiers};
 use licen_core::wire::custodian::{SignedManifest, SilenceRequest, SilenceResponse};
 use licen_custodian::effect::Reply;
 use licen_custodian::event::Ask;
@@ -15,6 +15,7 @@ use licen_orchestrator::{AttemptId, Call, CallKind, Deep, Effect, Event, Machine
 
 use crate::error::SimError;
 use crate::network::{Answer, Asker, Party, Question};
+use crate::scenario::Role;
 use crate::world::{Happening, Sent, World};
 
 const PACE: Pace = Pace { poll: 3_000, retry: 500, retry_max: 30_000 };
@@ -105,6 +106,9 @@ impl World {
         }
         for effect in effects {
             self.orchestrator_does(job, life, effect)?;
+            if self.is_killed(Role::Orchestrator)? {
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -238,9 +242,13 @@ impl World {
     /// Who is to do the job: everything in a dispatch can be checked by whoever gets it.
     pub(crate) fn dispatch_of(&self, job: &Job) -> Option<Dispatch> {
         let domain = self.chain.domain();
-        let custodian_urls = self.custodians.iter().enumerate();
-        let custodian_urls = custodian_urls
-            .map(|(index, c)| CustodianUrl { id: c.id, url: format!("http://custodian-{index}.example") });
+        let url = |index: usize| format!("http://custodian-{index}.example");
+        let custodian_urls = self.pinned().iter().enumerate();
+        let custodian_urls = custodian_urls.map(|(index, c)| CustodianUrl { id: c.id, url: url(index) });
+        let others = (0u8..).zip(self.custodians.iter().skip(self.pinned().len()));
+        let members = others.map(|(index, c)| VerifierUrl { index, id: c.id, url: url(usize::from(index)) });
+        let verifiers =
+            self.scenario.verifiers.map(|(threshold, _)| Verifiers { members: members.collect(), threshold });
         Some(Dispatch {
             chain_id: domain.chain_id,
             contract: domain.contract,
@@ -248,6 +256,7 @@ impl World {
             job: AbiHex(job.clone()),
             custodian_urls: custodian_urls.collect(),
             threshold: self.scenario.t,
+            verifiers,
             blob_url: "http://node.example".to_owned(),
         })
     }

@@ -85,23 +85,7 @@ impl Records {
             Write::Release { release, case, record } => {
                 return self.release(now_ms, release, case.as_ref(), record);
             }
-            Write::Held { held, case, record } => {
-                let key = (held.job_id, held.attempt);
-                if let Some((stored, _)) = self.held.get(&key) {
-                    let same = stored.result_hash == held.result_hash
-                        && stored.attestation_ref == held.attestation_ref;
-                    if !same {
-                        return Answer::Conflict("another result is held".into());
-                    }
-                    return Answer::Wrote(Wrote::Held(stored.clone()));
-                }
-                if self.silence(held.job_id, held.attempt).is_some() {
-                    return Answer::Conflict("the attempt was called silent".into());
-                }
-                self.held.insert(key, (held.clone(), case.clone()));
-                self.append(now_ms, record);
-                Wrote::Held(held.clone())
-            }
+            Write::Held { held, case, record } => return self.hold(now_ms, held, case, record),
             Write::Manifest { job_id, attempt, manifest, signature, record } => {
                 let Some((held, _)) = self.held.get_mut(&(*job_id, *attempt)) else {
                     return Answer::StoreFailed("no such result is held".into());
@@ -150,6 +134,24 @@ impl Records {
             }
         };
         Answer::Wrote(wrote)
+    }
+
+    fn hold(&mut self, now_ms: u64, held: &HeldResult, case: &Bytes, record: &Bytes) -> Answer {
+        let key = (held.job_id, held.attempt);
+        if let Some((stored, _)) = self.held.get(&key) {
+            let same =
+                stored.result_hash == held.result_hash && stored.attestation_ref == held.attestation_ref;
+            if !same {
+                return Answer::Conflict("another result is held".into());
+            }
+            return Answer::Wrote(Wrote::Held(stored.clone()));
+        }
+        if self.silence(held.job_id, held.attempt).is_some() {
+            return Answer::Conflict("the attempt was called silent".into());
+        }
+        self.held.insert(key, (held.clone(), case.clone()));
+        self.append(now_ms, record);
+        Answer::Wrote(Wrote::Held(held.clone()))
     }
 
     fn release(&mut self, now_ms: u64, release: &Release, case: Option<&Bytes>, record: &Bytes) -> Answer {

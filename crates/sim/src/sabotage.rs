@@ -31,6 +31,8 @@ pub enum Sabotage {
     RunForged,
     /// Custodians are told that a Running job is paid for, and are asked for its result.
     SettlementForged,
+    /// The owner's custodians collude against a requester who named none of its own.
+    OwnersCollude,
     /// Compute works and never says that it lives, while strangers ask whether it is silent.
     NeverAlive,
     /// Compute signs a manifest of a result that no custodian holds, and its host settles with it.
@@ -41,7 +43,7 @@ impl World {
     /// Begins the scenario's breach, if it has one.
     pub(crate) fn begin_sabotage(&mut self, first_request_ms: u64) {
         match self.scenario.sabotage {
-            None | Some(Sabotage::SettledUnheld) => {}
+            None | Some(Sabotage::SettledUnheld | Sabotage::OwnersCollude) => {}
             Some(Sabotage::NobodyActs) => self.orchestrator_down(),
             Some(
                 Sabotage::CoinAppears
@@ -73,7 +75,13 @@ impl World {
                     self.ask_for_silence(index);
                 }
             }
-            Some(Sabotage::CoinMoves | Sabotage::NobodyActs | Sabotage::SettledUnheld) | None => {}
+            Some(
+                Sabotage::CoinMoves
+                | Sabotage::NobodyActs
+                | Sabotage::SettledUnheld
+                | Sabotage::OwnersCollude,
+            )
+            | None => {}
         }
         self.after(EVERY_MS, Happening::Sabotage);
         Ok(())

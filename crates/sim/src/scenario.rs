@@ -81,6 +81,17 @@ pub enum Fault {
     },
 }
 
+/// Whose process is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A custodian, from 0.
+    Custodian(usize),
+    /// Compute, with every key in it.
+    Compute,
+    /// The orchestrator; its journal stays.
+    Orchestrator,
+}
+
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobPlan {
@@ -109,6 +120,9 @@ pub struct Scenario {
     pub t: u8,
     /// Custodians.
     pub n: u8,
+    /// Threshold and number of the requester's own custodians, who stand behind the owner's; `None` where
+    /// the owner's suffice.
+    pub verifiers: Option<(u8, u8)>,
     /// Protocol fee, basis points.
     pub fee_bps: u16,
     /// Wei.
@@ -143,6 +157,8 @@ pub struct Scenario {
     pub reorganises: bool,
     /// What goes wrong.
     pub faults: Vec<Fault>,
+    /// Who is killed right after which of its effects, from 1, and starts again; a seed plans faults instead.
+    pub kill: Option<(Role, u64)>,
     /// A breach that has to be noticed; a seed never chooses one.
     pub sabotage: Option<Sabotage>,
 }
@@ -162,6 +178,7 @@ impl Scenario {
             walk,
             t,
             n,
+            verifiers: None,
             fee_bps: random.between(0, 500) as u16,
             royalty_per_epoch: price(&mut random),
             split: random.chance(40).then(|| random.between(1, 9_999) as u16),
@@ -179,6 +196,7 @@ impl Scenario {
             jobs: Vec::new(),
             reorganises: random.chance(30),
             faults: Vec::new(),
+            kill: None,
             sabotage: None,
         };
         for index in 0..random.between(1, most_jobs) {
@@ -188,6 +206,10 @@ impl Scenario {
             scenario.faults.push(fault(&scenario, &mut random));
         }
         scenario.expires_after = random.chance(50).then(|| random.between(60, 900));
+        scenario.verifiers = random.chance(25).then(|| {
+            let n = random.between(1, 3);
+            (random.between(1, n) as u8, n as u8)
+        });
         scenario
     }
 
@@ -216,7 +238,9 @@ impl Scenario {
             }
         }
         let training = u64::from(job.epochs) * self.epoch_ms / 1000;
-        absent + usize::from(self.t) <= usize::from(self.n)
+        // Compute that held a result and dies before its manifest is anywhere leaves nothing to settle.
+        !matches!(self.kill, Some((Role::Compute, _)))
+            && absent + usize::from(self.t) <= usize::from(self.n)
             // A lost message costs its asker's patience, so the window must have room for some.
             && (self.losses == 0 || self.start_window >= 400)
             && job.cancel_ms.is_none()

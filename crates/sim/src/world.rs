@@ -22,6 +22,7 @@ use crate::orchestrator::Orchestrator;
 use crate::owner::Published;
 use crate::random::Random;
 use crate::requester::{self, Requester};
+use crate::sabotage::Sabotage;
 use crate::scenario::{Fault, Scenario, Walk};
 use crate::storage::Storage;
 use crate::trace::Trace;
@@ -60,6 +61,8 @@ pub(crate) enum Happening {
     Probe(usize),
     /// Predictions about requests are held against the contract.
     Trial(usize),
+    /// The owner's custodians try to do without those of the requester.
+    Collude(B256),
     /// A breach is tried.
     Sabotage,
     /// The newest blocks are replaced by others.
@@ -108,6 +111,8 @@ pub(crate) struct Accounts {
 #[derive(Debug)]
 pub(crate) struct Registry {
     pub(crate) custodian_set: B256,
+    /// The requesters' own, where the scenario has one.
+    pub(crate) verifier_set: B256,
     pub(crate) appraisal_policy: B256,
     pub(crate) provider: B256,
     pub(crate) entry: B256,
@@ -133,6 +138,8 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     /// Requests to custodians, ever.
     pub(crate) requests: u64,
+    /// Effects of whoever is to be killed, so far.
+    pub(crate) effects: u64,
     /// Rounds of compute's errands, ever.
     pub(crate) rounds: u64,
     pool: Vec<(u64, Transaction)>,
@@ -167,13 +174,17 @@ impl World {
         let entry = ReferenceEntry::new(&ReferenceValues::simulated("sim", vec![MEASUREMENT]));
         let entry = entry.map_err(SimError::world)?;
         let mut custodians = Vec::new();
-        for index in 0..usize::from(scenario.n) {
+        for index in 0..usize::from(scenario.n + scenario.verifiers.map_or(0, |(_, n)| n)) {
             let refuses = scenario.faults.contains(&Fault::CustodianRefuses { custodian: index });
             let entries = if refuses { Vec::new() } else { vec![entry.clone()] };
             custodians.push(Custodian::new(seed, index, chain.domain(), entries)?);
         }
         let registry = Registry {
             custodian_set: custody_id(accounts.owner, B256::repeat_byte(1)),
+            verifier_set: custody_id(
+                requesters.first().map(|r: &Requester| r.address).unwrap_or_default(),
+                B256::repeat_byte(4),
+            ),
             appraisal_policy: custody_id(accounts.owner, B256::repeat_byte(2)),
             provider: custody_id(accounts.owner, B256::repeat_byte(3)),
             entry: entry.root(),
@@ -191,6 +202,7 @@ impl World {
             published: None,
             trace: Trace::new(BEGIN_MS),
             requests: 0,
+            effects: 0,
             rounds: 0,
             pool: Vec::new(),
             sent: Vec::new(),
@@ -212,9 +224,18 @@ impl World {
     /// Registries, the dataset, and what the scenario plans.
     fn settle(&mut self) -> Result<(), SimError> {
         let custody = self.chain.contracts.custody;
-        let members = self.custodians.iter().map(|c| Member { signer: c.id, hpkeKey: c.hpke_key }).collect();
+        let member = |c: &Custodian| Member { signer: c.id, hpkeKey: c.hpke_key };
+        let pinned = self.pinned().iter().map(member).collect();
+        let others: Vec<Member> = self.custodians.iter().skip(self.pinned().len()).map(member).collect();
+        // The requester's own set is the requester's to make.
+        let from = self.requesters.first().map(|r| r.address).unwrap_or_default();
+        if let Some((t, _)) = self.scenario.verifiers {
+            let call = Custody::createSetCall { salt: B256::repeat_byte(4), t, members: others }.abi_encode();
+            self.send_to(custody, from, call, U256::ZERO, Sent::Setup);
+        }
         let calls = [
-            Custody::createSetCall { salt: B256::repeat_byte(1), t: self.scenario.t, members }.abi_encode(),
+            Custody::createSetCall { salt: B256::repeat_byte(1), t: self.scenario.t, members: pinned }
+                .abi_encode(),
             Custody::createAppraisalPolicyCall {
                 salt: B256::repeat_byte(2),
                 entries: vec![self.registry.entry],
@@ -290,6 +311,7 @@ impl World {
             }
             Happening::Probe(index) => self.probe(index),
             Happening::Trial(index) => self.trial(index),
+            Happening::Collude(job) => self.collude(job),
             Happening::Sabotage => self.sabotage(),
             Happening::Reorganise => self.reorganise(),
             Happening::Pulse(life, key, number) => self.pulse(life, key, number),
@@ -409,6 +431,9 @@ impl World {
             self.after(delay, Happening::Probe(index));
         }
         // Once a run: it is about the contract, not about the weather.
+        if self.scenario.verifiers.is_some() || self.scenario.sabotage == Some(Sabotage::OwnersCollude) {
+            self.after(1_000, Happening::Collude(job));
+        }
         if index == 0 && self.scenario.walk == Walk::Money {
             self.after(5_000, Happening::Trial(index));
         }
@@ -432,6 +457,11 @@ impl World {
         let delay = self.random.between(0, MEMPOOL_MS);
         let transaction = Transaction { from, to: Some(to), value, data: Bytes::from(data) };
         self.after(delay, Happening::Pooled(ticket, transaction));
+    }
+
+    /// Custodians of the owner's set; those of the requester's own stand behind them.
+    pub(crate) fn pinned(&self) -> &[Custodian] {
+        &self.custodians[..usize::from(self.scenario.n)]
     }
 
     /// Everybody's own clock, Unix seconds.

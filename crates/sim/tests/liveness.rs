@@ -1,7 +1,7 @@
 //! What becomes of a job whose compute is gone, slow to be heard, or done: chosen scenarios, where the
 //! walks leave it to a seed.
 
-use licen_sim::{Fault, JobPlan, Report, Scenario, Walk, run};
+use licen_sim::{Fault, JobPlan, Report, Role, Scenario, Walk, run};
 
 /// A job of `epochs` epochs of `epoch_ms`, three custodians of which two suffice, and no weather.
 fn scenario(epochs: u32, epoch_ms: u64, faults: Vec<Fault>) -> Scenario {
@@ -20,6 +20,7 @@ fn scenario(epochs: u32, epoch_ms: u64, faults: Vec<Fault>) -> Scenario {
         losses: 0,
         t: 2,
         n: 3,
+        verifiers: None,
         epoch_ms,
         run_window: 2_400,
         block_ms: 2_000,
@@ -105,4 +106,45 @@ fn replaced_blocks_that_nobody_believed_harm_nobody() {
         assert!(trace.contains("blocks are replaced"), "{trace}");
         assert_eq!(paid, 1, "{trace}");
     }
+}
+
+/// The requester named custodians of its own. All of the owner's together start and restart nothing, and
+/// with the requester's the job is trained, restarted and paid as ever.
+#[test]
+fn the_owners_custodians_alone_begin_nothing_against_a_verifier_set() {
+    let calm = scenario(3, 40_000, vec![Fault::ComputeRestarts { at_ms: 90_000 }]);
+    let (paid, trace) = fetched(Scenario { verifiers: Some((2, 3)), ..calm });
+    assert!(trace.contains("sends Start") && trace.contains("sends Restart"), "{trace}");
+    assert_eq!(paid, 1, "{trace}");
+}
+
+/// Whoever is killed, after whichever of its effects: the job is trained, paid and fetched all the same,
+/// by the same attempt or the next one. Only compute that dies between `Held` and its manifest leaves what
+/// nobody can settle or call silent; that ends by expiry, with everything back.
+fn killed_at_every_effect(role: Role, step: usize) {
+    for at in (1..).step_by(step) {
+        let calm = scenario(2, 15_000, vec![]);
+        let (paid, trace) = fetched(Scenario { kill: Some((role, at)), ..calm });
+        if !trace.contains("killed: ") {
+            assert!(at > 5, "{role:?} has more effects than {at}");
+            return;
+        }
+        let too_late = role == Role::Compute && trace.contains("Delivering") && trace.contains(": Expired");
+        assert!(paid == 1 || too_late, "{role:?} killed after effect {at}\n{trace}");
+    }
+}
+
+#[test]
+fn a_custodian_killed_after_any_effect_keeps_its_word() {
+    killed_at_every_effect(Role::Custodian(0), 1);
+}
+
+#[test]
+fn compute_killed_before_any_effect_is_restarted() {
+    killed_at_every_effect(Role::Compute, 1);
+}
+
+#[test]
+fn an_orchestrator_killed_after_any_effect_is_replaced() {
+    killed_at_every_effect(Role::Orchestrator, 3);
 }

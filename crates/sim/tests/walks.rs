@@ -121,6 +121,7 @@ fn every_breach_is_noticed_for_what_it_is() {
         (Sabotage::RunForged, "a share left before the job ran at depth"),
         (Sabotage::SettlementForged, "let a result go unpaid"),
         (Sabotage::SettledUnheld, "custodians hold the result"),
+        (Sabotage::OwnersCollude, "with their own verdicts a job began unattested"),
         (Sabotage::NeverAlive, "the result was not fetched"),
     ];
     for (sabotage, noticed) in breaches {
@@ -144,7 +145,7 @@ fn calm() -> Scenario {
         key_lost: false,
     }];
     let seeded = Scenario::new(Walk::Keys, 0);
-    Scenario { jobs, faults: vec![], losses: 0, t: 2, n: 3, epoch_ms: 10_000, ..seeded }
+    Scenario { jobs, faults: vec![], losses: 0, t: 2, n: 3, verifiers: None, epoch_ms: 10_000, ..seeded }
 }
 
 /// `LICEN_SIM_SEED=42 LICEN_SIM_WALK=Keys cargo test -p licen-sim -- --nocapture replay`

@@ -88,7 +88,8 @@ async fn asked(
 ) -> Result<(), String> {
     let (need, members) = (needed(attempt, documents), documents.members.len());
     loop {
-        let answers = challenge(node, dispatch, attempt, documents, Duration::ZERO).await;
+        let asked = (&documents.members[..], need);
+        let answers = challenge(node, dispatch, attempt, asked, Duration::ZERO).await;
         if answers.good.len() >= need {
             return Ok(());
         }

@@ -145,7 +145,8 @@ fn decide(
     let judged = judge(identity, entries, &asked.request, &asked.data, facts, subject.now_seconds())?;
     let job = &asked.request.job.0;
     // A member of the requester's own set hears no signs of life; it cannot restart anything alone.
-    let silence = match judged.verdict.custodianSet == job.custodianSet && job.attempt > 0 {
+    let seat = (judged.verdict.custodianSet, judged.verdict.setVersion);
+    let silence = match seat == (job.custodianSet, job.setVersion) && job.attempt > 0 {
         true => Some(silence_of(settings, watch, subject, asked, judged.index, facts)?),
         false => None,
     };

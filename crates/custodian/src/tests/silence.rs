@@ -357,3 +357,25 @@ async fn a_crash_between_silence_and_verdict_keeps_the_word() {
     let request = next_verdict(&mut bench, &world, &job, 0x31).await.unwrap();
     assert_eq!(status(&bench.ask(Ask::Verdict(request)).await), 200, "what was said stays said");
 }
+
+/// The requester's own custodian hears no signs of life, so it says nothing about them; another version of
+/// the owner's set is another set.
+#[tokio::test]
+async fn a_member_of_the_verifier_set_judges_a_successor_and_calls_nobody_silent() {
+    for (set, version) in [(B256::repeat_byte(0xee), 1), (SITE.custodian_set, 2)] {
+        let mut world = World::new();
+        (world.job.verifierSet, world.job.verifierSetVersion) = (set, version);
+        let mut bench = Bench::new(&world).await;
+        let both = bench.chain.0.lock().unwrap().set.clone();
+        bench.chain.say(|said| {
+            said.verifier_set = Some(both);
+            said.set.members.remove(0);
+        });
+        let job = bench.run(&world, &Compute::new(0x20)).await;
+        let request = next_verdict(&mut bench, &world, &job, 0x30).await.unwrap();
+        let answer: VerdictResponse = body(&bench.ask(Ask::Verdict(request)).await);
+        assert_eq!((answer.verdict.0.custodianSet, answer.verdict.0.setVersion), (set, version));
+        assert_eq!(answer.verdict.0.attempt, 2);
+        assert_eq!(bench.store.silence(job.jobId, 1).await.unwrap(), None);
+    }
+}

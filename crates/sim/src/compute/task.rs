@@ -21,6 +21,7 @@ use super::{TaskKey, dataset, errand::Errand, trainer};
 use crate::error::SimError;
 use crate::keys::recipient_key;
 use crate::sabotage::Sabotage;
+use crate::scenario::Role;
 use crate::world::{Happening, World};
 
 /// Tries to fetch the dataset, as the node has them.
@@ -114,6 +115,9 @@ impl World {
             ));
         }
         for effect in effects {
+            if self.is_killed(Role::Compute)? {
+                return Ok(());
+            }
             self.task_does(key, effect)?;
         }
         Ok(())
