@@ -1,5 +1,5 @@
 //! The keys of one attempt. They are made here, live in memory only, and die with the attempt: a
-//! restart loses them by design, and the job then ends by its deadline.
+//! restart loses them by design, and another attempt takes their place.
 
 use licen_core::abi::{Alive, Delivery, FailureReport, Job, ResultManifest};
 use licen_core::eip712::Domain;

@@ -26,7 +26,7 @@
 //! Invariant: no plaintext row, no loss of a single row and no key is written to a file, a log, an
 //! error or an answer. Files in the working folder are ciphertext or public.
 //! Absent on purpose: a chain client, a wallet, a database, and any memory of an attempt beyond the
-//! process. A restart loses the keys, and the job then ends by its deadline.
+//! process. A restart loses the keys; another attempt, with keys of its own, takes its place.
 
 mod alive;
 mod base;
