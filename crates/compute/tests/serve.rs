@@ -3,14 +3,16 @@
 
 mod serve_world;
 
-use licen_core::abi::{ResultManifest, Stop};
+use std::sync::atomic::Ordering;
+
+use licen_core::abi::{Job, ResultManifest, Stop};
 use licen_core::constraints::{Constraints, TrainingLimits};
 use licen_core::eip712::Domain;
 use licen_core::evidence_bundle::EvidenceBundle;
-use licen_core::job::Reason;
+use licen_core::job::{Reason, started};
 use licen_core::primitives::{Address, B256, Bytes};
 use licen_core::wire::AbiHex;
-use licen_core::wire::compute::{ComputeInfo, Dispatch, StopRequest, TaskState, TaskStatus};
+use licen_core::wire::compute::{ComputeInfo, Dispatch, StopRequest, TaskState, TaskStatus, Verifiers};
 use licen_seal::result::{ResultHeader, unpack_result};
 use licen_seal::result_share::combine_result;
 use licen_seal::{ResultKey, SigningKey};
@@ -86,6 +88,10 @@ async fn a_job_ends_delivered_and_nothing_leaks() {
     let status = world.until("delivery", delivered).await;
     assert!(status.loss.is_some() && status.progress == 1.0, "{status:?}");
 
+    for living in [0, 2] {
+        let heard = world.custodians[living].heard();
+        assert!(!heard.is_empty() && heard.windows(2).all(|pair| pair[0] < pair[1]), "{heard:?}");
+    }
     let manifest = manifest_of(&world, running.signer);
     assert_eq!((manifest.actualEpochs, manifest.samples), (2, 36), "18 of 24 rows, twice");
     assert_eq!((manifest.jobId, manifest.datasetRoot), (world.job.jobId, world.job.datasetRoot));
@@ -394,7 +400,7 @@ async fn a_dispatch_that_contradicts_itself_is_refused() {
     let world = World::new(Setting::default()).await;
     let good = world.dispatch_of(world.job.clone());
     type Change = fn(&mut Dispatch);
-    let changes: [(&str, Change); 9] = [
+    let changes: [(&str, Change); 10] = [
         ("jobId", |d| d.job.0.jobId = B256::ZERO),
         ("policyHash", |d| d.policy.0.version = 9),
         ("datasetUid", |d| d.contract = Address::ZERO),
@@ -402,7 +408,10 @@ async fn a_dispatch_that_contradicts_itself_is_refused() {
         ("resultKey", |d| d.job.0.resultKey = B256::ZERO),
         ("custodianUrls", |d| d.custodian_urls[1].id = d.custodian_urls[0].id),
         ("threshold", |d| d.threshold = 4),
-        ("verifier set", |d| d.job.0.verifierSet = B256::repeat_byte(1)),
+        ("verifiers", |d| d.job.0.verifierSet = B256::repeat_byte(1)),
+        ("verifiers", |d| {
+            d.verifiers = Some(Verifiers { members: vec![], threshold: 1 });
+        }),
         ("http", |d| d.blob_url = "file:///etc/passwd".into()),
     ];
     for (what, change) in changes {
@@ -498,4 +507,36 @@ async fn quotes_are_signed_by_the_providers_signer() {
     let silent = World::new(Setting::default()).await;
     let (code, problem) = silent.post(&format!("{}/v1/quote", silent.node_url), body).await;
     assert_eq!((code, &problem["code"]), (404, &json!("LIC0815")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_custodians_called_silent_ends_with_a_report() {
+    let modes = vec![Mode::CallsSilent, Mode::Honest, Mode::CallsSilent];
+    let world = World::new(Setting { modes, config: json!({"aliveSeconds": 1}), ..Setting::default() }).await;
+    let running = world.start().await;
+    let status = world.until("the report", failed).await;
+    assert_eq!(reason(&world, &status, running.signer), Reason::ComputeTaskFailed, "{status:?}");
+    assert!(status.message.contains("silent"), "{status:?}");
+}
+
+/// Another compute, or this one after it forgot its keys, takes the place of an attempt that is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_attempt_needs_as_many_verdicts_as_silence_and_has_keys_of_its_own() {
+    let world = World::new(Setting { modes: vec![Mode::Honest; 4], ..Setting::default() }).await;
+    // Of a compute that is gone: this one never had its keys.
+    let gone = started(&world.job, 1, Address::repeat_byte(9), B256::repeat_byte(9), now() + 600);
+    world.attempt.store(2, Ordering::Relaxed);
+    let ahead = Job { attempt: 2, ..gone.clone() };
+    assert_eq!(world.put(&world.dispatch_of(Job { attempt: 3, ..gone.clone() })).await.0, 422);
+    assert_ne!(world.put(&world.dispatch_of(world.job.clone())).await.0, 200, "nothing runs that it follows");
+    assert_eq!(world.put(&world.dispatch_of(gone.clone())).await.0, 200);
+    let status = world.until("a ticket", |s| s.start.is_some()).await;
+    let start = status.start.clone().unwrap();
+    assert_eq!(start.verdicts.len(), 3, "t = 2 of n = 4: so many can call an attempt silent");
+    assert!(start.verdicts.iter().all(|v| v.0.attempt == 2 && v.0.signer == start.signer));
+    assert_ne!((start.signer, start.runtime_data_hash), (gone.signer, gone.runtimeDataHash));
+    let running = Job { signer: start.signer, runtimeDataHash: start.runtime_data_hash, ..ahead };
+    assert_eq!(world.put(&world.dispatch_of(running.clone())).await.0, 200);
+    world.until("delivery", delivered).await;
+    assert_eq!(manifest_of(&world, running.signer).attempt, 2);
 }

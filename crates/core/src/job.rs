@@ -124,6 +124,40 @@ impl Reason {
     }
 }
 
+/// Most starts of one job; the contract's constant.
+pub const MAX_ATTEMPTS: u32 = 3;
+
+/// Shortest time without a word after which compute may be called silent, seconds.
+pub const SILENCE_SECONDS: u64 = 600;
+
+/// How many of n members have to agree that an attempt is dead: so many that the others are too few to
+/// hold a finished result, and no fewer than hold a key.
+#[must_use]
+pub fn silence_quorum(t: usize, n: usize) -> usize {
+    t.max((n + 1).saturating_sub(t))
+}
+
+/// Seconds without a word after which a run of this window may be called silent. `floor` is
+/// [`SILENCE_SECONDS`] wherever somebody's money is at stake.
+#[must_use]
+pub fn silence_after(floor: u64, run_window: u32) -> u64 {
+    floor.max(u64::from(run_window) / 20)
+}
+
+/// The set that the requester named beside the owner's, with its version; `None` where there is none or
+/// it is the same one.
+#[must_use]
+pub fn verifier_set(job: &Job) -> Option<(B256, u32)> {
+    let named = (job.verifierSet, job.verifierSetVersion);
+    (!job.verifierSet.is_zero() && named != (job.custodianSet, job.setVersion)).then_some(named)
+}
+
+/// When the first attempt of a started job began, chain time: no restart moves its deadline.
+#[must_use]
+pub fn first_started_at(job: &Job) -> u64 {
+    job.runDeadline.saturating_sub(u64::from(job.runWindow))
+}
+
 /// What the contract adds to a request when it grants it.
 #[derive(Debug, Clone, Default)]
 pub struct Grant {
@@ -199,6 +233,17 @@ mod tests {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
         }
         assert_eq!(Reason::from_chain(0), None);
+    }
+
+    #[test]
+    fn who_can_say_silence_leaves_too_few_to_hold_a_result() {
+        for n in 1..=16usize {
+            for t in 1..=n {
+                let q = silence_quorum(t, n);
+                assert!(q <= n && q >= t && n - q < t, "t {t} n {n} q {q}");
+            }
+        }
+        assert_eq!((silence_after(SILENCE_SECONDS, 3_600), silence_after(600, 86_400)), (600, 4_320));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::effect::RequestId;
 pub(crate) struct Line {
     /// Unix seconds, the custodian's clock.
     pub(crate) at: u64,
-    /// `verdict`, `release`, `held`, `manifest`, `result`, `resultKey` or `denied`.
+    /// `verdict`, `release`, `held`, `manifest`, `result`, `resultKey`, `silence` or `denied`.
     pub(crate) event: &'static str,
     /// The request, as the peer knows it.
     pub(crate) request: String,

@@ -56,6 +56,7 @@ async fn grant(chain: &Chain, query: &GrantQuery) -> Result<GrantFacts, ChainErr
         Some(rpcs.view(&at, contracts.custody, &call).await?)
     };
     Ok(GrantFacts {
+        block: at.number,
         now: at.timestamp,
         state: JobState::from_chain(job.state),
         commitment: job.commitment,

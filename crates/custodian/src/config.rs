@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use licen_core::job::SILENCE_SECONDS;
+use licen_core::policy::LOCAL_CHAIN_ID;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Rates;
@@ -47,6 +49,10 @@ pub struct Config {
     /// Seconds that must be left before the run deadline when a share is released.
     #[serde(default = "default_release_margin")]
     pub release_margin_seconds: u64,
+    /// Seconds without a word of compute after which this custodian may call it silent, at least; less
+    /// than the protocol's 600 is for the local chain only.
+    #[serde(default = "default_silence")]
+    pub silence_seconds: u64,
     /// Requests per minute of one peer: an IPv4 address or an IPv6 /64.
     #[serde(default = "default_per_peer")]
     pub requests_per_peer_per_minute: u32,
@@ -68,6 +74,14 @@ impl Config {
             per_job: self.requests_per_job_per_minute,
             total: self.requests_per_minute,
         }
+    }
+
+    /// The rule that a setting breaks on the chain it serves.
+    pub(crate) fn check_on(&self, chain_id: u64) -> Result<(), String> {
+        if self.silence_seconds < SILENCE_SECONDS && chain_id != LOCAL_CHAIN_ID {
+            return Err(format!("silenceSeconds is below {SILENCE_SECONDS}, which computes rely on"));
+        }
+        Ok(())
     }
 
     /// The rule of its own that a setting breaks, if any.
@@ -116,6 +130,10 @@ fn default_release_margin() -> u64 {
     30
 }
 
+fn default_silence() -> u64 {
+    SILENCE_SECONDS
+}
+
 fn default_per_peer() -> u32 {
     600
 }
@@ -144,6 +162,10 @@ mod tests {
         assert!(serde_json::from_str::<Config>(&typo).is_err());
     }
 
+    fn minimal() -> Config {
+        serde_json::from_str(MINIMAL).unwrap()
+    }
+
     #[test]
     fn settings_that_break_a_promise_are_refused() {
         let config: Config = serde_json::from_str(MINIMAL).unwrap();
@@ -157,5 +179,8 @@ mod tests {
         ] {
             assert!(bad.check().is_err());
         }
+        let hasty = Config { silence_seconds: 599, ..minimal() };
+        assert_eq!(hasty.check_on(LOCAL_CHAIN_ID), Ok(()));
+        assert!(hasty.check_on(1).is_err() && minimal().check_on(1).is_ok());
     }
 }

@@ -154,6 +154,20 @@ pub enum Denial {
         /// The last one.
         last: u64,
     },
+    /// Compute was heard too recently, or this custodian has not listened for long enough.
+    #[error("compute is not silent: nothing heard for {seconds} s, {needed} s are needed")]
+    NotSilent {
+        /// Nothing was heard for so long.
+        seconds: u64,
+        /// So long it has to be.
+        needed: u64,
+    },
+    /// This custodian has said that the attempt is silent, so it takes nothing of it any more.
+    #[error("this custodian has called the attempt silent: it takes no result of it any more")]
+    CalledSilent,
+    /// A result of the attempt is held, so it is not silent.
+    #[error("this custodian holds the result of the attempt: it is not silent")]
+    HeldHere,
     /// An earlier, different answer stands in the way.
     #[error("{0}")]
     Conflict(String),
@@ -175,15 +189,17 @@ impl Fault for Denial {
             | Self::Result(_)
             | Self::Manifest(_)
             | Self::TooFewHeld { .. }
+            | Self::CalledSilent
             | Self::Conflict(_) => Party::Compute,
             Self::Root { .. }
             | Self::State(_)
             | Self::Commitment
             | Self::Deadline { .. }
             | Self::Policy
+            | Self::NotSilent { .. }
             | Self::NotRunning => Party::Operator,
             Self::Retired(_) | Self::AppraisalPolicy | Self::Envelope(_) => Party::Owner,
-            Self::NotAMember | Self::MemberKey | Self::NotHeld => Party::Custodian,
+            Self::NotAMember | Self::MemberKey | Self::NotHeld | Self::HeldHere => Party::Custodian,
             Self::NotSettled | Self::OldNonce { .. } => Party::Requester,
             Self::Constraints(e) => e.fault(),
             Self::Evidence(e) => e.fault(),
@@ -195,7 +211,7 @@ impl Fault for Denial {
     fn retryable(&self) -> bool {
         match self {
             Self::State(state) => state.is_none_or(|s| !s.is_terminal()),
-            Self::NotRunning | Self::NotSettled => true,
+            Self::NotRunning | Self::NotSettled | Self::NotSilent { .. } => true,
             Self::Evidence(e) => e.retryable(),
             Self::Warrant(e) => e.retryable(),
             Self::Seal(e) => e.retryable(),
@@ -223,6 +239,8 @@ impl Fault for Denial {
             | Self::Manifest(_)
             | Self::TooFewHeld { .. }
             | Self::NotHeld
+            | Self::CalledSilent
+            | Self::HeldHere
             | Self::OldNonce { .. }
             | Self::Conflict(_) => false,
         }
@@ -263,13 +281,12 @@ pub(crate) fn refused(denial: &Denial) -> Reply {
     problem(409, "LIC0715", "refused", denial.to_string())
 }
 
+/// The attempt was called silent: whoever works on it may stop.
+pub(crate) fn called_silent(denial: &Denial) -> Reply {
+    problem(409, "LIC0718", "the attempt was called silent", denial.to_string())
+}
+
 /// No such thing here.
 pub(crate) fn not_found(detail: impl Into<String>) -> Reply {
     problem(404, "LIC0716", "not found", detail)
-}
-
-/// Part of the protocol, of a later version.
-pub(crate) fn not_built_yet(what: &str) -> Reply {
-    let detail = format!("{what} is not built yet; until then a silent compute ends by expireJob");
-    problem(501, "LIC0717", "not built yet", detail)
 }

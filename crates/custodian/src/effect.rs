@@ -4,7 +4,7 @@
 use licen_core::abi::Job;
 use licen_core::primitives::{Address, B256, Bytes};
 use licen_core::wire::Problem;
-use licen_store::{HeldResult, Release, ResultKeyRecord};
+use licen_store::{Heard, HeldResult, Release, ResultKeyRecord};
 
 /// Names one request, for its effects and events, and, written in hex, for the peer and the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +126,13 @@ pub enum Load {
         /// The attempt.
         attempt: Option<u32>,
     },
+    /// What was heard of an attempt's compute, and what became of it here.
+    Life {
+        /// The job.
+        job_id: B256,
+        /// The attempt.
+        attempt: u32,
+    },
 }
 
 /// Something to write. `record` is the line of the audit log.
@@ -171,6 +178,22 @@ pub enum Write {
         manifest: Bytes,
         /// Compute's signature.
         signature: Bytes,
+        /// The line.
+        record: Bytes,
+    },
+    /// A sign of life. No line: nothing was decided, and one comes every minute.
+    Alive {
+        /// The job.
+        job_id: B256,
+        /// The attempt.
+        attempt: u32,
+        /// The sign.
+        heard: Heard,
+    },
+    /// The statement that an attempt is silent; refused where its result is held.
+    Silence {
+        /// The answer.
+        silence: Release,
         /// The line.
         record: Bytes,
     },

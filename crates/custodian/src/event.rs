@@ -8,9 +8,10 @@ use licen_core::job::JobState;
 use licen_core::primitives::{B256, Bytes};
 use licen_core::release::{ConfirmedRun, ConfirmedSettlement};
 use licen_core::wire::custodian::{
-    ChallengeRequest, DeliverRequest, ReleaseRequest, ResultKeyRequest, VerdictRequest,
+    AliveRequest, ChallengeRequest, DeliverRequest, ReleaseRequest, ResultKeyRequest, SilenceRequest,
+    VerdictRequest,
 };
-use licen_store::{HeldResult, Release, ResultKeyRecord};
+use licen_store::{Heard, HeldResult, Release, ResultKeyRecord};
 
 use crate::effect::{Reply, RequestId};
 
@@ -34,6 +35,8 @@ pub enum Event {
     Answered(RequestId, Box<Answer>),
     /// The operator renewed the collateral.
     Collateral(Vec<Collateral>),
+    /// Requests were turned away unread, as many waited: among them may have been signs of life.
+    Deaf,
     /// Time passed.
     Tick,
 }
@@ -57,6 +60,15 @@ pub enum Ask {
     },
     /// `POST /v1/result-key`.
     ResultKey(ResultKeyRequest),
+    /// `POST /v1/alive`.
+    Alive(AliveRequest),
+    /// `POST /v1/silence/{jobId}`.
+    Silence {
+        /// As in the path.
+        job_id: B256,
+        /// The job, whole.
+        request: SilenceRequest,
+    },
 }
 
 /// What came of an effect.
@@ -104,6 +116,8 @@ pub enum Reading {
 /// What a verdict depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GrantFacts {
+    /// The block.
+    pub block: u64,
     /// That block's time, seconds.
     pub now: u64,
     /// The job's state; `None` where there is no such job there (yet).
@@ -151,6 +165,10 @@ pub enum Loaded {
         given: Option<Release>,
         /// Whether the dataset is refused for ever.
         tombstone: bool,
+        /// Whether a result of the attempt before is held.
+        held: bool,
+        /// Whether this custodian called the attempt before silent.
+        silent: bool,
     },
     /// Of `Load::Release`.
     Release {
@@ -160,6 +178,8 @@ pub enum Loaded {
         made: Option<Release>,
         /// Whether the dataset is refused for ever.
         tombstone: bool,
+        /// Whether this custodian called the attempt silent.
+        silent: bool,
     },
     /// Of `Load::Held`.
     Held {
@@ -169,6 +189,17 @@ pub enum Loaded {
         case: Option<Bytes>,
         /// The result key in the place of the job's own.
         key: Option<ResultKeyRecord>,
+        /// Whether this custodian called the asked attempt silent.
+        silent: bool,
+    },
+    /// Of `Load::Life`.
+    Life {
+        /// The last sign of life.
+        heard: Option<Heard>,
+        /// That the attempt is silent, where this custodian said so.
+        silence: Option<Release>,
+        /// Whether a result of the attempt is held.
+        held: bool,
     },
 }
 

@@ -33,14 +33,13 @@ type Shared = State<Arc<Handle>>;
 type Peer = ConnectInfo<SocketAddr>;
 
 pub(crate) fn router(handle: Arc<Handle>) -> Router {
-    let later = || async { respond(denial::not_built_yet("the silence rule")) };
     Router::new()
         .route("/v1/verdict", post(verdict).layer(DefaultBodyLimit::max(MAX_VERDICT_BYTES)))
         .route("/v1/challenge", post(challenge))
         .route("/v1/release", post(release))
         .route("/v1/deliver", post(deliver))
-        .route("/v1/alive", post(later))
-        .route("/v1/silence/{job_id}", post(later))
+        .route("/v1/alive", post(alive))
+        .route("/v1/silence/{job_id}", post(silence))
         .route("/v1/manifest/{job_id}", get(manifest))
         .route("/v1/result/{job_id}", get(result))
         .route("/v1/result-key", post(result_key))
@@ -66,6 +65,22 @@ async fn release(State(handle): Shared, ConnectInfo(peer): Peer, body: Bytes) ->
 
 async fn deliver(State(handle): Shared, ConnectInfo(peer): Peer, body: Bytes) -> Response {
     ask(&handle, peer, &body, Ask::Deliver).await
+}
+
+async fn alive(State(handle): Shared, ConnectInfo(peer): Peer, body: Bytes) -> Response {
+    ask(&handle, peer, &body, Ask::Alive).await
+}
+
+async fn silence(
+    State(handle): Shared,
+    ConnectInfo(peer): Peer,
+    Path(job_id): Path<String>,
+    body: Bytes,
+) -> Response {
+    match job_id.parse() {
+        Ok(job_id) => ask(&handle, peer, &body, |request| Ask::Silence { job_id, request }).await,
+        Err(_) => respond(denial::malformed("a job id is 0x and 64 hex digits")),
+    }
 }
 
 async fn result_key(State(handle): Shared, ConnectInfo(peer): Peer, body: Bytes) -> Response {

@@ -7,7 +7,7 @@ use licen_core::canonical::{CanonicalError, json_from_slice};
 use licen_core::constraints::{Constraints, JobSpec, ProviderFacts, check};
 use licen_core::eip712::Domain;
 use licen_core::id::{dataset_uid, job_commitment, policy_hash};
-use licen_core::job::JobState;
+use licen_core::job::{JobState, MAX_ATTEMPTS};
 use licen_core::merkle::file_tree;
 use licen_core::primitives::{B256, Bytes};
 use licen_core::release::AttestationResult;
@@ -149,20 +149,24 @@ fn check_chain(
     facts: &GrantFacts,
 ) -> Result<(), Denial> {
     let (job, policy) = (&request.job.0, &request.policy.0);
-    if facts.state != Some(JobState::Granted) {
+    // As granted no attempt has begun; the next one follows the one that the chain records.
+    if request.attempt != job.attempt + 1 || request.attempt > MAX_ATTEMPTS {
+        return Err(Denial::RuntimeData("attempt"));
+    }
+    let first = request.attempt == 1;
+    let due = if first { JobState::Granted } else { JobState::Running };
+    if facts.state != Some(due) {
         return Err(Denial::State(facts.state));
     }
     if facts.commitment != job_commitment(job) {
         return Err(Denial::Commitment);
     }
-    if request.attempt != 1 {
-        return Err(Denial::RuntimeData("attempt"));
-    }
     if let Some(field) = data.mismatch(&identity.domain, job, request.attempt) {
         return Err(Denial::RuntimeData(field));
     }
-    if facts.now > job.startDeadline {
-        return Err(Denial::Deadline { what: "start", deadline: job.startDeadline, now: facts.now });
+    let (what, deadline) = if first { ("start", job.startDeadline) } else { ("run", job.runDeadline) };
+    if facts.now > deadline {
+        return Err(Denial::Deadline { what, deadline, now: facts.now });
     }
     if policy_hash(policy) != job.policyHash {
         return Err(Denial::Policy);

@@ -33,7 +33,10 @@ async fn try_load(store: &Store, load: &Load) -> Result<Loaded, StoreError> {
     Ok(match load {
         Load::Verdict { job_id, attempt, runtime_data_hash, dataset_uid } => {
             let kind = crate::machine::verdict_kind(runtime_data_hash);
+            let before = attempt.saturating_sub(1);
             Loaded::Verdict {
+                held: store.held_attempt(*job_id, before).await?.is_some(),
+                silent: store.silence(*job_id, before).await?.is_some(),
                 given: store.release(*job_id, *attempt, &kind).await?,
                 tombstone: store.tombstone(*dataset_uid).await?.is_some(),
             }
@@ -44,6 +47,7 @@ async fn try_load(store: &Store, load: &Load) -> Result<Loaded, StoreError> {
             let given = store.release(*job_id, *attempt, &kind).await?;
             let name = verdict_name(job_id, *attempt, runtime_data_hash);
             Loaded::Release {
+                silent: store.silence(*job_id, *attempt).await?.is_some(),
                 case: match given {
                     Some(_) => store.record(VERDICT_SPACE, &name).await?,
                     None => None,
@@ -61,8 +65,17 @@ async fn try_load(store: &Store, load: &Load) -> Result<Loaded, StoreError> {
                 Some(held) => store.record(HELD_SPACE, &held_name(job_id, held.attempt)).await?,
                 None => None,
             };
-            Loaded::Held { held, case, key: store.result_key(*job_id).await? }
+            let silent = match attempt {
+                Some(attempt) => store.silence(*job_id, *attempt).await?.is_some(),
+                None => false,
+            };
+            Loaded::Held { held, case, key: store.result_key(*job_id).await?, silent }
         }
+        Load::Life { job_id, attempt } => Loaded::Life {
+            heard: store.heard(*job_id, *attempt).await?,
+            silence: store.silence(*job_id, *attempt).await?,
+            held: store.held_attempt(*job_id, *attempt).await?.is_some(),
+        },
     })
 }
 
@@ -92,6 +105,10 @@ async fn try_write(store: &Store, now_ms: u64, write: &Write) -> Result<Wrote, S
         }
         Write::Manifest { job_id, attempt, manifest, signature, record } => {
             store.put_manifest(*job_id, *attempt, manifest, signature, record, now_ms).await?;
+        }
+        Write::Alive { job_id, attempt, heard } => store.put_heard(*job_id, *attempt, *heard).await?,
+        Write::Silence { silence, record } => {
+            return Ok(Wrote::Release(store.put_silence(silence, record).await?));
         }
         Write::ResultKey { change, record } => store.change_result_key(change, record).await?,
         Write::Denial { request, detail, record } => {

@@ -47,6 +47,7 @@ pub mod limits;
 pub mod machine;
 mod refusals;
 pub mod run;
+mod watch;
 
 pub use config::Config;
 pub use denial::Denial;

@@ -44,6 +44,11 @@ impl Limits {
         self.peers.take(now_ms, network(peer)) && self.all.take(now_ms, ())
     }
 
+    /// Whether nobody is looked at any more, whoever asks.
+    pub(crate) fn is_flooded(&self, now_ms: u64) -> bool {
+        self.all.levels.get(&()).is_some_and(|old| self.all.level(now_ms, *old) < 1000)
+    }
+
     /// Whether a request of this kind about this job may go on.
     pub(crate) fn admit_job(&mut self, now_ms: u64, about: (B256, &'static str)) -> bool {
         self.jobs.take(now_ms, about)

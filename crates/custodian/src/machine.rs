@@ -1,18 +1,19 @@
 //! The custodian's decisions, without I/O: requests and answers go in, effects come out. A request
 //! waits for one answer at a time, and for a bounded time.
 
+mod alive;
 mod challenge;
 mod deliver;
 mod manifest;
 mod release;
 mod result;
+mod silence;
 mod verdict;
 
 use std::collections::BTreeMap;
 
 use licen_attest::{Collateral, ReferenceEntry};
 use licen_core::fault::Fault;
-use licen_core::job::JobState;
 use licen_core::primitives::{B256, Bytes};
 use licen_core::wire::custodian::DeliverRequest;
 use serde::Serialize;
@@ -24,6 +25,7 @@ use crate::event::{Answer, Ask, Event, Loaded, Reading};
 use crate::judge::Identity;
 use crate::limits::{Limits, Rates};
 use crate::refusals::Refusals;
+use crate::watch::Watch;
 
 /// Most requests that wait at one time.
 const MAX_PENDING: usize = 1024;
@@ -45,6 +47,8 @@ pub struct Settings {
     pub max_result_bytes: u64,
     /// Seconds that must be left before the run deadline when a share is released.
     pub release_margin_seconds: u64,
+    /// Seconds without a word of compute after which it may be called silent, at least.
+    pub silence_seconds: u64,
 }
 
 /// The machine.
@@ -52,6 +56,7 @@ pub struct Machine {
     settings: Settings,
     limits: Limits,
     refusals: Refusals,
+    watch: Watch,
     pending: BTreeMap<RequestId, Pending>,
 }
 
@@ -82,6 +87,8 @@ enum Step {
     Share(Box<deliver::Step>),
     Manifest(Box<manifest::Step>),
     Result(Box<result::Step>),
+    Alive(Box<alive::Step>),
+    Silence(Box<silence::Step>),
     /// A denial is being written down.
     Denying(Reply),
 }
@@ -99,7 +106,8 @@ impl Machine {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let limits = Limits::new(settings.rates);
-        Self { settings, limits, refusals: Refusals::default(), pending: BTreeMap::new() }
+        let watch = Watch::new(settings.silence_seconds);
+        Self { settings, limits, refusals: Refusals::default(), watch, pending: BTreeMap::new() }
     }
 
     /// Keys, limits and reference values.
@@ -108,21 +116,28 @@ impl Machine {
         &self.settings
     }
 
-    /// When [`Event::Tick`] is due, milliseconds; `None` while nothing waits.
+    /// When [`Event::Tick`] is due, milliseconds. A machine that is not woken takes itself for one that was
+    /// down, so there is always such a time.
     #[must_use]
-    pub fn deadline(&self) -> Option<u64> {
-        self.pending.values().map(|pending| pending.deadline_ms).min()
+    pub fn deadline(&self) -> u64 {
+        let requests = self.pending.values().map(|pending| pending.deadline_ms).min();
+        requests.unwrap_or(u64::MAX).min(self.watch.deadline())
     }
 
     /// Takes one event at `now_ms` (Unix milliseconds, the custodian's own clock).
     pub fn step(&mut self, now_ms: u64, event: Event, effects: &mut Vec<(RequestId, Effect)>) {
+        self.watch.look(now_ms);
         match event {
             Event::Asked { id, peer, fresh, body_hash, ask } => {
                 let (what, job_id, patience) = describe(&ask);
                 if !self.limits.admit(now_ms, peer) {
+                    if self.limits.is_flooded(now_ms) {
+                        self.watch.was_deaf(now_ms);
+                    }
                     return effects.push((id, denial::slow_down().into()));
                 }
                 if self.pending.len() >= MAX_PENDING || self.pending.contains_key(&id) {
+                    self.watch.was_deaf(now_ms);
                     return effects.push((id, denial::unavailable("too many requests wait").into()));
                 }
                 let subject = Subject { id, what, job_id, fresh, body_hash, now_ms, proven: false };
@@ -143,6 +158,7 @@ impl Machine {
                 self.follow(subject, pending.deadline_ms, outcome, effects);
             }
             Event::Collateral(collateral) => self.settings.collateral = collateral,
+            Event::Deaf => self.watch.was_deaf(now_ms),
             Event::Tick => {
                 let late: Vec<RequestId> =
                     self.pending.iter().filter(|(_, p)| p.deadline_ms <= now_ms).map(|(id, _)| *id).collect();
@@ -165,10 +181,16 @@ impl Machine {
             }
             Ask::Result { .. } => Ok(result::begin(subject.job_id)),
             Ask::ResultKey(request) => result::begin_change(&self.settings, request),
+            Ask::Alive(request) => Ok(alive::begin(request)),
+            Ask::Silence { job_id, request } => silence::begin(job_id, request),
         }
     }
 
-    fn advance(&self, subject: Subject, step: Step, answer: Answer) -> Outcome {
+    fn advance(&mut self, subject: Subject, step: Step, answer: Answer) -> Outcome {
+        let failed = matches!(answer, Answer::ReadFailed(_) | Answer::StoreFailed(_));
+        if failed && matches!(step, Step::Alive(_)) {
+            self.watch.was_deaf(subject.now_ms);
+        }
         match answer {
             Answer::ReadFailed(_) => return Ok(Turn::Reply(denial::unavailable("the chain"))),
             Answer::StoreFailed(_) => return Ok(Turn::Reply(denial::unavailable("its records"))),
@@ -181,14 +203,16 @@ impl Machine {
             Answer::Conflict(reason) => return Err(conflict(subject, reason)),
             Answer::Read(_) | Answer::Loaded(_) | Answer::Wrote(_) | Answer::Fetched { .. } => {}
         }
-        let settings = &self.settings;
+        let (settings, watch) = (&self.settings, &mut self.watch);
         match step {
-            Step::Challenge(step) => step.on(settings, subject, answer),
-            Step::Verdict(step) => step.on(settings, subject, answer),
-            Step::Release(step) => step.on(settings, subject, answer),
-            Step::Share(step) => step.on(settings, subject, answer),
+            Step::Challenge(step) => step.on(settings, watch, subject, answer),
+            Step::Verdict(step) => step.on(settings, watch, subject, answer),
+            Step::Release(step) => step.on(settings, watch, subject, answer),
+            Step::Share(step) => step.on(settings, watch, subject, answer),
             Step::Manifest(step) => step.on(settings, subject, answer),
             Step::Result(step) => step.on(settings, subject, answer),
+            Step::Alive(step) => step.on(settings, watch, subject, answer),
+            Step::Silence(step) => step.on(settings, watch, subject, answer),
             Step::Denying(reply) => Ok(Turn::Reply(reply)),
         }
     }
@@ -213,7 +237,10 @@ impl Machine {
     /// Where a reason would help an attacker, the peer hears `denied` and the log gets a commitment.
     /// That the chain does not show something yet is public and passes, so it is said.
     fn deny(&mut self, subject: Subject, denial: &Denial) -> Turn {
-        let too_early = matches!(denial, Denial::NotRunning | Denial::NotSettled | Denial::State(None));
+        let too_early = matches!(
+            denial,
+            Denial::NotRunning | Denial::NotSettled | Denial::NotSilent { .. } | Denial::State(None)
+        );
         let written =
             subject.proven && !too_early && self.refusals.is_written(subject.job_id, subject.what, denial);
         if written {
@@ -228,6 +255,7 @@ impl Machine {
         if !matches!(subject.what, "verdict" | "release") {
             let reply = match denial {
                 Denial::NotHeld => denial::not_found(denial.to_string()),
+                Denial::CalledSilent => denial::called_silent(denial),
                 _ => denial::refused(denial),
             };
             return Turn::Reply(reply);
@@ -256,7 +284,9 @@ impl Step {
             Self::Release(step) => step.is_proven(),
             Self::Share(step) => step.is_proven(),
             Self::Denying(_) => true,
-            Self::Challenge(_) | Self::Manifest(_) | Self::Result(_) => false,
+            Self::Challenge(_) | Self::Manifest(_) | Self::Result(_) | Self::Alive(_) | Self::Silence(_) => {
+                false
+            }
         }
     }
 
@@ -264,13 +294,14 @@ impl Step {
     fn is_due(&self, answer: &Answer) -> bool {
         let Answer::Read(reading) = answer else { return false };
         match self {
-            Self::Challenge(_) => *reading == Reading::State(Some(JobState::Granted)),
-            Self::Verdict(_) => {
-                matches!(reading, Reading::Grant(facts) if facts.state == Some(JobState::Granted))
+            Self::Challenge(step) => *reading == Reading::State(Some(step.due_state())),
+            Self::Verdict(step) => {
+                matches!(reading, Reading::Grant(facts) if facts.state == Some(step.due_state()))
             }
-            Self::Release(_) => matches!(reading, Reading::Run(Some(_))),
-            // Of these only the attested signer or the requester gets further than a look at the chain.
-            Self::Share(_) | Self::Manifest(_) | Self::Result(_) | Self::Denying(_) => false,
+            Self::Release(_) | Self::Silence(_) => matches!(reading, Reading::Run(Some(_))),
+            // Of these only the attested signer or the requester gets further than a look at the chain; a
+            // sign of life that is turned away because strangers ask would make compute silent.
+            Self::Share(_) | Self::Manifest(_) | Self::Result(_) | Self::Alive(_) | Self::Denying(_) => false,
         }
     }
 }
@@ -289,6 +320,8 @@ fn describe(ask: &Ask) -> (&'static str, B256, u64) {
         Ask::Deliver(DeliverRequest::Manifest { job_id, .. }) => ("manifest", *job_id, PATIENCE_MS),
         Ask::Result { job_id } => ("result", *job_id, PATIENCE_MS),
         Ask::ResultKey(request) => ("resultKey", request.job.0.jobId, PATIENCE_MS),
+        Ask::Alive(request) => ("alive", request.job.0.jobId, PATIENCE_MS),
+        Ask::Silence { job_id, .. } => ("silence", *job_id, PATIENCE_MS),
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use licen_attest::ReferenceEntry;
@@ -62,6 +63,7 @@ impl Custodian {
         let recipient = RecipientKey::load(&config.recipient_key_file)?;
         let entries = load_entries(&config)?;
         let (chain, pinned) = connect(&config).await?;
+        config.check_on(pinned.chain_id).map_err(Error::Config)?;
         let store = open_store(&config.state_dir, &pinned).await?;
         let settings = Settings {
             identity: Identity { domain: chain.domain(), signing, recipient },
@@ -75,6 +77,7 @@ impl Custodian {
             rates: config.rates(),
             max_result_bytes: config.max_result_bytes,
             release_margin_seconds: config.release_margin_seconds,
+            silence_seconds: config.silence_seconds,
         };
         Self::with(config, settings, chain, store).await
     }
@@ -103,6 +106,7 @@ impl Custodian {
         if let Some(dir) = config.collateral_dir {
             tokio::spawn(collateral::watch(dir, settings.collateral.clone(), inbox.downgrade()));
         }
+        let overrun = Arc::<AtomicBool>::default();
         let outside = Arc::new(Outside { store: store.clone(), blobs: blobs.clone(), reader });
         let driver = Driver {
             machine: Machine::new(settings),
@@ -110,9 +114,10 @@ impl Custodian {
             waiting: HashMap::new(),
             parts: HashMap::new(),
             inbox: inbox.downgrade(),
+            overrun: overrun.clone(),
         };
         tokio::spawn(driver.run(messages));
-        let handle = Arc::new(Handle { inbox, store: store.clone(), blobs, about });
+        let handle = Arc::new(Handle { inbox, overrun, store: store.clone(), blobs, about });
         Ok(Self { listener, address, handle, store })
     }
 
@@ -166,6 +171,8 @@ impl About {
 /// What HTTP handlers have.
 pub(crate) struct Handle {
     inbox: mpsc::Sender<Message>,
+    /// A request did not fit into the queue.
+    overrun: Arc<AtomicBool>,
     pub(crate) store: Store,
     pub(crate) blobs: Blobs,
     pub(crate) about: About,
@@ -181,6 +188,7 @@ impl Handle {
         let event = Event::Asked { id, peer, fresh: fresh.into(), body_hash, ask: Box::new(ask) };
         let (reply, replied) = oneshot::channel();
         if self.inbox.try_send(Message { event, reply: Some((id, reply)), part: None }).is_err() {
+            self.overrun.store(true, Ordering::Relaxed);
             return denial::unavailable("too many requests wait");
         }
         replied.await.unwrap_or_else(|_| denial::unavailable("the custodian stops"))
@@ -270,18 +278,14 @@ struct Driver<R> {
     parts: HashMap<RequestId, Vec<Part>>,
     /// Weak: when the last handler is gone, the driver ends.
     inbox: mpsc::WeakSender<Message>,
+    /// See [`Handle::overrun`].
+    overrun: Arc<AtomicBool>,
 }
 
 impl<R: Reader> Driver<R> {
     async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
         loop {
-            let due = self.machine.deadline().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
-            let tick = async {
-                match due {
-                    Some(due) => tokio::time::sleep(due).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let due = Duration::from_millis(self.machine.deadline().saturating_sub(now_ms()));
             let event = tokio::select! {
                 message = messages.recv() => {
                     let Some(Message { event, reply, part }) = message else { return };
@@ -293,9 +297,12 @@ impl<R: Reader> Driver<R> {
                     }
                     event
                 }
-                () = tick => Event::Tick,
+                () = tokio::time::sleep(due) => Event::Tick,
             };
             let mut effects = Vec::new();
+            if self.overrun.swap(false, Ordering::Relaxed) {
+                self.machine.step(now_ms(), Event::Deaf, &mut effects);
+            }
             self.machine.step(now_ms(), event, &mut effects);
             effects.into_iter().for_each(|(id, effect)| self.start(id, effect));
         }

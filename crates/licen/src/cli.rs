@@ -404,7 +404,7 @@ pub struct DatasetArg {
     pub dataset: String,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   licen request 0x9c1e --epochs 3 --base tiny --purpose medical-research
   licen request 0x9c1e --epochs 1 --base tiny --config train.json --follow
@@ -431,6 +431,9 @@ pub struct RequestArgs {
     /// Seed of every random choice
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Custodians of your own choice who have to accept compute as well; the newest version where left out
+    #[arg(long, value_name = "ID[@VERSION]")]
+    pub verifier_set: Option<String>,
     /// Key file that receives the result; made in the state directory where left out
     #[arg(long, value_name = "FILE")]
     pub result_key: Option<PathBuf>,

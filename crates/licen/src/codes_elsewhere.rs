@@ -214,7 +214,11 @@ pub const ELSEWHERE: &[Code] = &[
         "a custodian has no such thing",
         "It never held this manifest or result, or its retention is over. Another custodian of the set may have it.",
     ),
-    code(717, "this part of the custodian is not built yet", "The message says what takes its place."),
+    code(
+        718,
+        "a custodian has called the attempt silent",
+        "It heard nothing of compute for too long and takes nothing of this attempt any more. The job is restarted, failed or expires; nothing is paid for the attempt.",
+    ),
     code(
         801,
         "compute's configuration was refused",

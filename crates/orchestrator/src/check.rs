@@ -1,7 +1,7 @@
 //! What others say is compared with the job before it becomes a transaction. The contract checks all
 //! of it again; checking here keeps a liar from costing gas, or from taking the place of the truth.
 
-use licen_core::abi::{FailureReport, Job, ResultManifest};
+use licen_core::abi::{FailureReport, Job, ResultManifest, Silence};
 use licen_core::eip712::Domain;
 use licen_core::job::Reason;
 use licen_core::wire::compute::{SignedFailure, StartTicket};
@@ -10,8 +10,8 @@ use licen_core::wire::custodian::SignedManifest;
 /// Seconds that a verdict must still live, so that it does not die in the mempool.
 const VERDICT_MARGIN: u64 = 5;
 
-/// Why a start ticket cannot start this job; `now` is chain time.
-pub(crate) fn ticket(job: &Job, ticket: &StartTicket, now: u64) -> Result<(), &'static str> {
+/// Why a start ticket cannot start this attempt at a job; `now` is chain time.
+pub(crate) fn ticket(job: &Job, ticket: &StartTicket, attempt: u32, now: u64) -> Result<(), &'static str> {
     if ticket.signer.is_zero() || ticket.runtime_data_hash.is_zero() {
         return Err("compute's ticket names no signer");
     }
@@ -20,7 +20,7 @@ pub(crate) fn ticket(job: &Job, ticket: &StartTicket, now: u64) -> Result<(), &'
     }
     for verdict in ticket.verdicts.iter().map(|v| &v.0) {
         let of_this_job = verdict.jobId == job.jobId
-            && verdict.attempt == 1
+            && verdict.attempt == attempt
             && verdict.signer == ticket.signer
             && verdict.runtimeDataHash == ticket.runtime_data_hash;
         if !of_this_job {
@@ -31,6 +31,12 @@ pub(crate) fn ticket(job: &Job, ticket: &StartTicket, now: u64) -> Result<(), &'
         }
     }
     Ok(())
+}
+
+/// What custodians sign who call the running attempt silent.
+#[must_use]
+pub fn silence(job: &Job) -> Silence {
+    Silence { jobId: job.jobId, attempt: job.attempt }
 }
 
 /// The manifest, if it is compute's statement about this run of a started job.

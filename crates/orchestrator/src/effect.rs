@@ -1,7 +1,7 @@
 //! What the machine wants done. The shell (or the simulator) carries it out and answers with an
 //! [`Event`](crate::event::Event).
 
-use licen_core::abi::{DataPolicy, FailureReport, Job, ResultManifest};
+use licen_core::abi::{DataPolicy, FailureReport, Job, MemberSignature, ResultManifest};
 use licen_core::fault::Party;
 use licen_core::id::job_commitment;
 use licen_core::job::JobState;
@@ -39,6 +39,8 @@ pub enum Effect {
     PollStatus(AttemptId, Box<Job>),
     /// Ask the custodians for the signed result manifest.
     PollManifest(AttemptId, Box<Job>),
+    /// Ask the custodians whether they call the running attempt silent.
+    AskSilence(AttemptId, Box<Job>),
     /// Send a transaction, once for its [`Call::idem_key`].
     Send(Box<Call>),
     /// Tell people.
@@ -75,6 +77,20 @@ pub enum Call {
         /// Compute's signature.
         signature: Bytes,
     },
+    /// Running -> Running, the next attempt.
+    Restart {
+        /// As Running, of the attempt that is gone.
+        job: Job,
+        /// The custodians' verdicts about the next one.
+        ticket: StartTicket,
+    },
+    /// Running -> Failed, because compute is gone.
+    Silent {
+        /// As Running.
+        job: Job,
+        /// Signatures of `Silence`, in ascending member index.
+        silences: Vec<MemberSignature>,
+    },
     /// Granted or Running -> Expired.
     Expire {
         /// As it stands.
@@ -91,6 +107,10 @@ pub enum CallKind {
     Confirm,
     /// `markJobFailed` with compute's report.
     Fail,
+    /// `restartJob`.
+    Restart,
+    /// `markJobFailed` with the custodians' statements.
+    Silent,
     /// `expireJob`.
     Expire,
 }
@@ -102,7 +122,8 @@ impl CallKind {
         match self {
             Self::Start => "startJob",
             Self::Confirm => "confirmTrainingComplete",
-            Self::Fail => "markJobFailed",
+            Self::Fail | Self::Silent => "markJobFailed",
+            Self::Restart => "restartJob",
             Self::Expire => "expireJob",
         }
     }
@@ -116,6 +137,8 @@ impl Call {
             Self::Start { .. } => CallKind::Start,
             Self::Confirm { .. } => CallKind::Confirm,
             Self::Fail { .. } => CallKind::Fail,
+            Self::Restart { .. } => CallKind::Restart,
+            Self::Silent { .. } => CallKind::Silent,
             Self::Expire { .. } => CallKind::Expire,
         }
     }
@@ -127,6 +150,8 @@ impl Call {
             Self::Start { job, .. }
             | Self::Confirm { job, .. }
             | Self::Fail { job, .. }
+            | Self::Restart { job, .. }
+            | Self::Silent { job, .. }
             | Self::Expire { job } => job,
         }
     }
@@ -141,7 +166,8 @@ impl Call {
         let id = AttemptId::of(job);
         let step = match self.kind() {
             CallKind::Start => "start",
-            CallKind::Confirm | CallKind::Fail => "end",
+            CallKind::Confirm | CallKind::Fail | CallKind::Silent => "end",
+            CallKind::Restart => "restart",
             CallKind::Expire => "expire",
         };
         format!("{step}:{}:{}:{}", job.jobId, id.attempt, hex::encode(&id.commitment[..8]))
@@ -170,6 +196,16 @@ impl Call {
                 signature: signature.clone(),
             }
             .abi_encode(),
+            Self::Restart { job, ticket } => DataPolicy::restartJobCall {
+                job: job.clone(),
+                signer: ticket.signer,
+                verdicts: ticket.verdicts.iter().map(|v| v.0.clone()).collect(),
+                signatures: ticket.signatures.iter().map(|s| s.0.clone()).collect(),
+            }
+            .abi_encode(),
+            Self::Silent { job, silences } => {
+                DataPolicy::markJobFailed_1Call { job: job.clone(), silences: silences.clone() }.abi_encode()
+            }
             Self::Expire { job } => DataPolicy::expireJobCall { job: job.clone() }.abi_encode(),
         }
     }

@@ -1,6 +1,6 @@
 //! What the machine is told: answers to its effects, and that time passed.
 
-use licen_core::abi::Job;
+use licen_core::abi::{Job, MemberSignature};
 use licen_core::job::JobState;
 use licen_core::wire::compute::TaskStatus;
 use licen_core::wire::custodian::SignedManifest;
@@ -53,6 +53,10 @@ pub enum Event {
     Manifest(AttemptId, Box<SignedManifest>),
     /// No custodian has published one; the text says who could not be asked, if anybody.
     NoManifest(AttemptId, String),
+    /// So many members call the running attempt silent that the job can be failed; valid signatures.
+    Silent(AttemptId, Vec<MemberSignature>),
+    /// Too few do.
+    NotSilent(AttemptId),
     /// The sender is done with a transaction.
     Tx(CallKind, TxOutcome),
 }

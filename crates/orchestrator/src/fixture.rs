@@ -10,6 +10,7 @@ use licen_core::wire::AbiHex;
 use licen_core::wire::compute::{SignedFailure, StartTicket, TaskState, TaskStatus};
 use licen_core::wire::custodian::SignedManifest;
 
+use crate::effect::AttemptId;
 use crate::event::{Deep, Event, Reading};
 use crate::timer::Pace;
 
@@ -54,6 +55,18 @@ pub(crate) fn ticket(expires: u64) -> StartTicket {
         verdicts: vec![AbiHex(verdict)],
         signatures: vec![AbiHex::default()],
     }
+}
+
+/// The attempt after the running one.
+pub(crate) fn next() -> AttemptId {
+    AttemptId { attempt: 2, ..AttemptId::of(&running()) }
+}
+
+/// What a compute that takes the next attempt has after its verdicts.
+pub(crate) fn next_ticket(expires: u64) -> StartTicket {
+    let first = ticket(expires);
+    let verdicts = first.verdicts.into_iter().map(|v| AbiHex(Verdict { attempt: 2, ..v.0 })).collect();
+    StartTicket { verdicts, ..first }
 }
 
 pub(crate) fn manifest(epochs: u32) -> SignedManifest {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! AccessGranted -> dispatch to compute -> verdicts -> startJob -> dispatch as Running -> training
-//!     -> confirmTrainingComplete | markJobFailed | expireJob
+//!     -> confirmTrainingComplete | markJobFailed | restartJob | expireJob
 //! ```
 //!
 //! The orchestrator has no authority. It holds a wallet that pays gas, and nothing else: no key, no

@@ -9,11 +9,11 @@ use licen_chain::view::CustodianSet;
 use licen_chain::{BlockRef, Chain, ChainError, Sender, SenderOptions, WalletKey};
 use licen_core::abi::{DataPolicy, Job, Policy};
 use licen_core::id::{as_granted, job_commitment, policy_hash};
-use licen_core::job::JobState;
+use licen_core::job::{JobState, verifier_set};
 use licen_core::primitives::{Address, B256};
 use licen_core::sol_types::SolValue;
 use licen_core::wire::AbiHex;
-use licen_core::wire::compute::{CustodianUrl, Dispatch};
+use licen_core::wire::compute::{CustodianUrl, Dispatch, VerifierUrl, Verifiers};
 use licen_store::Store;
 use tokio::sync::broadcast;
 
@@ -82,7 +82,10 @@ impl Live {
     }
 
     async fn set_of(&self, job: &Job) -> Result<CustodianSet, String> {
-        let id = (job.custodianSet, job.setVersion);
+        self.set((job.custodianSet, job.setVersion)).await
+    }
+
+    async fn set(&self, id: SetId) -> Result<CustodianSet, String> {
         if let Some(set) = lock(&self.sets).get(&id) {
             return Ok(set.clone());
         }
@@ -104,6 +107,10 @@ impl Live {
             let (known, t) = (custodian_urls.len(), set.t);
             return Err(format!("{known} of the set's custodians have a known URL, {t} are needed"));
         }
+        let verifiers = match verifier_set(&job) {
+            Some(id) => Some(self.verifiers(id).await?),
+            None => None,
+        };
         let domain = self.chain.domain();
         Ok(Dispatch {
             chain_id: domain.chain_id,
@@ -112,8 +119,24 @@ impl Live {
             job: AbiHex(job),
             custodian_urls,
             threshold: set.t,
+            verifiers,
             blob_url: self.blob_url.clone(),
         })
+    }
+
+    /// Where the members of the requester's own set listen, as far as this node knows.
+    async fn verifiers(&self, id: SetId) -> Result<Verifiers, String> {
+        let set = self.set(id).await?;
+        let known = (0u8..).zip(&set.members).filter_map(|(index, member)| {
+            let CustodianUrl { id, url } = self.peers.custodian(member.signer)?;
+            Some(VerifierUrl { index, id, url })
+        });
+        let members: Vec<VerifierUrl> = known.collect();
+        if members.len() < usize::from(set.t) {
+            let (known, t) = (members.len(), set.t);
+            return Err(format!("{known} of the verifierSet's custodians have a known URL, {t} are needed"));
+        }
+        Ok(Verifiers { members, threshold: set.t })
     }
 
     async fn dispatch(&self, id: AttemptId, job: Job) -> Event {
@@ -133,6 +156,13 @@ impl Live {
         }
     }
 
+    async fn silence(&self, id: AttemptId, job: &Job) -> Event {
+        match self.set_of(job).await {
+            Ok(set) => self.peers.silence(self.chain.domain(), id, job, &set).await,
+            Err(_) => Event::NotSilent(id),
+        }
+    }
+
     async fn send(&self, call: &Call) -> TxOutcome {
         self.transactor.send(&call.idem_key(), call.calldata()).await
     }
@@ -148,6 +178,7 @@ impl Ports for Live {
             Effect::Dispatch(id, job) => self.dispatch(id, *job).await,
             Effect::PollStatus(id, job) => self.peers.status(id, &job).await,
             Effect::PollManifest(id, job) => self.manifest(id, &job).await,
+            Effect::AskSilence(id, job) => self.silence(id, &job).await,
             Effect::Send(call) => Event::Tx(call.kind(), self.send(&call).await),
             // The shell's own; nothing to ask.
             Effect::Report(_) | Effect::Finish(_) => Event::Wake,

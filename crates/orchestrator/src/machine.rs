@@ -19,6 +19,8 @@
 //! Invariant: for one attempt at most one of confirm and fail ever leaves. Expiring leaves only when
 //! the chain's own time, at the confirmation depth, is past the deadline up to which those two count.
 
+mod restart;
+
 use std::collections::HashMap;
 
 use licen_core::abi::Job;
@@ -58,6 +60,7 @@ pub struct Machine {
     ticket: Option<StartTicket>,
     decided: HashMap<AttemptId, Call>,
     sent: Option<Sent>,
+    again: restart::Again,
     progress: JobProgress,
     reported: Option<JobProgress>,
 }
@@ -91,6 +94,7 @@ impl Machine {
             ticket: None,
             decided: HashMap::new(),
             sent: None,
+            again: restart::Again::new(job_id),
             progress,
             reported: None,
         }
@@ -127,12 +131,30 @@ impl Machine {
     /// When `step` wants a `Wake`, in the clock of `now`; `None` while it waits for answers only.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        self.active().into_iter().filter_map(Timer::deadline).min()
+        let again = match self.phase {
+            Phase::Resuming | Phase::Training => self.again.timers(self.attempt()),
+            Phase::Unconfirmed
+            | Phase::Dispatching
+            | Phase::Preparing
+            | Phase::Starting
+            | Phase::Ending
+            | Phase::Expiring
+            | Phase::Ended => vec![],
+        };
+        self.active().into_iter().chain(again).filter_map(Timer::deadline).min()
     }
 
     /// One event in, effects out. `now` is this machine's own clock in milliseconds and decides only
     /// when to ask again; deadlines are judged by chain time.
     pub fn step(&mut self, now: u64, event: Event, effects: &mut Vec<Effect>) {
+        if !self.on_next(now, &event) {
+            self.take(now, event, effects);
+        }
+        self.ask(now, effects);
+        self.tell(effects);
+    }
+
+    fn take(&mut self, now: u64, event: Event, effects: &mut Vec<Effect>) {
         match event {
             Event::Wake => {}
             Event::Read(reading) => self.on_read(now, *reading, effects),
@@ -145,6 +167,7 @@ impl Machine {
                 if self.current() == Some(id) {
                     self.dispatch.failed(now, &self.pace);
                     self.waits(Party::Compute, why);
+                    self.lost(now);
                 }
             }
             Event::Status(id, status) => self.on_status(now, id, *status),
@@ -152,12 +175,14 @@ impl Machine {
                 if self.current() == Some(id) {
                     self.status.answered(now, self.pace.poll);
                     self.dispatch_again(now);
+                    self.lost(now);
                 }
             }
             Event::StatusFailed(id, why) => {
                 if self.current() == Some(id) {
                     self.status.failed(now, &self.pace);
                     self.waits(Party::Compute, why);
+                    self.lost(now);
                 }
             }
             Event::Manifest(id, signed) => self.on_manifest(now, id, &signed),
@@ -171,10 +196,10 @@ impl Machine {
                     }
                 }
             }
+            Event::Silent(id, silences) => self.on_silent(now, id, silences),
+            Event::NotSilent(id) => self.on_not_silent(now, id),
             Event::Tx(kind, outcome) => self.on_tx(now, kind, outcome),
         }
-        self.ask(now, effects);
-        self.tell(effects);
     }
 
     fn current(&self) -> Option<AttemptId> {
@@ -218,6 +243,9 @@ impl Machine {
                 }
             }
             Phase::Unconfirmed | Phase::Starting | Phase::Ending | Phase::Expiring | Phase::Ended => {}
+        }
+        if let Some(job) = self.running_job() {
+            self.ask_again(now, &job, effects);
         }
     }
 
@@ -282,6 +310,7 @@ impl Machine {
         self.accepted = None;
         self.ticket = None;
         self.sent = None;
+        self.again.reset(now);
         for timer in [&mut self.dispatch, &mut self.status, &mut self.manifest, &mut self.send] {
             timer.reset(now);
         }
@@ -313,7 +342,7 @@ impl Machine {
         if reading.head_time > job.startDeadline {
             return;
         }
-        match check::ticket(job, &ticket, reading.head_time) {
+        match check::ticket(job, &ticket, 1, reading.head_time) {
             Ok(()) => {
                 self.enter(Phase::Starting);
                 self.push(now, Call::Start { job: job.clone(), ticket }, effects);
@@ -342,6 +371,9 @@ impl Machine {
             if reading.head_time <= job.runDeadline {
                 self.push(now, call, effects);
             }
+            return;
+        }
+        if self.go_on(now, job, reading, effects) {
             return;
         }
         self.enter(if self.accepted.is_some() { Phase::Training } else { Phase::Resuming });
@@ -438,6 +470,11 @@ impl Machine {
                 if status.task_state >= TaskState::Training {
                     self.dispatch.reset(now);
                 }
+                // Failed without a word to the chain: the keys are gone.
+                match status.task_state {
+                    TaskState::Failed => self.lost(now),
+                    _ => self.found(now),
+                }
                 if let Some(signed) = status.failure {
                     self.on_failure(now, &signed);
                 } else if status.task_state <= TaskState::SetUp {
@@ -496,8 +533,10 @@ impl Machine {
             TxOutcome::Refused(why) => {
                 self.sent = None;
                 self.send.failed(now, &self.pace);
-                if kind == CallKind::Start {
-                    self.ticket = None;
+                match kind {
+                    CallKind::Start => self.ticket = None,
+                    CallKind::Restart => self.restart_refused(now),
+                    CallKind::Confirm | CallKind::Fail | CallKind::Silent | CallKind::Expire => {}
                 }
                 self.waits(Party::Chain, why);
             }

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use licen_core::abi::Job;
+use licen_chain::view::CustodianSet;
+use licen_core::abi::{Job, MemberSignature};
 use licen_core::eip712::Domain;
+use licen_core::job::silence_quorum;
 use licen_core::primitives::{Address, B256};
-use licen_core::wire::Problem;
 use licen_core::wire::compute::{CustodianUrl, Dispatch, TaskStatus};
-use licen_core::wire::custodian::SignedManifest;
+use licen_core::wire::custodian::{SignedManifest, SilenceRequest, SilenceResponse};
+use licen_core::wire::{AbiHex, Problem};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -156,6 +158,40 @@ impl Peers {
     }
 }
 
+impl Peers {
+    /// Statements of silence about the running attempt, where enough members make one.
+    pub async fn silence(&self, domain: Domain, id: AttemptId, job: &Job, set: &CustodianSet) -> Event {
+        let Ok(body) = serde_json::to_vec(&SilenceRequest { job: AbiHex(job.clone()) }) else {
+            return Event::NotSilent(id);
+        };
+        let mut asked = JoinSet::new();
+        for (index, member) in (0u16..).zip(&set.members) {
+            let Some(base) = self.custodians.get(&member.signer) else { continue };
+            let url = format!("{base}/v1/silence/{}", job.jobId);
+            let request = self.http.post(url).header("content-type", "application/json").body(body.clone());
+            let signer = member.signer;
+            asked.spawn(async move {
+                let said = read::<SilenceResponse>(answered(request.send().await).await).await;
+                let Answer::Yes(SilenceResponse { silence, signature }) = said else { return None };
+                Some((index, signer, silence.0, signature.0))
+            });
+        }
+        let mut silences: Vec<MemberSignature> = Vec::new();
+        while let Some(said) = asked.join_next().await {
+            let Ok(Some((index, signer, silence, signature))) = said else { continue };
+            let fits = silence == check::silence(job) && signature.index == index;
+            if fits && domain.member_of(&silence, &signature) == Some(signer) {
+                silences.push(signature);
+            }
+        }
+        silences.sort_by_key(|signature| signature.index);
+        if silences.len() < silence_quorum(usize::from(set.t), set.members.len()) {
+            return Event::NotSilent(id);
+        }
+        Event::Silent(id, silences)
+    }
+}
+
 async fn answered(result: Result<Response, reqwest::Error>) -> Result<Response, String> {
     // The URL names the job and says nothing new; the reason is in the sources.
     result.map_err(|error| {
@@ -171,7 +207,11 @@ async fn answered(result: Result<Response, reqwest::Error>) -> Result<Response, 
 }
 
 async fn get<T: DeserializeOwned>(http: &Client, url: String) -> Answer<T> {
-    let response = match answered(http.get(url).send().await).await {
+    read(answered(http.get(url).send().await).await).await
+}
+
+async fn read<T: DeserializeOwned>(response: Result<Response, String>) -> Answer<T> {
+    let response = match response {
         Ok(response) => response,
         Err(error) => return Answer::No(error),
     };

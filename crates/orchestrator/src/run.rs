@@ -298,7 +298,11 @@ impl<P: Ports> Orchestrator<P> {
             // Takes as long as the chain takes, so it does not count against open questions; a job has
             // at most one of each kind.
             Effect::Send(_) => self.spawn(job_id, fence, effect, None),
-            Effect::Read | Effect::Dispatch(..) | Effect::PollStatus(..) | Effect::PollManifest(..) => {
+            Effect::Read
+            | Effect::Dispatch(..)
+            | Effect::PollStatus(..)
+            | Effect::PollManifest(..)
+            | Effect::AskSilence(..) => {
                 self.spawn(job_id, fence, effect, Some(Arc::clone(&self.requests)));
             }
         }

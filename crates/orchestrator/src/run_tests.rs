@@ -65,6 +65,7 @@ impl Inner {
             }
             Effect::PollManifest(id, _) => Event::Manifest(id, Box::new(manifest(2))),
             Effect::Send(call) => Event::Tx(call.kind(), self.transact(&call)),
+            Effect::AskSilence(id, _) => Event::NotSilent(id),
             Effect::Report(_) | Effect::Finish(_) => panic!("the shell's own"),
         }
     }

@@ -21,11 +21,14 @@ use crate::keys::{recipient_key, signing_key};
 use crate::network::{Answer, Question};
 use crate::records::Records;
 use crate::sabotage::Sabotage;
+use crate::scenario::Role;
 use crate::world::{Happening, World};
 
 /// As `Config` has them where the operator says nothing.
 const RATES: Rates = Rates { per_peer: 600, per_job: 1800, total: 12_000 };
 const RELEASE_MARGIN_SECONDS: u64 = 30;
+/// Windows here are minutes, so silence comes sooner than the protocol's ten.
+const SILENCE_SECONDS: u64 = 180;
 const MAX_RESULT_BYTES: u64 = 1 << 20;
 /// Longest time an effect takes, milliseconds.
 const EFFECT_MS: u64 = 40;
@@ -38,6 +41,8 @@ pub(crate) struct Custodian {
     machine: Option<Machine>,
     /// Rises with every start: effects of an earlier life are carried out for nobody.
     life: u64,
+    /// When it will next be told that time passed.
+    tick_ms: Option<u64>,
     waiting: BTreeMap<RequestId, Waiting>,
     entries: Vec<ReferenceEntry>,
 }
@@ -77,6 +82,7 @@ impl Custodian {
             records: Records::default(),
             machine: None,
             life: 0,
+            tick_ms: None,
             waiting: BTreeMap::new(),
             entries,
         };
@@ -86,6 +92,7 @@ impl Custodian {
 
     fn start(&mut self, identity: Identity) {
         self.life += 1;
+        self.tick_ms = None;
         self.waiting.clear();
         self.machine = Some(Machine::new(Settings {
             identity,
@@ -94,6 +101,7 @@ impl Custodian {
             rates: RATES,
             max_result_bytes: MAX_RESULT_BYTES,
             release_margin_seconds: RELEASE_MARGIN_SECONDS,
+            silence_seconds: SILENCE_SECONDS,
         }));
     }
 
@@ -138,7 +146,12 @@ impl World {
         let kind = match &*ask {
             Ask::Release(request) => Kind::Release(request.job.0.jobId),
             Ask::Result { job_id } => Kind::Result(*job_id),
-            Ask::Challenge(_) | Ask::Verdict(_) | Ask::Deliver(_) | Ask::ResultKey(_) => Kind::Other,
+            Ask::Challenge(_)
+            | Ask::Verdict(_)
+            | Ask::Deliver(_)
+            | Ask::ResultKey(_)
+            | Ask::Alive(_)
+            | Ask::Silence { .. } => Kind::Other,
         };
         self.requests += 1;
         let id = RequestId(u128::from(self.requests));
@@ -168,6 +181,9 @@ impl World {
             Effect::Fetch(fetch) => self.fetched(fetch),
             Effect::Reply(_) => return Ok(()),
         };
+        if self.is_killed(Role::Custodian(index))? {
+            return Ok(());
+        }
         self.custodian_step(index, Event::Answered(id, Box::new(told)))
     }
 
@@ -176,6 +192,7 @@ impl World {
         if self.custodians[index].life != life || self.custodians[index].machine.is_none() {
             return Ok(());
         }
+        self.custodians[index].tick_ms = None;
         self.custodian_step(index, Event::Tick)
     }
 
@@ -186,7 +203,10 @@ impl World {
         let Some(machine) = custodian.machine.as_mut() else { return Ok(()) };
         let mut effects = Vec::new();
         machine.step(now, event, &mut effects);
-        if let Some(due) = machine.deadline() {
+        let due = machine.deadline().max(now + 1);
+        // One tick at a time: every step would otherwise begin a row of its own.
+        if custodian.tick_ms.is_none_or(|tick| due < tick) {
+            custodian.tick_ms = Some(due);
             self.agenda.at(due, Happening::CustodianTick(index, life));
         }
         for (id, effect) in effects {
@@ -277,6 +297,7 @@ fn grant(chain: &Chain, query: &GrantQuery) -> Result<GrantFacts, SimError> {
         id => Some(chain.view(deep, custody, &Custody::providerOfCall { providerId: id })?),
     };
     Ok(GrantFacts {
+        block: deep.number,
         now: deep.time,
         state,
         commitment,
@@ -313,6 +334,8 @@ fn body_hash(ask: &Ask) -> B256 {
             serde_json::to_vec(request)
         }
         Ask::ResultKey(request) => serde_json::to_vec(request),
+        Ask::Alive(request) => serde_json::to_vec(request),
+        Ask::Silence { request, .. } => serde_json::to_vec(request),
         Ask::Result { .. } => Ok(Vec::new()),
     };
     body.map_or(B256::ZERO, keccak256)

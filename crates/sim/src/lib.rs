@@ -25,6 +25,7 @@
 
 mod agenda;
 mod chain;
+mod collusion;
 mod compute;
 mod custodian;
 mod error;
@@ -46,7 +47,7 @@ mod world;
 
 pub use error::SimError;
 pub use sabotage::Sabotage;
-pub use scenario::{Fault, JobPlan, Scenario, Walk};
+pub use scenario::{Fault, JobPlan, Role, Scenario, Walk};
 
 use world::World;
 

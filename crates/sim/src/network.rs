@@ -60,8 +60,16 @@ pub(crate) enum Asker {
     Watch { job: usize },
     /// The requester fetches.
     Fetch { job: usize },
+    /// Compute says that it lives: whose answer that is.
+    Pulse { task: (B256, u32), number: u64, member: u8 },
     /// Nobody: the answer only has to exist.
     Nobody,
+}
+
+impl Asker {
+    fn is_compute(self) -> bool {
+        matches!(self, Self::Compute { .. } | Self::Pulse { .. })
+    }
 }
 
 /// Open questions.
@@ -78,7 +86,8 @@ impl World {
         let id = self.network.asked;
         self.network.open.insert(id, asker);
         let question = Rc::new(question);
-        for delay in self.ways() {
+        let cut = self.compute.cut_off && (to == Party::Compute || asker.is_compute());
+        for delay in self.ways().into_iter().filter(|_| !cut) {
             self.after(delay, Happening::Asked(id, to, Rc::clone(&question)));
         }
         self.after(patience_ms, Happening::Answered(id, Rc::new(Answer::Silence)));
@@ -119,6 +128,7 @@ impl World {
             Asker::Compute { task, round, member } => self.errand_heard(task, round, member, answer),
             Asker::Watch { job } => self.watch_heard(job, answer),
             Asker::Fetch { job } => self.fetch_heard(job, answer),
+            Asker::Pulse { task, number, member } => self.pulse_heard(task, number, member, answer),
             Asker::Nobody => Ok(()),
         }
     }

@@ -3,16 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use licen_core::abi::Job;
+use licen_core::abi::{Job, MemberSignature};
+use licen_core::job::silence_quorum;
 use licen_core::primitives::B256;
 use licen_core::wire::AbiHex;
-use licen_core::wire::compute::{CustodianUrl, Dispatch};
-use licen_core::wire::custodian::SignedManifest;
+use licen_core::wire::compute::{CustodianUrl, Dispatch, VerifierUrl, Verifiers};
+use licen_core::wire::custodian::{SignedManifest, SilenceRequest, SilenceResponse};
 use licen_custodian::effect::Reply;
+use licen_custodian::event::Ask;
 use licen_orchestrator::{AttemptId, Call, CallKind, Deep, Effect, Event, Machine, Pace, Reading, TxOutcome};
 
 use crate::error::SimError;
 use crate::network::{Answer, Asker, Party, Question};
+use crate::scenario::Role;
 use crate::world::{Happening, Sent, World};
 
 const PACE: Pace = Pace { poll: 3_000, retry: 500, retry_max: 30_000 };
@@ -31,6 +34,8 @@ pub(crate) struct Orchestrator {
     journal: BTreeMap<String, Entry>,
     /// Manifest questions under way: members still to answer.
     manifests: BTreeMap<B256, usize>,
+    /// Questions for silence under way: members still to answer, and what the others said.
+    silences: BTreeMap<B256, (usize, BTreeMap<u16, MemberSignature>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +51,7 @@ pub(crate) enum About {
     Dispatch(AttemptId),
     Status(AttemptId),
     Manifest(AttemptId),
+    Silence(AttemptId),
 }
 
 impl World {
@@ -55,6 +61,7 @@ impl World {
         self.orchestrator.life += 1;
         self.orchestrator.machines.clear();
         self.orchestrator.manifests.clear();
+        self.orchestrator.silences.clear();
         for job in self.chain.history.opened.clone() {
             self.look_after(job)?;
         }
@@ -99,6 +106,9 @@ impl World {
         }
         for effect in effects {
             self.orchestrator_does(job, life, effect)?;
+            if self.is_killed(Role::Orchestrator)? {
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -130,6 +140,15 @@ impl World {
                 for index in 0..self.custodians.len() {
                     let to = Party::Custodian(index);
                     self.ask(to, Question::Manifest(job), asker(About::Manifest(id)), PATIENCE_MS);
+                }
+            }
+            Effect::AskSilence(id, running) => {
+                self.orchestrator.silences.insert(job, (self.custodians.len(), BTreeMap::new()));
+                let request = SilenceRequest { job: AbiHex(*running) };
+                for index in 0..self.custodians.len() {
+                    let ask = Ask::Silence { job_id: job, request: request.clone() };
+                    let question = Question::Custodian(Box::new(ask));
+                    self.ask(Party::Custodian(index), question, asker(About::Silence(id)), PATIENCE_MS);
                 }
             }
             Effect::Send(call) => self.orchestrator_sends(job, life, &call),
@@ -173,6 +192,10 @@ impl World {
             (About::Status(id), Answer::Status(status)) => Event::Status(id, status.clone()),
             (About::Status(id), Answer::Unknown) => Event::TaskUnknown(id),
             (About::Status(id), _) => Event::StatusFailed(id, silence()),
+            (About::Silence(id), answer) => match self.silence_heard(job, id, answer) {
+                Some(event) => event,
+                None => return Ok(()),
+            },
             (About::Manifest(id), answer) => {
                 let Some(left) = self.orchestrator.manifests.get_mut(&job) else { return Ok(()) };
                 *left -= 1;
@@ -198,12 +221,34 @@ impl World {
         self.orchestrator_step(job, life, event)
     }
 
+    fn silence_heard(&mut self, job: B256, id: AttemptId, answer: &Answer) -> Option<Event> {
+        let (left, said) = self.orchestrator.silences.get_mut(&job)?;
+        *left -= 1;
+        if let Answer::Reply(Reply::Json(body)) = answer
+            && let Ok(SilenceResponse { silence, signature }) = serde_json::from_slice(body)
+            && silence.0.attempt == id.attempt
+        {
+            said.insert(signature.0.index, signature.0);
+        }
+        if *left > 0 {
+            return None;
+        }
+        let (_, said) = self.orchestrator.silences.remove(&job)?;
+        let needed = silence_quorum(usize::from(self.scenario.t), usize::from(self.scenario.n));
+        let enough = said.len() >= needed;
+        Some(if enough { Event::Silent(id, said.into_values().collect()) } else { Event::NotSilent(id) })
+    }
+
     /// Who is to do the job: everything in a dispatch can be checked by whoever gets it.
     pub(crate) fn dispatch_of(&self, job: &Job) -> Option<Dispatch> {
         let domain = self.chain.domain();
-        let custodian_urls = self.custodians.iter().enumerate();
-        let custodian_urls = custodian_urls
-            .map(|(index, c)| CustodianUrl { id: c.id, url: format!("http://custodian-{index}.example") });
+        let url = |index: usize| format!("http://custodian-{index}.example");
+        let custodian_urls = self.pinned().iter().enumerate();
+        let custodian_urls = custodian_urls.map(|(index, c)| CustodianUrl { id: c.id, url: url(index) });
+        let others = (0u8..).zip(self.custodians.iter().skip(self.pinned().len()));
+        let members = others.map(|(index, c)| VerifierUrl { index, id: c.id, url: url(usize::from(index)) });
+        let verifiers =
+            self.scenario.verifiers.map(|(threshold, _)| Verifiers { members: members.collect(), threshold });
         Some(Dispatch {
             chain_id: domain.chain_id,
             contract: domain.contract,
@@ -211,6 +256,7 @@ impl World {
             job: AbiHex(job.clone()),
             custodian_urls: custodian_urls.collect(),
             threshold: self.scenario.t,
+            verifiers,
             blob_url: "http://node.example".to_owned(),
         })
     }
@@ -233,6 +279,7 @@ impl World {
                 }
                 None => {
                     self.orchestrator.journal.insert(key.clone(), Entry::Open);
+                    self.say(format!("orchestrator, {}: sends {kind:?}", self.job_name(job)));
                     let from = self.accounts.orchestrator;
                     let sent = Sent::Orchestrator { job, life, kind, key };
                     return self.send(from, call.calldata(), Default::default(), sent);
@@ -251,7 +298,6 @@ impl World {
         let entry = if refused.is_some() { Entry::Void } else { Entry::Done };
         self.orchestrator.journal.insert(key, entry);
         let event = Event::Tx(kind, refused.map_or(TxOutcome::Mined, TxOutcome::Refused));
-        let confirmations = self.chain.confirmations * self.scenario.block_ms;
-        self.after(confirmations, Happening::OrchestratorHears(job, life, Box::new(event)));
+        self.after(1, Happening::OrchestratorHears(job, life, Box::new(event)));
     }
 }

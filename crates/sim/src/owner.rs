@@ -128,7 +128,7 @@ impl World {
             custodian: c.id,
             pk: MemberPublicKey::Hpke(RecipientPublicKey(c.hpke_key)),
         };
-        let members: Vec<EnvelopeMember> = self.custodians.iter().map(member).collect();
+        let members: Vec<EnvelopeMember> = self.pinned().iter().map(member).collect();
         seal_envelope(key, &terms, &members).map_err(SimError::world)
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use licen_core::primitives::{B256, Bytes};
 use licen_custodian::effect::{Load, Write};
 use licen_custodian::event::{Answer, Loaded, Wrote};
-use licen_store::{AuditEntry, HeldResult, Release, ResultKeyRecord};
+use licen_store::{AuditEntry, Heard, HeldResult, Release, ResultKeyRecord, SILENCE};
 
 /// The records.
 #[derive(Debug, Default)]
@@ -17,6 +17,7 @@ pub(crate) struct Records {
     verdict_cases: BTreeMap<(B256, u32, String), Bytes>,
     held: BTreeMap<(B256, u32), (HeldResult, Bytes)>,
     keys: BTreeMap<B256, ResultKeyRecord>,
+    heard: BTreeMap<(B256, u32), Heard>,
     log: Vec<AuditEntry>,
 }
 
@@ -28,7 +29,13 @@ impl Records {
         Answer::Loaded(match load {
             Load::Verdict { job_id, attempt, runtime_data_hash, .. } => {
                 let key = (*job_id, *attempt, verdict_kind(runtime_data_hash));
-                Loaded::Verdict { given: self.releases.get(&key).cloned(), tombstone: false }
+                let before = attempt.saturating_sub(1);
+                Loaded::Verdict {
+                    given: self.releases.get(&key).cloned(),
+                    tombstone: false,
+                    held: self.held.contains_key(&(*job_id, before)),
+                    silent: self.silence(*job_id, before).is_some(),
+                }
             }
             Load::Release { job_id, attempt, runtime_data_hash, .. } => {
                 let key = (*job_id, *attempt, verdict_kind(runtime_data_hash));
@@ -37,6 +44,7 @@ impl Records {
                     case: self.verdict_cases.get(&key).filter(|_| given).cloned(),
                     made: self.releases.get(&(*job_id, *attempt, SHARE.to_owned())).cloned(),
                     tombstone: false,
+                    silent: self.silence(*job_id, *attempt).is_some(),
                 }
             }
             Load::Held { job_id, attempt } => {
@@ -49,8 +57,14 @@ impl Records {
                     held: found.map(|(_, (held, _))| held.clone()),
                     case: found.map(|(_, (_, case))| case.clone()),
                     key: self.keys.get(job_id).cloned(),
+                    silent: attempt.is_some_and(|attempt| self.silence(*job_id, attempt).is_some()),
                 }
             }
+            Load::Life { job_id, attempt } => Loaded::Life {
+                heard: self.heard.get(&(*job_id, *attempt)).copied(),
+                silence: self.silence(*job_id, *attempt).cloned(),
+                held: self.held.contains_key(&(*job_id, *attempt)),
+            },
         })
     }
 
@@ -71,20 +85,7 @@ impl Records {
             Write::Release { release, case, record } => {
                 return self.release(now_ms, release, case.as_ref(), record);
             }
-            Write::Held { held, case, record } => {
-                let key = (held.job_id, held.attempt);
-                if let Some((stored, _)) = self.held.get(&key) {
-                    let same = stored.result_hash == held.result_hash
-                        && stored.attestation_ref == held.attestation_ref;
-                    if !same {
-                        return Answer::Conflict("another result is held".into());
-                    }
-                    return Answer::Wrote(Wrote::Held(stored.clone()));
-                }
-                self.held.insert(key, (held.clone(), case.clone()));
-                self.append(now_ms, record);
-                Wrote::Held(held.clone())
-            }
+            Write::Held { held, case, record } => return self.hold(now_ms, held, case, record),
             Write::Manifest { job_id, attempt, manifest, signature, record } => {
                 let Some((held, _)) = self.held.get_mut(&(*job_id, *attempt)) else {
                     return Answer::StoreFailed("no such result is held".into());
@@ -101,6 +102,21 @@ impl Records {
                     }
                 }
                 Wrote::Done
+            }
+            Write::Alive { job_id, attempt, heard } => {
+                let key = (*job_id, *attempt);
+                let old = self.heard.get(&key).is_some_and(|known| known.seq >= heard.seq);
+                if old || self.silence(*job_id, *attempt).is_some() {
+                    return Answer::Conflict("it is old, or the attempt was called silent".into());
+                }
+                self.heard.insert(key, *heard);
+                Wrote::Done
+            }
+            Write::Silence { silence, record } => {
+                if self.held.contains_key(&(silence.job_id, silence.attempt)) {
+                    return Answer::Conflict("the result is held".into());
+                }
+                return self.release(now_ms, silence, None, record);
             }
             Write::ResultKey { change, record } => {
                 if let Some(last) = self.keys.get(&change.job_id).filter(|last| last.nonce >= change.nonce) {
@@ -120,6 +136,24 @@ impl Records {
         Answer::Wrote(wrote)
     }
 
+    fn hold(&mut self, now_ms: u64, held: &HeldResult, case: &Bytes, record: &Bytes) -> Answer {
+        let key = (held.job_id, held.attempt);
+        if let Some((stored, _)) = self.held.get(&key) {
+            let same =
+                stored.result_hash == held.result_hash && stored.attestation_ref == held.attestation_ref;
+            if !same {
+                return Answer::Conflict("another result is held".into());
+            }
+            return Answer::Wrote(Wrote::Held(stored.clone()));
+        }
+        if self.silence(held.job_id, held.attempt).is_some() {
+            return Answer::Conflict("the attempt was called silent".into());
+        }
+        self.held.insert(key, (held.clone(), case.clone()));
+        self.append(now_ms, record);
+        Answer::Wrote(Wrote::Held(held.clone()))
+    }
+
     fn release(&mut self, now_ms: u64, release: &Release, case: Option<&Bytes>, record: &Bytes) -> Answer {
         let key = (release.job_id, release.attempt, release.kind.clone());
         if let Some(stored) = self.releases.get(&key) {
@@ -134,6 +168,16 @@ impl Records {
         self.releases.insert(key, release.clone());
         self.append(now_ms, record);
         Answer::Wrote(Wrote::Release(release.clone()))
+    }
+
+    /// The statement that an attempt is silent.
+    pub(crate) fn silence(&self, job: B256, attempt: u32) -> Option<&Release> {
+        self.releases.get(&(job, attempt, SILENCE.to_owned()))
+    }
+
+    /// Whether an attempt is both held and called silent here, which must never be.
+    pub(crate) fn breaks_its_word(&self) -> bool {
+        self.held.keys().any(|(job, attempt)| self.silence(*job, *attempt).is_some())
     }
 
     /// The published manifest of a job's latest attempt, JSON.

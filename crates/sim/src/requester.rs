@@ -72,7 +72,7 @@ impl World {
             eval_fraction: 0.0,
             seed: self.scenario.seed,
         };
-        let provider = self.registry.provider;
+        let (provider, verified) = (self.registry.provider, self.scenario.verifiers.is_some());
         let request = Request {
             purposeId: purpose_id(PURPOSE),
             epochs: plan.epochs,
@@ -80,6 +80,8 @@ impl World {
             jobSpecHash: self.put_json(&spec)?,
             resultKey: recipient_key(self.scenario.seed, &name(index))?.public().0,
             providerId: if plan.compute_fee.is_some() { provider } else { B256::ZERO },
+            verifierSet: if verified { self.registry.verifier_set } else { B256::ZERO },
+            verifierSetVersion: u32::from(verified),
             ..Request::default()
         };
         let now = self.chain.head().time;

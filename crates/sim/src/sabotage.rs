@@ -31,6 +31,10 @@ pub enum Sabotage {
     RunForged,
     /// Custodians are told that a Running job is paid for, and are asked for its result.
     SettlementForged,
+    /// The owner's custodians collude against a requester who named none of its own.
+    OwnersCollude,
+    /// Compute works and never says that it lives, while strangers ask whether it is silent.
+    NeverAlive,
     /// Compute signs a manifest of a result that no custodian holds, and its host settles with it.
     SettledUnheld,
 }
@@ -39,12 +43,13 @@ impl World {
     /// Begins the scenario's breach, if it has one.
     pub(crate) fn begin_sabotage(&mut self, first_request_ms: u64) {
         match self.scenario.sabotage {
-            None | Some(Sabotage::SettledUnheld) => {}
+            None | Some(Sabotage::SettledUnheld | Sabotage::OwnersCollude) => {}
             Some(Sabotage::NobodyActs) => self.orchestrator_down(),
             Some(
                 Sabotage::CoinAppears
                 | Sabotage::CoinMoves
                 | Sabotage::RunForged
+                | Sabotage::NeverAlive
                 | Sabotage::SettlementForged,
             ) => self.agenda.at(first_request_ms, Happening::Sabotage),
         }
@@ -65,7 +70,18 @@ impl World {
                     self.ask(Party::Custodian(0), question, Asker::Nobody, ANSWER_MS);
                 }
             }
-            Some(Sabotage::CoinMoves | Sabotage::NobodyActs | Sabotage::SettledUnheld) | None => {}
+            Some(Sabotage::NeverAlive) => {
+                for index in 0..self.requesters.len() {
+                    self.ask_for_silence(index);
+                }
+            }
+            Some(
+                Sabotage::CoinMoves
+                | Sabotage::NobodyActs
+                | Sabotage::SettledUnheld
+                | Sabotage::OwnersCollude,
+            )
+            | None => {}
         }
         self.after(EVERY_MS, Happening::Sabotage);
         Ok(())

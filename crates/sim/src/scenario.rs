@@ -38,6 +38,13 @@ pub enum Fault {
         /// When.
         at_ms: u64,
     },
+    /// Nobody reaches compute and it reaches nobody, while it works on.
+    ComputeCutOff {
+        /// From.
+        from_ms: u64,
+        /// Until.
+        until_ms: u64,
+    },
     /// Compute restarts: it answers again and has forgotten everything.
     ComputeRestarts {
         /// When.
@@ -62,11 +69,27 @@ pub enum Fault {
         /// When another one takes over.
         replaced_ms: Option<u64>,
     },
+    /// Strangers ask every custodian whether compute is silent; a seed plans such questions otherwise.
+    StrangerAsks {
+        /// When.
+        at_ms: u64,
+    },
     /// The owner declines every Granted job.
     OwnerDeclines {
         /// When.
         at_ms: u64,
     },
+}
+
+/// Whose process is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A custodian, from 0.
+    Custodian(usize),
+    /// Compute, with every key in it.
+    Compute,
+    /// The orchestrator; its journal stays.
+    Orchestrator,
 }
 
 /// One request.
@@ -97,6 +120,9 @@ pub struct Scenario {
     pub t: u8,
     /// Custodians.
     pub n: u8,
+    /// Threshold and number of the requester's own custodians, who stand behind the owner's; `None` where
+    /// the owner's suffice.
+    pub verifiers: Option<(u8, u8)>,
     /// Protocol fee, basis points.
     pub fee_bps: u16,
     /// Wei.
@@ -127,8 +153,12 @@ pub struct Scenario {
     pub owner_confirms: bool,
     /// Requests, the earliest first.
     pub jobs: Vec<JobPlan>,
+    /// Whether blocks above the confirmation depth are replaced now and then.
+    pub reorganises: bool,
     /// What goes wrong.
     pub faults: Vec<Fault>,
+    /// Who is killed right after which of its effects, from 1, and starts again; a seed plans faults instead.
+    pub kill: Option<(Role, u64)>,
     /// A breach that has to be noticed; a seed never chooses one.
     pub sabotage: Option<Sabotage>,
 }
@@ -148,6 +178,7 @@ impl Scenario {
             walk,
             t,
             n,
+            verifiers: None,
             fee_bps: random.between(0, 500) as u16,
             royalty_per_epoch: price(&mut random),
             split: random.chance(40).then(|| random.between(1, 9_999) as u16),
@@ -163,7 +194,9 @@ impl Scenario {
             rows: random.between(1, 40),
             owner_confirms: random.chance(50),
             jobs: Vec::new(),
+            reorganises: random.chance(30),
             faults: Vec::new(),
+            kill: None,
             sabotage: None,
         };
         for index in 0..random.between(1, most_jobs) {
@@ -173,6 +206,10 @@ impl Scenario {
             scenario.faults.push(fault(&scenario, &mut random));
         }
         scenario.expires_after = random.chance(50).then(|| random.between(60, 900));
+        scenario.verifiers = random.chance(25).then(|| {
+            let n = random.between(1, 3);
+            (random.between(1, n) as u8, n as u8)
+        });
         scenario
     }
 
@@ -186,11 +223,13 @@ impl Scenario {
         for fault in &self.faults {
             match fault {
                 Fault::CustodianDown { .. } | Fault::CustodianRefuses { .. } => absent += 1,
+                Fault::StrangerAsks { .. } => {}
                 // Another one takes over while the job can still be started.
                 Fault::OrchestratorDead { replaced_ms: Some(again), .. } if again + 90_000 < start_ms => {}
                 Fault::ComputeNeverStarts
                 | Fault::ComputeDies { .. }
                 | Fault::ComputeRestarts { .. }
+                | Fault::ComputeCutOff { .. }
                 | Fault::DatasetLost { .. }
                 | Fault::DatasetDamaged { .. }
                 | Fault::DatasetMislabelled
@@ -199,7 +238,9 @@ impl Scenario {
             }
         }
         let training = u64::from(job.epochs) * self.epoch_ms / 1000;
-        absent + usize::from(self.t) <= usize::from(self.n)
+        // Compute that held a result and dies before its manifest is anywhere leaves nothing to settle.
+        !matches!(self.kill, Some((Role::Compute, _)))
+            && absent + usize::from(self.t) <= usize::from(self.n)
             // A lost message costs its asker's patience, so the window must have room for some.
             && (self.losses == 0 || self.start_window >= 400)
             && job.cancel_ms.is_none()
@@ -223,6 +264,8 @@ fn refusing(fault: &Fault) -> Option<usize> {
         | Fault::ComputeNeverStarts
         | Fault::ComputeDies { .. }
         | Fault::ComputeRestarts { .. }
+        | Fault::ComputeCutOff { .. }
+        | Fault::StrangerAsks { .. }
         | Fault::DatasetLost { .. }
         | Fault::DatasetDamaged { .. }
         | Fault::DatasetMislabelled
@@ -253,7 +296,7 @@ fn job_plan(walk: Walk, index: u64, random: &mut Random) -> JobPlan {
 fn fault(scenario: &Scenario, random: &mut Random) -> Fault {
     let custodian = random.index(usize::from(scenario.n));
     let at_ms = random.between(0, 400_000);
-    let kinds = if scenario.walk == Walk::Money { 15 } else { 10 };
+    let kinds = if scenario.walk == Walk::Money { 16 } else { 10 };
     match random.between(0, kinds) {
         0..=2 => Fault::CustodianDown {
             custodian,
@@ -264,10 +307,12 @@ fn fault(scenario: &Scenario, random: &mut Random) -> Fault {
         4 => Fault::ComputeNeverStarts,
         5 => Fault::ComputeDies { at_ms },
         6 => Fault::ComputeRestarts { at_ms },
-        7 => Fault::DatasetLost { at_ms: at_ms / 4 },
-        8 => Fault::DatasetDamaged { at_ms: at_ms / 4 },
-        9 => Fault::DatasetMislabelled,
-        10..=14 => Fault::OrchestratorDead {
+        // Shorter or longer than what custodians call silent.
+        7 => Fault::ComputeCutOff { from_ms: at_ms, until_ms: at_ms + random.between(10_000, 500_000) },
+        8 => Fault::DatasetLost { at_ms: at_ms / 4 },
+        9 => Fault::DatasetDamaged { at_ms: at_ms / 4 },
+        10 => Fault::DatasetMislabelled,
+        11..=15 => Fault::OrchestratorDead {
             // Most runs are over sooner.
             at_ms: at_ms / 2,
             replaced_ms: random.chance(50).then(|| at_ms / 2 + random.between(1_000, 120_000)),

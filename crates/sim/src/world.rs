@@ -22,6 +22,7 @@ use crate::orchestrator::Orchestrator;
 use crate::owner::Published;
 use crate::random::Random;
 use crate::requester::{self, Requester};
+use crate::sabotage::Sabotage;
 use crate::scenario::{Fault, Scenario, Walk};
 use crate::storage::Storage;
 use crate::trace::Trace;
@@ -60,8 +61,14 @@ pub(crate) enum Happening {
     Probe(usize),
     /// Predictions about requests are held against the contract.
     Trial(usize),
+    /// The owner's custodians try to do without those of the requester.
+    Collude(B256),
     /// A breach is tried.
     Sabotage,
+    /// The newest blocks are replaced by others.
+    Reorganise,
+    /// Compute says that an attempt lives.
+    Pulse(u64, TaskKey, u64),
     Begin(Fault),
     End(Fault),
     /// A split gives its payees what it has.
@@ -104,6 +111,8 @@ pub(crate) struct Accounts {
 #[derive(Debug)]
 pub(crate) struct Registry {
     pub(crate) custodian_set: B256,
+    /// The requesters' own, where the scenario has one.
+    pub(crate) verifier_set: B256,
     pub(crate) appraisal_policy: B256,
     pub(crate) provider: B256,
     pub(crate) entry: B256,
@@ -129,6 +138,8 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     /// Requests to custodians, ever.
     pub(crate) requests: u64,
+    /// Effects of whoever is to be killed, so far.
+    pub(crate) effects: u64,
     /// Rounds of compute's errands, ever.
     pub(crate) rounds: u64,
     pool: Vec<(u64, Transaction)>,
@@ -164,13 +175,17 @@ impl World {
         let entry = ReferenceEntry::new(&ReferenceValues::simulated("sim", vec![tee.measurement()]));
         let entry = entry.map_err(SimError::world)?;
         let mut custodians = Vec::new();
-        for index in 0..usize::from(scenario.n) {
+        for index in 0..usize::from(scenario.n + scenario.verifiers.map_or(0, |(_, n)| n)) {
             let refuses = scenario.faults.contains(&Fault::CustodianRefuses { custodian: index });
             let entries = if refuses { Vec::new() } else { vec![entry.clone()] };
             custodians.push(Custodian::new(seed, index, chain.domain(), entries)?);
         }
         let registry = Registry {
             custodian_set: custody_id(accounts.owner, B256::repeat_byte(1)),
+            verifier_set: custody_id(
+                requesters.first().map(|r: &Requester| r.address).unwrap_or_default(),
+                B256::repeat_byte(4),
+            ),
             appraisal_policy: custody_id(accounts.owner, B256::repeat_byte(2)),
             provider: custody_id(accounts.owner, B256::repeat_byte(3)),
             entry: entry.root(),
@@ -187,6 +202,7 @@ impl World {
             published: None,
             trace: Trace::new(BEGIN_MS),
             requests: 0,
+            effects: 0,
             rounds: 0,
             pool: Vec::new(),
             sent: Vec::new(),
@@ -208,9 +224,18 @@ impl World {
     /// Registries, the dataset, and what the scenario plans.
     fn settle(&mut self) -> Result<(), SimError> {
         let custody = self.chain.contracts.custody;
-        let members = self.custodians.iter().map(|c| Member { signer: c.id, hpkeKey: c.hpke_key }).collect();
+        let member = |c: &Custodian| Member { signer: c.id, hpkeKey: c.hpke_key };
+        let pinned = self.pinned().iter().map(member).collect();
+        let others: Vec<Member> = self.custodians.iter().skip(self.pinned().len()).map(member).collect();
+        // The requester's own set is the requester's to make.
+        let from = self.requesters.first().map(|r| r.address).unwrap_or_default();
+        if let Some((t, _)) = self.scenario.verifiers {
+            let call = Custody::createSetCall { salt: B256::repeat_byte(4), t, members: others }.abi_encode();
+            self.send_to(custody, from, call, U256::ZERO, Sent::Setup);
+        }
         let calls = [
-            Custody::createSetCall { salt: B256::repeat_byte(1), t: self.scenario.t, members }.abi_encode(),
+            Custody::createSetCall { salt: B256::repeat_byte(1), t: self.scenario.t, members: pinned }
+                .abi_encode(),
             Custody::createAppraisalPolicyCall {
                 salt: B256::repeat_byte(2),
                 entries: vec![self.registry.entry],
@@ -243,6 +268,9 @@ impl World {
         self.agenda.at(BEGIN_MS + 1_000, Happening::Block);
         self.orchestrator_up()?;
         self.begin_sabotage(start);
+        if self.scenario.reorganises && self.scenario.confirmations > 0 {
+            self.agenda.at(start + 5_000, Happening::Reorganise);
+        }
         Ok(())
     }
 
@@ -283,7 +311,10 @@ impl World {
             }
             Happening::Probe(index) => self.probe(index),
             Happening::Trial(index) => self.trial(index),
+            Happening::Collude(job) => self.collude(job),
             Happening::Sabotage => self.sabotage(),
+            Happening::Reorganise => self.reorganise(),
+            Happening::Pulse(life, key, number) => self.pulse(life, key, number),
             Happening::Begin(fault) => self.begin_fault(fault),
             Happening::End(fault) => self.end_fault(fault),
             Happening::Distribute => {
@@ -301,9 +332,9 @@ impl World {
             let other = self.random.index(last + 1);
             taken.swap(last, other);
         }
-        let receipts = self.chain.produce(self.now_ms / 1000, &taken)?;
+        self.chain.produce(self.now_ms / 1000, taken)?;
         self.check_block()?;
-        for receipt in receipts {
+        for receipt in self.chain.final_receipts() {
             self.mined(receipt)?;
         }
         let pause = self.random.between(self.scenario.block_ms / 2, self.scenario.block_ms);
@@ -313,6 +344,21 @@ impl World {
             self.close_at(self.now_ms + AFTERMATH_MS);
         }
         self.over = self.now_ms >= self.end_ms;
+        Ok(())
+    }
+
+    /// Blocks that nobody believes yet are gone; what they held is sent again and finds its own order.
+    fn reorganise(&mut self) -> Result<(), SimError> {
+        let blocks = self.random.between(1, self.chain.confirmations.max(1));
+        let waiting = self.chain.take_back(blocks);
+        self.say(format!("chain: {blocks} blocks are replaced"));
+        for (ticket, transaction) in waiting {
+            let delay = self.random.between(0, MEMPOOL_MS);
+            self.after(delay, Happening::Pooled(ticket, transaction));
+        }
+        self.restore_states()?;
+        let pause = self.random.between(10_000, 60_000);
+        self.after(pause, Happening::Reorganise);
         Ok(())
     }
 
@@ -385,6 +431,9 @@ impl World {
             self.after(delay, Happening::Probe(index));
         }
         // Once a run: it is about the contract, not about the weather.
+        if self.scenario.verifiers.is_some() || self.scenario.sabotage == Some(Sabotage::OwnersCollude) {
+            self.after(1_000, Happening::Collude(job));
+        }
         if index == 0 && self.scenario.walk == Walk::Money {
             self.after(5_000, Happening::Trial(index));
         }
@@ -408,6 +457,11 @@ impl World {
         let delay = self.random.between(0, MEMPOOL_MS);
         let transaction = Transaction { from, to: Some(to), value, data: Bytes::from(data) };
         self.after(delay, Happening::Pooled(ticket, transaction));
+    }
+
+    /// Custodians of the owner's set; those of the requester's own stand behind them.
+    pub(crate) fn pinned(&self) -> &[Custodian] {
+        &self.custodians[..usize::from(self.scenario.n)]
     }
 
     /// Everybody's own clock, Unix seconds.

@@ -66,6 +66,10 @@ fn a_dataset_key_walks_to_compute_and_a_result_key_back() {
             "fault: ComputeNeverStarts",
             "fault: ComputeDies",
             "fault: ComputeRestarts",
+            "fault: ComputeCutOff",
+            "chain: 2 blocks are replaced",
+            "sends Restart",
+            "sends Silent",
             "fault: DatasetLost",
             "fault: DatasetDamaged",
             "Failed, the owner published another rowCount",
@@ -117,9 +121,13 @@ fn every_breach_is_noticed_for_what_it_is() {
         (Sabotage::RunForged, "a share left before the job ran at depth"),
         (Sabotage::SettlementForged, "let a result go unpaid"),
         (Sabotage::SettledUnheld, "custodians hold the result"),
+        (Sabotage::OwnersCollude, "with their own verdicts a job began unattested"),
+        (Sabotage::NeverAlive, "the result was not fetched"),
     ];
     for (sabotage, noticed) in breaches {
-        let calm = Scenario { sabotage: Some(sabotage), ..calm() };
+        // Silence has to come before the end.
+        let epoch_ms = if sabotage == Sabotage::NeverAlive { 150_000 } else { calm().epoch_ms };
+        let calm = Scenario { sabotage: Some(sabotage), epoch_ms, run_window: 2_400, ..calm() };
         let outcome = run(calm).outcome.map_err(|error| error.to_string());
         assert!(outcome.as_ref().is_err_and(|error| error.contains(noticed)), "{sabotage:?}: {outcome:?}");
     }
@@ -137,7 +145,7 @@ fn calm() -> Scenario {
         key_lost: false,
     }];
     let seeded = Scenario::new(Walk::Keys, 0);
-    Scenario { jobs, faults: vec![], losses: 0, t: 2, n: 3, epoch_ms: 10_000, ..seeded }
+    Scenario { jobs, faults: vec![], losses: 0, t: 2, n: 3, verifiers: None, epoch_ms: 10_000, ..seeded }
 }
 
 /// `LICEN_SIM_SEED=42 LICEN_SIM_WALK=Keys cargo test -p licen-sim -- --nocapture replay`

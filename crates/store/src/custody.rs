@@ -116,7 +116,11 @@ impl AuditEntry {
     }
 }
 
-async fn append(conn: &mut SqliteConnection, record: &[u8], now_ms: u64) -> Result<AuditEntry, StoreError> {
+pub(crate) async fn append(
+    conn: &mut SqliteConnection,
+    record: &[u8],
+    now_ms: u64,
+) -> Result<AuditEntry, StoreError> {
     let last: Vec<AuditEntry> = row::list(conn, "ORDER BY seq DESC LIMIT 1", &[]).await?;
     let (seq, prev) = last.first().map_or((1, B256::ZERO), |e| (e.seq + 1, e.hash));
     let entry = AuditEntry {
@@ -256,6 +260,7 @@ impl Store {
             }
             return Ok(known);
         }
+        crate::silence::refuse_if_declared(&mut tx, held.job_id, held.attempt).await?;
         row::insert(&mut tx, held).await?;
         self.boundary()?;
         append(&mut tx, record, held.created_ms).await?;

@@ -18,6 +18,7 @@ mod journal;
 mod row;
 mod schema;
 mod select;
+mod silence;
 mod store;
 mod tables;
 mod tx;
@@ -28,6 +29,7 @@ pub use batch::{Batch, Change, Cursor, JobPatch, Position};
 pub use custody::{AuditEntry, HeldResult, Release, ResultKeyRecord};
 pub use error::StoreError;
 pub use select::{Op, Select, Where};
+pub use silence::{Heard, SILENCE};
 pub use store::{Identity, Store};
 pub use tables::{
     AuditRow, BlockRow, CustodianSetRow, DatasetRow, JobRow, PaymentRow, PolicyRow, ProviderRow,

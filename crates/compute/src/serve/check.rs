@@ -7,9 +7,10 @@ use std::collections::HashSet;
 use licen_core::abi::Job;
 use licen_core::eip712::Domain;
 use licen_core::id::{dataset_uid, policy_hash};
+use licen_core::job::verifier_set;
 use licen_core::policy::{LEVEL_SOFTWARE, LOCAL_CHAIN_ID, MAX_RUN_WINDOW, MAX_START_WINDOW};
 use licen_core::primitives::{Address, B256};
-use licen_core::wire::compute::Dispatch;
+use licen_core::wire::compute::{Dispatch, Verifiers};
 
 use super::config::{Config, check_url};
 
@@ -69,6 +70,7 @@ pub fn check_dispatch(
     check_policy(dispatch)?;
     check_windows(dispatch, now)?;
     check_custodians(dispatch)?;
+    check_verifiers(dispatch)?;
     check_here(job, dispatch.chain_id, config)?;
     check_peers(dispatch, config)?;
     let stage = stage_of(job, attempt)?;
@@ -173,10 +175,26 @@ fn check_custodians(dispatch: &Dispatch) -> Result<(), DispatchError> {
     if dispatch.threshold == 0 || usize::from(dispatch.threshold) > urls.len() {
         return Err(DispatchError::Inconsistent("threshold"));
     }
-    for url in urls.iter().map(|c| &c.url).chain([&dispatch.blob_url]) {
+    let verifiers = dispatch.verifiers.iter().flat_map(|set| &set.members);
+    for url in urls.iter().map(|c| &c.url).chain([&dispatch.blob_url]).chain(verifiers.map(|v| &v.url)) {
         check_url(url).map_err(DispatchError::NotHere)?;
     }
     Ok(())
+}
+
+/// The contract asks for their verdicts behind those of the pinned set, so they have to be named exactly
+/// where the job names a set of theirs.
+fn check_verifiers(dispatch: &Dispatch) -> Result<(), DispatchError> {
+    let wanted = verifier_set(&dispatch.job.0).is_some();
+    let Some(Verifiers { members, threshold }) = &dispatch.verifiers else {
+        return if wanted { Err(DispatchError::Inconsistent("verifiers")) } else { Ok(()) };
+    };
+    let ids: HashSet<Address> = members.iter().map(|member| member.id).collect();
+    let indices: HashSet<u8> = members.iter().map(|member| member.index).collect();
+    let distinct = ids.len() == members.len() && indices.len() == members.len();
+    let enough = *threshold > 0 && usize::from(*threshold) <= members.len() && members.len() < MAX_MEMBERS;
+    let named = members.iter().all(|member| usize::from(member.index) < MAX_MEMBERS);
+    if wanted && distinct && enough && named { Ok(()) } else { Err(DispatchError::Inconsistent("verifiers")) }
 }
 
 fn check_here(job: &Job, chain_id: u64, config: &Config) -> Result<(), DispatchError> {
@@ -195,9 +213,6 @@ fn check_here(job: &Job, chain_id: u64, config: &Config) -> Result<(), DispatchE
     }
     if !job.licenseId.is_zero() {
         return not_here("jobs under a license are not built yet");
-    }
-    if !job.verifierSet.is_zero() {
-        return not_here("verdicts of a verifier set are not built yet");
     }
     Ok(())
 }

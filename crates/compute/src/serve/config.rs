@@ -10,6 +10,9 @@ use serde::Deserialize;
 
 use super::error::ServeError;
 
+/// A fifth of the shortest time after which custodians call an attempt silent.
+const MAX_ALIVE_SECONDS: u64 = 120;
+
 /// `licen-compute serve --config FILE`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -63,6 +66,9 @@ pub struct Config {
     /// Attempts accepted and not over; one trains, the others wait.
     #[serde(default = "default_tasks")]
     pub max_tasks: usize,
+    /// Seconds between two signs of life of an attempt that asks for its key or has it; 1 to 120.
+    #[serde(default = "default_alive")]
+    pub alive_seconds: u64,
     /// For demonstrations: fail on purpose. Refused anywhere but on a simulated TEE and the local chain.
     #[serde(default)]
     pub simulated_fault: Option<SimulatedFault>,
@@ -117,6 +123,11 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         if self.max_tasks == 0 {
             return Err("maxTasks must be at least 1".into());
+        }
+        if !(1..=MAX_ALIVE_SECONDS).contains(&self.alive_seconds) {
+            return Err(format!(
+                "aliveSeconds must be 1 to {MAX_ALIVE_SECONDS}: custodians call others silent"
+            ));
         }
         // A simulated TEE takes no dispatch of another chain, so leaving chainId out is the local chain.
         if self.simulated_fault.is_some() && self.tee != TeeChoice::Simulated {
@@ -192,6 +203,10 @@ fn default_model_bytes() -> u64 {
     16 << 30
 }
 
+fn default_alive() -> u64 {
+    60
+}
+
 fn default_tasks() -> usize {
     4
 }
@@ -260,6 +275,14 @@ mod tests {
     fn a_sandbox_is_not_switched_off_by_a_file() {
         for key in ["noSandbox = true", "no_sandbox = true", "trainerProgram = \"/bin/sh\""] {
             assert!(Config::parse(&format!("workDir = \"w\"\n{key}\n"), false).is_err(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_would_be_called_silent_does_not_start() {
+        for (seconds, fits) in [(0, false), (1, true), (120, true), (121, false)] {
+            let text = format!("workDir = \"w\"\naliveSeconds = {seconds}\n");
+            assert_eq!(Config::parse(&text, false).unwrap().check().is_ok(), fits, "{seconds}");
         }
     }
 

@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// What a custodian says that takes nothing of the attempt any more.
+const CALLED_SILENT: &str = "LIC0718";
 
 /// A custodian of the envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub(super) struct CallError {
     pub(super) unreachable: bool,
     /// Whether the request itself is used up, so that asking again needs another one.
     pub(super) spent: bool,
+    /// Whether the custodian has called the attempt silent.
+    pub(super) called_silent: bool,
     /// One sentence without secrets.
     pub(super) message: String,
 }
@@ -51,13 +55,25 @@ impl CallError {
     /// An answer that another call will not change.
     pub(super) fn lasting(message: impl std::fmt::Display) -> Self {
         let message = message.to_string();
-        Self { retryable: false, answered: true, unreachable: false, early: false, spent: false, message }
+        Self { answered: true, ..Self::of(false, message) }
     }
 
     /// A failure that may pass.
     pub(super) fn passing(message: impl std::fmt::Display) -> Self {
         let message = message.to_string();
-        Self { retryable: true, answered: false, unreachable: false, early: false, spent: false, message }
+        Self::of(true, message)
+    }
+
+    fn of(retryable: bool, message: String) -> Self {
+        Self {
+            retryable,
+            answered: false,
+            early: false,
+            unreachable: false,
+            spent: false,
+            called_silent: false,
+            message,
+        }
     }
 
     fn of_http(error: &reqwest::Error) -> Self {
@@ -106,11 +122,12 @@ pub(super) async fn post_raw<Q: Serialize + ?Sized>(
     if status.is_success() {
         return Ok(answer);
     }
-    let problem = serde_json::from_slice::<Problem>(&answer).map(|p| p.to_string());
-    let message = problem.unwrap_or_else(|_| format!("status {status}"));
+    let problem = serde_json::from_slice::<Problem>(&answer).ok();
+    let called_silent = problem.as_ref().is_some_and(|problem| problem.code == CALLED_SILENT);
+    let message = problem.map_or_else(|| format!("status {status}"), |problem| problem.to_string());
     let retryable = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
     let early = status == reqwest::StatusCode::TOO_EARLY;
-    Err(CallError { retryable, early, ..CallError::lasting(message) })
+    Err(CallError { retryable, early, called_silent, ..CallError::lasting(message) })
 }
 
 fn without_url(error: &reqwest::Error) -> &'static str {

@@ -1,7 +1,7 @@
 //! The keys of one attempt. They are made here, live in memory only, and die with the attempt: a
-//! restart loses them by design, and the job then ends by its deadline.
+//! restart loses them by design, and another attempt takes their place.
 
-use licen_core::abi::{Delivery, FailureReport, Job, ResultManifest};
+use licen_core::abi::{Alive, Delivery, FailureReport, Job, ResultManifest};
 use licen_core::eip712::Domain;
 use licen_core::job::Reason;
 use licen_core::primitives::{Address, Bytes};
@@ -36,6 +36,15 @@ impl StatementKey {
     /// See [`SigningKey::sign`].
     pub(super) fn sign_delivery(&self, delivery: &Delivery) -> Result<Bytes, SealError> {
         let signature = self.key.sign(&self.domain.digest(delivery))?;
+        Ok(Bytes::copy_from_slice(signature.as_bytes()))
+    }
+
+    /// Signs that the attempt lives. It settles nothing.
+    ///
+    /// # Errors
+    /// See [`SigningKey::sign`].
+    pub(super) fn sign_alive(&self, alive: &Alive) -> Result<Bytes, SealError> {
+        let signature = self.key.sign(&self.domain.digest(alive))?;
         Ok(Bytes::copy_from_slice(signature.as_bytes()))
     }
 

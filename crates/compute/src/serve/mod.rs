@@ -16,6 +16,7 @@
 //!   training   the trainer, watched (limits); a signed Stop ends it after the epoch
 //!   losses     what of its losses may leave: means over many rows
 //!   result     tar -> encrypted under a fresh key -> stored; the key dealt to the custodians
+//!   alive      from asking for shares to the last word: a signed word to every custodian each minute
 //!   deliver    shares -> t Held -> manifest signed (keys) -> manifest to all
 //! ```
 //!
@@ -25,8 +26,9 @@
 //! Invariant: no plaintext row, no loss of a single row and no key is written to a file, a log, an
 //! error or an answer. Files in the working folder are ciphertext or public.
 //! Absent on purpose: a chain client, a wallet, a database, and any memory of an attempt beyond the
-//! process. A restart loses the keys, and the job then ends by its deadline.
+//! process. A restart loses the keys; another attempt, with keys of its own, takes its place.
 
+mod alive;
 mod base;
 mod blobs;
 mod check;

@@ -14,7 +14,7 @@ use super::blobs::Blobs;
 use super::custodians::jittered;
 use super::documents::{DocumentError, Documents};
 use super::node::Node;
-use super::setup::challenge;
+use super::setup::{challenge, needed};
 
 /// Longest time to show it.
 const PROOF_LIMIT: Duration = Duration::from_secs(5 * 60);
@@ -77,7 +77,8 @@ async fn fetch_documents(
     }
 }
 
-/// A custodian gives a nonce only for a job that the chain shows as Granted.
+/// A custodian gives a nonce only for a job that the chain shows as Granted or, for a later attempt, as
+/// Running and not lately heard of.
 async fn asked(
     node: &Node,
     dispatch: &Dispatch,
@@ -85,9 +86,10 @@ async fn asked(
     documents: &Documents,
     note: &impl Fn(String),
 ) -> Result<(), String> {
-    let (need, members) = (usize::from(dispatch.threshold), documents.members.len());
+    let (need, members) = (needed(attempt, documents), documents.members.len());
     loop {
-        let answers = challenge(node, dispatch, attempt, documents, Duration::ZERO).await;
+        let asked = (&documents.members[..], need);
+        let answers = challenge(node, dispatch, attempt, asked, Duration::ZERO).await;
         if answers.good.len() >= need {
             return Ok(());
         }

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use super::alive::{Pulse, say};
 use super::check::CLOCK_SKEW;
 use super::config::SimulatedFault;
 use super::deliver::{SealedResult, delivery_of, hand_out, send_manifest};
@@ -70,6 +71,7 @@ pub(super) struct Driver {
     proven: Arc<AtomicBool>,
     steps: JoinSet<()>,
     stop: StopFlag,
+    pulse: Pulse,
     held: Holdings,
 }
 
@@ -129,6 +131,7 @@ impl Driver {
             proven: proven.clone(),
             steps: JoinSet::new(),
             stop: StopFlag::default(),
+            pulse: Pulse::default(),
             held: Holdings::default(),
         };
         tokio::spawn(driver.run());
@@ -147,6 +150,7 @@ impl Driver {
             };
             let event = self.take(message);
             self.step(event);
+            self.say_alive();
         }
         self.again.send_replace(self.machine.may_begin_again());
         self.status.send_replace(self.machine.status());
@@ -352,6 +356,28 @@ impl Driver {
             && let Some((_, oldest)) = self.held.asking.pop_front()
         {
             oldest.abort();
+        }
+    }
+
+    /// From the first question for shares until a statement is signed, which uses the key up. As long as
+    /// custodians have not said which of several claims is true, they are told about each.
+    fn say_alive(&mut self) {
+        let (Some(prepared), Some(signer)) = (&self.held.prepared, &self.held.signer) else { return };
+        let claims = self.held.asking.iter().map(|(job, _)| job);
+        let jobs: Vec<Job> =
+            self.held.job.as_ref().map_or_else(|| claims.cloned().collect(), |j| vec![j.clone()]);
+        let confirmed = self.held.job.is_some();
+        let every = Duration::from_secs(self.node.config.alive_seconds);
+        let Some(word) = jobs.first().and_then(|job| self.pulse.beat(every, job, signer)) else { return };
+        for job in jobs {
+            let (node, prepared, outbox) = (self.node.clone(), prepared.clone(), self.outbox.clone());
+            let (word, until) = (word.clone(), Instant::now() + every);
+            self.steps.spawn(async move {
+                if let Some(message) = say(&node, &prepared, &job, word, until).await.filter(|_| confirmed) {
+                    let reason = Reason::ComputeTaskFailed;
+                    let _ = outbox.send(Message::Event(Event::Broke { reason, message }));
+                }
+            });
         }
     }
 

@@ -7,10 +7,10 @@ use licen_core::abi::{Job, Verdict};
 use licen_core::eip712::Domain;
 use licen_core::evidence_bundle::EvidenceBundle;
 use licen_core::id::{as_granted, job_hash};
+use licen_core::job::silence_quorum;
 use licen_core::primitives::B256;
 use licen_core::runtime_data::{self, Challenge, RuntimeData};
-use licen_core::wire::AbiHex;
-use licen_core::wire::compute::{Dispatch, StartTicket};
+use licen_core::wire::compute::{Dispatch, StartTicket, VerifierUrl};
 use licen_core::wire::custodian::{
     ChallengeRequest, ChallengeResponse, Evidence, VerdictRequest, VerdictResponse,
 };
@@ -70,12 +70,17 @@ struct Round<'a> {
     documents: &'a Documents,
     recipient: &'a RecipientKey,
     signer: &'a StatementKey,
+    /// The requester's own custodians, and how many of them have to agree.
+    verifiers: &'a [Member],
+    agree: usize,
 }
 
 struct Judged {
     runtime_data: Vec<u8>,
     evidence: Evidence,
     verdicts: Answers<VerdictResponse>,
+    /// Of the requester's own set.
+    verified: Answers<VerdictResponse>,
 }
 
 /// Prepares an attempt; tries until it succeeds or trying is useless. The caller bounds the time.
@@ -93,7 +98,8 @@ pub(super) async fn set_up(
     let Qualified { documents, blobs, archive, place } = qualified;
     let base = BaseModel::load(node, archive, &documents.plan).await?;
     base.check(&documents.constraints)?;
-    let need = usize::from(dispatch.threshold);
+    let need = needed(attempt, &documents);
+    let (verifiers, agree) = verifiers_of(&dispatch);
     let recipient = RecipientKey::generate().map_err(|e| e.to_string())?;
     let signer = StatementKey::generate(domain).map_err(|e| e.to_string())?;
     let round = Round {
@@ -104,29 +110,20 @@ pub(super) async fn set_up(
         documents: &documents,
         recipient: &recipient,
         signer: &signer,
+        verifiers: &verifiers,
+        agree,
     };
-    let judged = loop {
-        let judged = round.judge().await?;
-        if judged.verdicts.good.len() >= need {
-            break judged;
-        }
-        let complaints = judged.verdicts.complaints();
-        let (have, members) = (judged.verdicts.good.len(), documents.members.len());
-        let message = format!("{have} of {need} verdicts: {complaints}");
-        if judged.verdicts.is_hopeless(members, need) {
-            return Err(message);
-        }
-        note(message);
-        tokio::time::sleep(jittered(PAUSE)).await;
-    };
+    let judged = round.agreed(note).await?;
     let runtime_data_hash = runtime_data::hash(&judged.runtime_data);
     let release = ReleaseTerms {
         recipient: recipient.public(),
         runtime_data_hash,
         domain: ReleaseDomain::of_level(node.tee.level()).ok_or("unknown attestation level")?,
     };
-    let chosen: Vec<VerdictResponse> =
-        judged.verdicts.good.into_iter().take(need).map(|(_, verdict)| verdict).collect();
+    // In the order of the contract: the pinned set's first, each set's by index.
+    let pinned = judged.verdicts.good.into_iter().take(need);
+    let verified = judged.verified.good.into_iter().take(agree);
+    let chosen: Vec<VerdictResponse> = pinned.chain(verified).map(|(_, verdict)| verdict).collect();
     let verdicts_expire = chosen.iter().map(|v| v.verdict.0.expiresAt).min().unwrap_or_default();
     let (verdicts, signatures): (Vec<_>, Vec<_>) =
         chosen.into_iter().map(|v| (v.verdict, v.signature)).unzip();
@@ -156,12 +153,31 @@ pub(super) async fn set_up(
     Ok((prepared, signer))
 }
 
-/// Asks every custodian for a nonce.
+/// How many custodians have to agree: t to a start, so many to a restart that the others could not hold
+/// a finished result of the attempt before.
+pub(super) fn needed(attempt: u32, documents: &Documents) -> usize {
+    let t = usize::from(documents.envelope.terms().t);
+    if attempt == 1 { t } else { silence_quorum(t, documents.hpke_members.len()) }
+}
+
+/// Members of the requester's own set, in ascending index, and how many have to agree. A custodian of both
+/// sets judges as a member of the owner's, so it is not asked twice.
+fn verifiers_of(dispatch: &Dispatch) -> (Vec<Member>, usize) {
+    let Some(set) = &dispatch.verifiers else { return (Vec::new(), 0) };
+    let in_both = |id| dispatch.custodian_urls.iter().any(|custodian| custodian.id == id);
+    let others = set.members.iter().filter(|member| !in_both(member.id));
+    let member = |v: &VerifierUrl| Member { i: v.index.saturating_add(1), id: v.id, url: v.url.clone() };
+    let mut members: Vec<Member> = others.map(member).collect();
+    members.sort_by_key(|member| member.i);
+    (members, usize::from(set.threshold))
+}
+
+/// Asks these custodians for a nonce.
 pub(super) async fn challenge(
     node: &Node,
     dispatch: &Dispatch,
     attempt: u32,
-    documents: &Documents,
+    (members, need): (&[Member], usize),
     grace: Duration,
 ) -> Answers<ChallengeResponse> {
     let request = ChallengeRequest {
@@ -170,7 +186,7 @@ pub(super) async fn challenge(
         job_id: dispatch.job.0.jobId,
         attempt,
     };
-    ask_all(&documents.members, patience(dispatch, CHALLENGE_LIMIT, grace), |member| {
+    ask_all(members, patience(need, CHALLENGE_LIMIT, grace), |member| {
         let (http, request) = (&node.http, &request);
         async move {
             let answer: ChallengeResponse =
@@ -184,25 +200,52 @@ pub(super) async fn challenge(
     .await
 }
 
-fn patience(dispatch: &Dispatch, limit: Duration, grace: Duration) -> Patience {
-    Patience { need: usize::from(dispatch.threshold), grace, until: Instant::now() + limit }
+fn patience(need: usize, limit: Duration, grace: Duration) -> Patience {
+    Patience { need, grace, until: Instant::now() + limit }
 }
 
 impl Round<'_> {
+    /// Judged by enough custodians of both sets, however many rounds that takes.
+    async fn agreed(&self, note: impl Fn(String)) -> Result<Judged, String> {
+        let (need, pinned) = (needed(self.attempt, self.documents), self.documents.members.len());
+        loop {
+            let judged = self.judge().await?;
+            let missing = [
+                ("", &judged.verdicts, pinned, need),
+                (" of the requester's own set", &judged.verified, self.verifiers.len(), self.agree),
+            ];
+            let missing = missing.into_iter().find(|(_, answers, _, need)| answers.good.len() < *need);
+            let Some((whose, answers, members, need)) = missing else { return Ok(judged) };
+            let (have, complaints) = (answers.good.len(), answers.complaints());
+            let message = format!("{have} of {need} verdicts{whose}: {complaints}");
+            if answers.is_hopeless(members, need) {
+                return Err(message);
+            }
+            note(message);
+            tokio::time::sleep(jittered(PAUSE)).await;
+        }
+    }
+
     /// Fresh nonces, one piece of evidence, one verdict of every custodian that gave a nonce.
     async fn judge(&self) -> Result<Judged, String> {
         let (node, documents) = (self.node, self.documents);
-        let challenged = challenge(node, self.dispatch, self.attempt, documents, CHALLENGE_GRACE).await;
+        let need = needed(self.attempt, documents);
+        let ask = |asked| challenge(node, self.dispatch, self.attempt, asked, CHALLENGE_GRACE);
+        let (challenged, others) =
+            tokio::join!(ask((&documents.members[..], need)), ask((self.verifiers, self.agree)));
         let challenges: Vec<Challenge> = challenged
             .good
             .iter()
+            .chain(&others.good)
             .map(|(m, answer)| Challenge { custodian_id: m.id, nonce: answer.nonce })
             .collect();
         let runtime_data = self.runtime_data(challenges).to_bytes().map_err(|e| e.to_string())?;
         let evidence = self.node.tee.evidence(&runtime_data, self.signer.address())?;
         let request = VerdictRequest {
             policy: self.dispatch.policy.clone(),
-            job: AbiHex(as_granted(&self.dispatch.job.0)),
+            // As granted or, for a later attempt, as Running with the attempt that is gone: what the
+            // dispatch has, and what the chain is committed to.
+            job: self.dispatch.job.clone(),
             attempt: self.attempt,
             evidence: evidence.clone(),
             runtime_data: runtime_data.clone().into(),
@@ -211,11 +254,27 @@ impl Round<'_> {
             job_spec: self.documents.job_spec_bytes.clone().into(),
         };
         let expected = self.expected(runtime_data::hash(&runtime_data));
+        let job = &self.dispatch.job.0;
+        let of_verifiers =
+            Verdict { custodianSet: job.verifierSet, setVersion: job.verifierSetVersion, ..expected.clone() };
+        let (verdicts, verified) = tokio::join!(
+            self.verdicts(challenged, need, &request, &expected),
+            self.verdicts(others, self.agree, &request, &of_verifiers)
+        );
+        Ok(Judged { runtime_data, evidence, verdicts, verified })
+    }
+
+    /// A verdict of every member that gave a nonce; the others keep their last word.
+    async fn verdicts(
+        &self,
+        challenged: Answers<ChallengeResponse>,
+        need: usize,
+        request: &VerdictRequest,
+        expected: &Verdict,
+    ) -> Answers<VerdictResponse> {
         let members: Vec<Member> = challenged.good.into_iter().map(|(member, _)| member).collect();
-        let patience = patience(self.dispatch, VERDICT_LIMIT, VERDICT_GRACE);
         let (http, domain) = (&self.node.http, &self.domain);
-        let mut verdicts = ask_all(&members, patience, |member| {
-            let (request, expected) = (&request, &expected);
+        let mut verdicts = ask_all(&members, patience(need, VERDICT_LIMIT, VERDICT_GRACE), |member| {
             async move {
                 let answer: Result<VerdictResponse, CallError> =
                     post(http, &member.url, "/v1/verdict", request, VERDICT_LIMIT).await;
@@ -227,7 +286,7 @@ impl Round<'_> {
         })
         .await;
         verdicts.failed.extend(challenged.failed);
-        Ok(Judged { runtime_data, evidence, verdicts })
+        verdicts
     }
 
     fn runtime_data(&self, challenges: Vec<Challenge>) -> RuntimeData {
@@ -301,6 +360,7 @@ mod tests {
     use super::*;
     use licen_core::eip712::compact;
     use licen_core::primitives::Address;
+    use licen_core::wire::AbiHex;
     use licen_seal::SigningKey;
 
     #[test]

@@ -17,11 +17,11 @@ use licen_core::primitives::{Address, B256};
 use licen_core::release::ConfirmedRun;
 use licen_core::runtime_data::RuntimeData;
 use licen_core::sol_types::SolStruct;
-use licen_core::wire::AbiHex;
 use licen_core::wire::custodian::{
-    ChallengeRequest, ChallengeResponse, DeliverRequest, HeldResponse, ReleaseRequest, ReleaseResponse,
-    SignedManifest, VerdictRequest, VerdictResponse, delivery,
+    AliveRequest, ChallengeRequest, ChallengeResponse, DeliverRequest, HeldResponse, ReleaseRequest,
+    ReleaseResponse, SignedManifest, VerdictRequest, VerdictResponse, delivery,
 };
+use licen_core::wire::{AbiHex, Problem};
 use licen_seal::delivery::{DeliveryTerms, open_manifest};
 use licen_seal::envelope::{Envelope, open_share};
 use licen_seal::release::reseal;
@@ -49,6 +49,8 @@ pub(crate) enum Mode {
     AsksTheChain,
     /// Says at once that it holds the result, and keeps nothing.
     LiesAboutHolding,
+    /// Has called the attempt silent: takes no sign of life and no result of it.
+    CallsSilent,
     /// Honest, but needs longer to hold the result than compute waits for one that is not there.
     SlowToHold,
 }
@@ -60,6 +62,8 @@ struct Memory {
     result: Option<(ResultHeader, B256, ResultKeyShare)>,
     manifest: Option<SignedManifest>,
     running: Option<Job>,
+    /// Numbers of the signs of life.
+    heard: Vec<u64>,
 }
 
 pub(crate) struct Custodian {
@@ -97,6 +101,7 @@ impl Custodian {
             .route("/v1/verdict", post(verdict))
             .route("/v1/release", post(release))
             .route("/v1/deliver", post(deliver))
+            .route("/v1/alive", post(alive))
             .with_state(self.clone());
         let url = if self.mode == Mode::Dead { "http://127.0.0.1:9".into() } else { listen(router).await };
         self.url.set(url).unwrap();
@@ -119,6 +124,11 @@ impl Custodian {
     /// What the chain shows from now on.
     pub(crate) fn sees_running(&self, job: &Job) {
         self.memory.lock().unwrap().running = Some(job.clone());
+    }
+
+    /// Numbers of the signs of life that came, in order.
+    pub(crate) fn heard(&self) -> Vec<u64> {
+        self.memory.lock().unwrap().heard.clone()
     }
 
     pub(crate) fn manifest(&self) -> Option<SignedManifest> {
@@ -198,7 +208,33 @@ async fn release(State(me): Me, Json(request): Json<ReleaseRequest>) -> Answer<R
     Ok(Json(ReleaseResponse { share: reseal(&share, &warrant).unwrap() }))
 }
 
-async fn deliver(State(me): Me, Json(request): Json<DeliverRequest>) -> Answer<serde_json::Value> {
+async fn alive(State(me): Me, Json(request): Json<AliveRequest>) -> Result<(), Silent> {
+    if me.mode == Mode::CallsSilent {
+        return Err(silent());
+    }
+    let job = &request.job.0;
+    let said = licen_core::wire::custodian::alive(job, request.seq);
+    assert_eq!(me.domain.signer_of(&said, &request.signature), Some(job.signer));
+    me.memory.lock().unwrap().heard.push(request.seq);
+    Ok(())
+}
+
+type Silent = (StatusCode, Json<Problem>);
+
+fn silent() -> Silent {
+    let problem = Problem::new(409, "LIC0718", "the attempt was called silent", "nothing was heard");
+    (StatusCode::CONFLICT, Json(problem))
+}
+
+async fn deliver(me: Me, request: Json<DeliverRequest>) -> Result<Json<serde_json::Value>, Silent> {
+    if me.mode == Mode::CallsSilent {
+        return Err(silent());
+    }
+    let refused = |code: StatusCode| (code, Json(Problem::new(code.as_u16(), "LIC0711", "refused", "")));
+    take(me, request).await.map_err(refused)
+}
+
+async fn take(State(me): Me, Json(request): Json<DeliverRequest>) -> Answer<serde_json::Value> {
     match request {
         DeliverRequest::Share {
             job,

@@ -6,6 +6,7 @@ pub(crate) mod logs;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -88,6 +89,8 @@ pub(crate) struct World {
     pub(crate) work_dir: PathBuf,
     pub(crate) node_url: String,
     pub(crate) blob_url: String,
+    /// Of the attempt that is asked about.
+    pub(crate) attempt: AtomicU32,
     http: reqwest::Client,
     _dir: TempDir,
 }
@@ -192,6 +195,7 @@ impl World {
             node_url,
             blob_url,
             http,
+            attempt: AtomicU32::new(1),
             _dir: dir,
         }
     }
@@ -207,13 +211,14 @@ impl World {
                 .iter()
                 .map(|c| CustodianUrl { id: c.id(), url: c.url() })
                 .collect(),
+            verifiers: None,
             threshold: T,
             blob_url: self.blob_url.clone(),
         }
     }
 
     pub(crate) fn path(&self) -> String {
-        format!("{}/v1/jobs/{}/1", self.node_url, self.job.jobId)
+        format!("{}/v1/jobs/{}/{}", self.node_url, self.job.jobId, self.attempt.load(Ordering::Relaxed))
     }
 
     pub(crate) async fn put(&self, dispatch: &Dispatch) -> (u16, Value) {

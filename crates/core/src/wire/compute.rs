@@ -18,6 +18,28 @@ pub struct CustodianUrl {
     pub url: String,
 }
 
+/// A member of a set that holds no share, as the node knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VerifierUrl {
+    /// Its index in the set, from 0 as on chain.
+    pub index: u8,
+    /// Signing address.
+    pub id: Address,
+    /// Base URL.
+    pub url: String,
+}
+
+/// The custodian set that a requester named beside the owner's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Verifiers {
+    /// Members that can be reached.
+    pub members: Vec<VerifierUrl>,
+    /// Verdicts needed (t of that set).
+    pub threshold: u8,
+}
+
 /// `PUT /v1/jobs/{jobId}/{attempt}`: begin, or go on with, one attempt. Sent again with the job as
 /// Running once `startJob` is confirmed. Nothing in it is believed: every claim is checked against
 /// roots, signatures and commitments.
@@ -36,6 +58,9 @@ pub struct Dispatch {
     pub custodian_urls: Vec<CustodianUrl>,
     /// Shares needed (t of the set).
     pub threshold: u8,
+    /// Members of the verifierSet, where the job names one that is not the pinned set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verifiers: Option<Verifiers>,
     /// Where blobs are read and written.
     pub blob_url: String,
 }

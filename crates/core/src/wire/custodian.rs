@@ -6,7 +6,9 @@ use alloy_primitives::{Address, B256, Bytes, keccak256};
 use serde::{Deserialize, Serialize};
 
 use super::AbiHex;
-use crate::abi::{Delivery, Held, Job, MemberSignature, Policy, ResultKeyChange, ResultManifest, Verdict};
+use crate::abi::{
+    Alive, Delivery, Held, Job, MemberSignature, Policy, ResultKeyChange, ResultManifest, Silence, Verdict,
+};
 
 /// `POST /v1/challenge`: asks for a nonce.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,6 +224,42 @@ pub struct ResultKeyRequest {
     pub change: AbiHex<ResultKeyChange>,
     /// The requester's signature (EIP-712 or EIP-1271).
     pub signature: Bytes,
+}
+
+/// `POST /v1/alive`: compute is there and works on this attempt; answered with 204.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AliveRequest {
+    /// The job as Running; whose signer it is.
+    pub job: AbiHex<Job>,
+    /// Above every one before it of this attempt.
+    pub seq: u64,
+    /// [`Alive`] signed by the job's signer, 65 bytes.
+    pub signature: Bytes,
+}
+
+/// What the job's signer signs to say that it is there.
+#[must_use]
+pub fn alive(job: &Job, seq: u64) -> Alive {
+    Alive { jobId: job.jobId, attempt: job.attempt, seq }
+}
+
+/// `POST /v1/silence/{jobId}`: anybody asks whether compute is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SilenceRequest {
+    /// The job as Running.
+    pub job: AbiHex<Job>,
+}
+
+/// Answer: this custodian has heard nothing of the attempt's compute and will never hold its result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SilenceResponse {
+    /// The statement.
+    pub silence: AbiHex<Silence>,
+    /// The member's signature of it, for `markJobFailed`.
+    pub signature: AbiHex<MemberSignature>,
 }
 
 /// `GET /v1/custodian`: who this is and what it promises.

@@ -17,6 +17,7 @@ use crate::audit::Line;
 use crate::denial::Denial;
 use crate::effect::{Effect, Fetch, Load, Read, Reply, Write};
 use crate::event::{Answer, Reading, RunFacts, SetFacts, Wrote};
+use crate::watch::Watch;
 
 /// The largest header of a result, with what stands before it.
 const HEAD_BYTES: usize = 64 * 1024 + 12;
@@ -92,11 +93,20 @@ impl Step {
         }
     }
 
-    pub(super) fn on(self, settings: &Settings, subject: Subject, answer: Answer) -> Outcome {
+    pub(super) fn on(
+        self,
+        settings: &Settings,
+        watch: &mut Watch,
+        subject: Subject,
+        answer: Answer,
+    ) -> Outcome {
         match (self, answer) {
-            (Self::Loading(delivery), Answer::Loaded(Loaded::Held { held, .. })) => {
+            (Self::Loading(delivery), Answer::Loaded(Loaded::Held { held, silent, .. })) => {
                 if let Some(held) = held {
                     return repeated(&delivery, held);
+                }
+                if silent {
+                    return Err(Denial::CalledSilent);
                 }
                 let read = Read::Run { job: Box::new(delivery.job.clone()), entry: None };
                 Ok(wait(Self::Reading(delivery), Effect::Read(Box::new(read))))
@@ -104,6 +114,7 @@ impl Step {
             (Self::Reading(_), Answer::Read(Reading::Run(None))) => Err(Denial::NotRunning),
             (Self::Reading(delivery), Answer::Read(Reading::Run(Some(facts)))) => {
                 check_sender(settings, &delivery, &facts)?;
+                watch.hear((delivery.job.jobId, delivery.job.attempt), subject.now_ms);
                 let fetch = fetch(&delivery, delivery.result_hash, settings.max_result_bytes, HEAD_BYTES);
                 Ok(wait(Self::FetchingResult(delivery, facts), fetch))
             }

@@ -13,6 +13,7 @@ use crate::denial::Denial;
 use crate::effect::{Effect, Load, Read, Reply, Write};
 use crate::event::{Answer, Reading, RunFacts, Wrote};
 use crate::judge::{VerdictCase, check_root, encoding, own_share};
+use crate::watch::Watch;
 
 const KIND: &str = "share";
 
@@ -43,12 +44,21 @@ impl Step {
         }
     }
 
-    pub(super) fn on(self, settings: &Settings, subject: Subject, answer: Answer) -> Outcome {
+    pub(super) fn on(
+        self,
+        settings: &Settings,
+        watch: &mut Watch,
+        subject: Subject,
+        answer: Answer,
+    ) -> Outcome {
         match (self, answer) {
-            (Self::Loading(request), Answer::Loaded(Loaded::Release { case, made, tombstone })) => {
+            (Self::Loading(request), Answer::Loaded(Loaded::Release { case, made, tombstone, silent })) => {
                 let job = request.job.0;
                 if tombstone {
                     return Err(Denial::Retired(job.datasetUid));
+                }
+                if silent {
+                    return Err(Denial::CalledSilent);
                 }
                 let case = case.and_then(|case| serde_json::from_slice::<VerdictCase>(&case).ok());
                 let case = case.filter(|case| case.runtime_data_hash() == job.runtimeDataHash);
@@ -59,7 +69,10 @@ impl Step {
             }
             (Self::Reading(..), Answer::Read(Reading::Run(None))) => Err(Denial::NotRunning),
             (Self::Reading(case, made), Answer::Read(Reading::Run(Some(facts)))) => {
-                decide(settings, subject, &case, made, &facts)
+                let job = facts.run.job();
+                let turn = decide(settings, subject, &case, made, &facts)?;
+                watch.see((job.jobId, job.attempt), subject.now_ms);
+                Ok(turn)
             }
             (Self::Writing, Answer::Wrote(Wrote::Release(stored))) => {
                 Ok(Turn::Reply(Reply::Json(stored.answer)))

@@ -47,7 +47,7 @@ pub(super) fn begin_change(_: &Settings, request: ResultKeyRequest) -> Outcome {
 impl Step {
     pub(super) fn on(self, settings: &Settings, subject: Subject, answer: Answer) -> Outcome {
         match (self, answer) {
-            (Self::Loading, Answer::Loaded(Loaded::Held { held, case, key })) => {
+            (Self::Loading, Answer::Loaded(Loaded::Held { held, case, key, .. })) => {
                 let (held, case) = present(held, case)?;
                 let read = Read::Settlement { job: Box::new(case.job.0.clone()), since: case.since };
                 Ok(wait(Self::Reading(held, case, key), Effect::Read(Box::new(read))))
@@ -59,7 +59,7 @@ impl Step {
             (Self::Writing, Answer::Wrote(Wrote::Release(stored))) => {
                 Ok(Turn::Reply(Reply::Json(stored.answer)))
             }
-            (Self::LoadingChange(request), Answer::Loaded(Loaded::Held { held, case, key })) => {
+            (Self::LoadingChange(request), Answer::Loaded(Loaded::Held { held, case, key, .. })) => {
                 let (_, case) = present(held, case)?;
                 consider(settings, subject, request, &case.job.0, key.as_ref())
             }

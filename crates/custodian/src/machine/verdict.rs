@@ -1,7 +1,12 @@
 //! `POST /v1/verdict`. The nonce is used up before anything is verified, the verdict is on disk
 //! before it leaves, and the same request gets the same bytes again.
+//!
+//! A verdict for a later attempt says that the one before is gone. It needs the same silence as the
+//! statement, which is written first: a crash between leaves an attempt that is called silent, and no
+//! verdict.
 
 use licen_core::eip712::compact;
+use licen_core::job::JobState;
 use licen_core::primitives::B256;
 use licen_core::runtime_data::{self, RuntimeData};
 use licen_core::wire::AbiHex;
@@ -13,19 +18,26 @@ use crate::audit::Line;
 use crate::denial::Denial;
 use crate::effect::{Effect, GrantQuery, Load, Read, Reply, Write};
 use crate::event::{Answer, GrantFacts, Reading, Wrote};
-use crate::judge::{Known, check_form, judge};
+use crate::judge::{Judged, Known, check_form, judge};
+use crate::machine::silence;
+use crate::watch::{Watch, age_of_first};
 
 /// A request that is well formed.
 pub(super) struct Asked {
     request: VerdictRequest,
     data: RuntimeData,
     nonce: B256,
+    /// Whether a result of the attempt before is held here, or that attempt was called silent.
+    held: bool,
+    silent: bool,
 }
 
 pub(super) enum Step {
     Loading(Asked),
     UsingNonce(Asked),
     Reading(Asked),
+    /// The running attempt is being called silent; then this leaves.
+    Declaring(Box<Write>),
     Writing,
 }
 
@@ -43,7 +55,8 @@ pub(super) fn begin(settings: &Settings, request: VerdictRequest) -> Outcome {
         runtime_data_hash: runtime_data::hash(&request.runtime_data),
         dataset_uid: request.job.0.datasetUid,
     };
-    Ok(wait(Step::Loading(Asked { request, data, nonce }), Effect::Load(load)))
+    let asked = Asked { request, data, nonce, held: false, silent: false };
+    Ok(wait(Step::Loading(asked), Effect::Load(load)))
 }
 
 impl Step {
@@ -51,19 +64,42 @@ impl Step {
     pub(super) fn is_proven(&self) -> bool {
         match self {
             Self::Loading(_) | Self::UsingNonce(_) => false,
-            Self::Reading(_) | Self::Writing => true,
+            Self::Reading(_) | Self::Declaring(_) | Self::Writing => true,
         }
     }
 
-    pub(super) fn on(self, settings: &Settings, subject: Subject, answer: Answer) -> Outcome {
+    /// The state in which this attempt is judged.
+    pub(super) fn due_state(&self) -> JobState {
+        match self {
+            Self::Loading(asked) | Self::UsingNonce(asked) | Self::Reading(asked)
+                if asked.request.attempt > 1 =>
+            {
+                JobState::Running
+            }
+            Self::Loading(_)
+            | Self::UsingNonce(_)
+            | Self::Reading(_)
+            | Self::Declaring(_)
+            | Self::Writing => JobState::Granted,
+        }
+    }
+
+    pub(super) fn on(
+        self,
+        settings: &Settings,
+        watch: &mut Watch,
+        subject: Subject,
+        answer: Answer,
+    ) -> Outcome {
         match (self, answer) {
-            (Self::Loading(asked), Answer::Loaded(Loaded::Verdict { given, tombstone })) => {
+            (Self::Loading(asked), Answer::Loaded(Loaded::Verdict { given, tombstone, held, silent })) => {
                 if tombstone {
                     return Err(Denial::Retired(asked.request.job.0.datasetUid));
                 }
                 if let Some(given) = given.filter(|given| given.request_hash == subject.body_hash) {
                     return Ok(Turn::Reply(Reply::Json(given.answer)));
                 }
+                let asked = Asked { held, silent, ..asked };
                 let use_nonce = Write::UseNonce { nonce: asked.nonce };
                 write(super::Step::Verdict(Box::new(Self::UsingNonce(asked))), use_nonce)
             }
@@ -73,7 +109,10 @@ impl Step {
                 Ok(wait(Self::Reading(asked), Effect::Read(Box::new(read))))
             }
             (Self::Reading(asked), Answer::Read(Reading::Grant(facts))) => {
-                decide(settings, subject, &asked, &facts)
+                decide(settings, watch, subject, &asked, &facts)
+            }
+            (Self::Declaring(given), Answer::Wrote(Wrote::Release(_))) => {
+                write(super::Step::Verdict(Box::new(Self::Writing)), *given)
             }
             (Self::Writing, Answer::Wrote(Wrote::Release(stored))) => {
                 Ok(Turn::Reply(Reply::Json(stored.answer)))
@@ -95,10 +134,55 @@ fn query(settings: &Settings, asked: &Asked) -> GrantQuery {
     }
 }
 
-fn decide(settings: &Settings, subject: Subject, asked: &Asked, facts: &GrantFacts) -> Outcome {
+fn decide(
+    settings: &Settings,
+    watch: &mut Watch,
+    subject: Subject,
+    asked: &Asked,
+    facts: &GrantFacts,
+) -> Outcome {
     let Settings { identity, entries, collateral, .. } = settings;
     let known = Known { entries, collateral };
     let judged = judge(identity, &known, &asked.request, &asked.data, facts, subject.now_seconds())?;
+    let job = &asked.request.job.0;
+    // A member of the requester's own set hears no signs of life; it cannot restart anything alone.
+    let seat = (judged.verdict.custodianSet, judged.verdict.setVersion);
+    let silence = match seat == (job.custodianSet, job.setVersion) && job.attempt > 0 {
+        true => Some(silence_of(settings, watch, subject, asked, judged.index, facts)?),
+        false => None,
+    };
+    let given = given(settings, subject, judged)?;
+    let Some(silence) = silence else {
+        return write(super::Step::Verdict(Box::new(Step::Writing)), given);
+    };
+    write(super::Step::Verdict(Box::new(Step::Declaring(Box::new(given)))), silence)
+}
+
+/// The running attempt has to be as silent as for the statement, which this verdict makes as well.
+fn silence_of(
+    settings: &Settings,
+    watch: &mut Watch,
+    subject: Subject,
+    asked: &Asked,
+    index: u16,
+    facts: &GrantFacts,
+) -> Result<Write, Denial> {
+    let job = &asked.request.job.0;
+    if asked.held {
+        return Err(Denial::HeldHere);
+    }
+    let (key, age) = ((job.jobId, job.attempt), age_of_first(job, facts.now));
+    let quiet = watch.quiet_at(key, job.runWindow, age, subject.now_ms);
+    // What was once said stays said.
+    if !asked.silent && !quiet.is_silence() {
+        return Err(quiet.into());
+    }
+    silence::statement(&settings.identity, subject, job, index, facts.block)
+}
+
+/// The signed verdict, to be written.
+fn given(settings: &Settings, subject: Subject, judged: Judged) -> Result<Write, Denial> {
+    let identity = &settings.identity;
     let signature = identity.signing.sign(&identity.domain.digest(&judged.verdict))?;
     let signature = compact(judged.index, signature.as_bytes()).ok_or(licen_seal::SealError::SecretKey)?;
     let line = Line {
@@ -118,8 +202,7 @@ fn decide(settings: &Settings, subject: Subject, asked: &Asked, facts: &GrantFac
         answer: json(&VerdictResponse { verdict: AbiHex(judged.verdict), signature: AbiHex(signature) }),
         created_ms: subject.now_ms,
     };
-    let given = Write::Release { release, case: Some(json(&judged.case)), record: line.bytes() };
-    write(super::Step::Verdict(Box::new(Step::Writing)), given)
+    Ok(Write::Release { release, case: Some(json(&judged.case)), record: line.bytes() })
 }
 
 fn wait(step: Step, effect: Effect) -> Turn {

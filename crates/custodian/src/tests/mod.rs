@@ -6,6 +6,7 @@ mod deliver;
 mod http;
 mod release;
 mod result;
+mod silence;
 mod verdict;
 
 use std::collections::HashMap;
@@ -298,6 +299,7 @@ impl FakeChain {
                 let set = (query.custodian_set.0 == said.job.custodianSet).then(|| said.set.clone());
                 let live = query.entries.iter().filter(|e| said.entries.contains(e)).copied();
                 Reading::Grant(GrantFacts {
+                    block: 7,
                     now: said.now,
                     state: said.state.filter(|_| query.job_id == said.job.jobId),
                     commitment: job_commitment(&said.job),
@@ -351,6 +353,7 @@ pub(super) fn settings(n: u8) -> Settings {
         rates: Rates { per_peer: 10_000, per_job: 10_000, total: 10_000 },
         max_result_bytes: 1 << 20,
         release_margin_seconds: 30,
+        silence_seconds: 600,
     }
 }
 
@@ -398,6 +401,17 @@ impl Bench {
             }
             event = Event::Answered(id, Box::new(answer));
         }
+    }
+
+    /// Time passes as it does for a custodian that is up.
+    pub(super) fn pass(&mut self, seconds: u64) {
+        let until = self.now_ms + seconds * 1000;
+        while self.now_ms < until {
+            self.now_ms = until.min(self.now_ms + 20_000);
+            self.machine.step(self.now_ms, Event::Tick, &mut Vec::new());
+        }
+        let now = self.now_ms / 1000;
+        self.chain.say(|said| said.now = now);
     }
 
     pub(super) async fn nonce(&mut self, world: &World) -> B256 {

@@ -34,6 +34,9 @@ pub fn corrected(
     if args.seed != 0 {
         words.push(format!("--seed {}", args.seed));
     }
+    if let Some(set) = &args.verifier_set {
+        words.push(format!("--verifier-set {set}"));
+    }
     if let Some(path) = &args.result_key {
         words.push(format!("--result-key {}", path.display()));
     }

@@ -1,6 +1,7 @@
 //! `licen request`: predict every refusal, show every amount and deadline, then pay.
 
 mod pending;
+mod verifiers;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -53,6 +54,7 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     let spec = job_spec(args, &model)?;
     let given = given_key(args)?;
     let (runs, counter) = chain.runs(policy.datasetUid, wallet.address()).await?;
+    let (verifier_set, verifier_version) = verifiers::chosen(session, args, policy).await?;
     let draft = Request {
         purposeId: match &args.purpose {
             Some(name) => purpose_id(name),
@@ -63,6 +65,8 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
         jobSpecHash: json_root(&spec)?.0,
         // Stands for the key that is made once everything else is known to pass.
         resultKey: given.as_ref().map_or(B256::repeat_byte(1), |(key, _)| key.public().0),
+        verifierSet: verifier_set,
+        verifierSetVersion: verifier_version,
         ..Request::default()
     };
     let context = RequestContext {

@@ -145,6 +145,7 @@ async fn researcher(stage: &Stage, world: &World, args: &DemoArgs, published: &P
         config: Some(training_config(world)?),
         eval_fraction: 0.1,
         seed: 7,
+        verifier_set: None,
         result_key: None,
         follow: false,
     };

@@ -20,6 +20,11 @@ fn with_ticket() -> Event {
     Event::Status(of_granted(), Box::new(status))
 }
 
+fn with_next_ticket() -> Event {
+    let status = TaskStatus { start: Some(next_ticket(900)), ..status(TaskState::SetUp) };
+    Event::Status(next(), Box::new(status))
+}
+
 fn with_failure(reason: Reason) -> Event {
     let status = TaskStatus { failure: Some(failure(reason)), ..status(TaskState::Failed) };
     Event::Status(of_running(), Box::new(status))
@@ -36,9 +41,14 @@ fn words(effects: &[Effect]) -> String {
         .filter_map(|effect| match effect {
             Effect::Read => Some("read".into()),
             Effect::Dispatch(_, job) if job.attempt == 0 => Some("dispatch-granted".into()),
+            Effect::Dispatch(id, job) if id.attempt > job.attempt => Some("dispatch-next".into()),
+            Effect::PollStatus(id, job) if job.attempt > 0 && id.attempt > job.attempt => {
+                Some("status-next".into())
+            }
             Effect::Dispatch(..) => Some("dispatch-running".into()),
             Effect::PollStatus(..) => Some("status".into()),
             Effect::PollManifest(..) => Some("manifest".into()),
+            Effect::AskSilence(..) => Some("silence".into()),
             Effect::Send(call) => Some(call.kind().function().into()),
             Effect::Report(_) => None,
             Effect::Finish(state) => Some(format!("finish:{}", state.name())),
@@ -75,6 +85,8 @@ impl Driver {
             self.machine.step(self.now, Event::StatusFailed(id, "x".into()), &mut Vec::new());
             self.machine.step(self.now, Event::DispatchFailed(id, "x".into()), &mut Vec::new());
         }
+        // None of that means that compute is gone.
+        self.machine.found(self.now);
     }
 
     fn at(phase: Phase) -> Self {
@@ -149,6 +161,11 @@ fn every_event() -> Vec<(&'static str, Event)> {
         ("compute: unreachable", Event::StatusFailed(r, "down".into())),
         ("custodian: manifest", with_manifest()),
         ("custodians: none yet", Event::NoManifest(r, String::new())),
+        ("custodians: silent", Event::Silent(r, vec![Default::default()])),
+        ("custodians: not silent", Event::NotSilent(r)),
+        ("compute: accepts the next", Event::Accepted(next())),
+        ("compute: has the next ticket", with_next_ticket()),
+        ("restart refused", Event::Tx(CallKind::Restart, TxOutcome::Refused("no".into()))),
         ("start mined", Event::Tx(CallKind::Start, TxOutcome::Mined)),
         ("start refused", Event::Tx(CallKind::Start, TxOutcome::Refused("no".into()))),
         ("confirm mined", Event::Tx(CallKind::Confirm, TxOutcome::Mined)),
@@ -366,7 +383,8 @@ proptest! {
                 let deadline = if deep.state == JobState::Granted { START_DEADLINE } else { deep.job.runDeadline };
                 match call.kind() {
                     CallKind::Start => prop_assert_eq!(deep.state, JobState::Granted),
-                    CallKind::Confirm | CallKind::Fail => {
+                    CallKind::Restart => prop_assert_eq!(deep.state, JobState::Running),
+                    CallKind::Confirm | CallKind::Fail | CallKind::Silent => {
                         prop_assert_eq!(deep.state, JobState::Running);
                         statements.insert((AttemptId::of(call.job()), call.kind()));
                     }
@@ -382,4 +400,103 @@ proptest! {
         let attempts: HashSet<AttemptId> = statements.iter().map(|(id, _)| *id).collect();
         prop_assert_eq!(attempts.len(), statements.len(), "one statement for each attempt");
     }
+}
+
+/// Compute is asked about the running attempt and is not there.
+fn gone(driver: &mut Driver) -> String {
+    driver.tell(Event::StatusFailed(of_running(), "connection refused".into()))
+}
+
+#[test]
+fn a_job_whose_compute_lost_its_keys_is_restarted() {
+    let mut driver = Driver::at(Phase::Training);
+    driver.tell(Event::Status(of_running(), Box::new(status(TaskState::Failed))));
+    let asked = driver.tell(Event::Wake);
+    assert!(asked.contains("dispatch-next") && asked.contains("silence"), "{asked}");
+    assert!(driver.tell(Event::Accepted(next())).contains("status-next"));
+    driver.tell(with_next_ticket());
+    assert!(driver.tell(read_running(210)).contains("restartJob"));
+    assert_eq!(driver.machine.phase(), Phase::Starting);
+    driver.tell(Event::Tx(CallKind::Restart, TxOutcome::Mined));
+    let second = started(&granted(), 2, compute_address(), B256::repeat_byte(5), RUN_DEADLINE);
+    let deep = read(Some(JobState::Running), Some((JobState::Running, second)), 220);
+    assert!(driver.tell(deep).contains("dispatch-running"));
+    assert_eq!(driver.machine.attempt(), 2);
+}
+
+#[test]
+fn a_job_that_nobody_takes_again_is_failed_by_statements_of_silence() {
+    let mut driver = Driver::at(Phase::Training);
+    gone(&mut driver);
+    assert!(driver.tell(Event::Wake).contains("silence"));
+    driver.tell(Event::DispatchFailed(next(), "connection refused".into()));
+    driver.tell(Event::NotSilent(of_running()));
+    assert!(!driver.tell(read_running(210)).contains("markJobFailed"), "custodians say nothing yet");
+    driver.tell(Event::Silent(of_running(), vec![Default::default()]));
+    assert!(driver.tell(read_running(220)).contains("markJobFailed"));
+    assert_eq!(driver.machine.phase(), Phase::Ending);
+}
+
+#[test]
+fn a_taken_attempt_is_waited_for_and_not_for_ever() {
+    let mut driver = Driver::at(Phase::Training);
+    gone(&mut driver);
+    driver.tell(Event::Wake);
+    driver.tell(Event::Accepted(next()));
+    driver.tell(Event::Silent(of_running(), vec![Default::default()]));
+    for _ in 0..8 {
+        driver.tell(Event::Status(next(), Box::new(status(TaskState::SettingUp))));
+        assert!(!driver.tell(read_running(220)).contains("markJobFailed"));
+        if driver.machine.phase() == Phase::Ending {
+            break;
+        }
+        driver.now -= 90_000;
+    }
+    driver.now += 600_000;
+    assert!(driver.tell(read_running(230)).contains("markJobFailed"));
+}
+
+#[test]
+fn compute_that_answers_again_is_neither_restarted_nor_failed() {
+    let mut driver = Driver::at(Phase::Training);
+    gone(&mut driver);
+    driver.tell(Event::Wake);
+    driver.tell(Event::Accepted(next()));
+    driver.tell(Event::Silent(of_running(), vec![Default::default()]));
+    driver.tell(Event::Status(of_running(), Box::new(status(TaskState::Training))));
+    driver.tell(with_next_ticket());
+    for asked in [driver.tell(read_running(210)), driver.tell(read_running(211))] {
+        assert!(!asked.contains("restartJob") && !asked.contains("markJobFailed"), "{asked}");
+    }
+    driver.tell(with_manifest());
+    assert!(driver.tell(read_running(212)).contains("confirmTrainingComplete"));
+}
+
+#[test]
+fn a_manifest_goes_before_restart_and_silence() {
+    let mut driver = Driver::at(Phase::Training);
+    gone(&mut driver);
+    driver.tell(Event::Wake);
+    driver.tell(Event::Accepted(next()));
+    driver.tell(with_next_ticket());
+    driver.tell(Event::Silent(of_running(), vec![Default::default()]));
+    driver.tell(with_manifest());
+    let asked = driver.tell(read_running(210));
+    assert!(asked.contains("confirmTrainingComplete") && !asked.contains("restartJob"), "{asked}");
+}
+
+#[test]
+fn the_third_attempt_has_no_successor() {
+    let mut driver = Driver::new();
+    let third = started(&granted(), 3, compute_address(), B256::repeat_byte(5), RUN_DEADLINE);
+    let id = AttemptId::of(&third);
+    let deep = || read(Some(JobState::Running), Some((JobState::Running, third.clone())), 220);
+    driver.tell(deep());
+    driver.tell(Event::Accepted(id));
+    driver.tell(Event::StatusFailed(id, "gone".into()));
+    let asked = driver.tell(Event::Wake);
+    assert!(asked.contains("silence") && !asked.contains("dispatch-next"), "{asked}");
+    assert!(driver.machine.deadline().is_none_or(|due| due > driver.now), "it does not spin");
+    driver.tell(Event::Silent(id, vec![Default::default()]));
+    assert!(driver.tell(deep()).contains("markJobFailed"));
 }

@@ -23,7 +23,8 @@ pub(crate) struct Ended {
 #[derive(Debug, Default)]
 pub(crate) struct History {
     jobs: BTreeMap<B256, Vec<(u64, Job)>>,
-    ended: BTreeMap<B256, Ended>,
+    /// With the block of the first event of the end.
+    ended: BTreeMap<B256, (u64, Ended)>,
     /// In the order in which they were opened.
     pub(crate) opened: Vec<B256>,
 }
@@ -42,15 +43,26 @@ impl History {
                 let job = started(job, event.attempt, event.signer, hash, event.runDeadline);
                 known.push((block, job));
             } else if let Ok(event) = DataPolicy::JobCompleted::decode_log(log) {
-                let ended = self.ended.entry(event.jobId).or_default();
+                let (_, ended) = self.ended.entry(event.jobId).or_insert((block, Ended::default()));
                 ended.completed = Some((block, event.actualEpochs, event.resultHash));
             } else if let Ok(event) = DataPolicy::RoyaltySettled::decode_log(log) {
-                let ended = self.ended.entry(event.jobId).or_default();
+                let (_, ended) = self.ended.entry(event.jobId).or_insert((block, Ended::default()));
                 ended.royalty = Some(ended.royalty.unwrap_or_default() + event.amount);
             } else if let Ok(event) = DataPolicy::RefundIssued::decode_log(log) {
-                self.ended.entry(event.jobId).or_default().refund += event.amount;
+                let (_, ended) = self.ended.entry(event.jobId).or_insert((block, Ended::default()));
+                ended.refund += event.amount;
             }
         }
+    }
+
+    /// Forgets what later blocks said. A job ends within one block, so its end goes whole.
+    pub(super) fn take_back_to(&mut self, block: u64) {
+        for known in self.jobs.values_mut() {
+            known.retain(|(at, _)| *at <= block);
+        }
+        self.jobs.retain(|_, known| !known.is_empty());
+        self.ended.retain(|_, (at, _)| *at <= block);
+        self.opened.retain(|id| self.jobs.contains_key(id));
     }
 
     /// A job as it stood after `block`.
@@ -65,6 +77,6 @@ impl History {
 
     /// What its end said; empty before.
     pub(crate) fn ended(&self, id: B256) -> Ended {
-        self.ended.get(&id).cloned().unwrap_or_default()
+        self.ended.get(&id).map(|(_, ended)| ended.clone()).unwrap_or_default()
     }
 }

@@ -1,7 +1,8 @@
 //! A chain in memory: the contracts' committed bytecode on revm, blocks when the world says so, and
 //! every block's state kept, so that reads at depth see the past and not the present.
 //!
-//! Left out on purpose: gas has no price, and no block is ever replaced by another.
+//! The newest blocks may be taken back, as many as lie above what is believed. Left out on purpose: gas
+//! has no price.
 
 mod evm;
 mod history;
@@ -40,11 +41,13 @@ pub(crate) struct Block {
     /// Unix seconds.
     pub(crate) time: u64,
     pub(crate) logs: Vec<Log>,
+    /// What was sent and what became of it, in order.
+    mined: Vec<((u64, Transaction), Receipt)>,
     state: Rc<State>,
 }
 
 /// What became of one transaction of a block.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Receipt {
     /// The sender's own number for it.
     pub(crate) ticket: u64,
@@ -87,7 +90,7 @@ impl Chain {
         let zero = Address::ZERO;
         let arguments = (custody, zero, zero, fee.0, U256::from(fee.1)).abi_encode_params();
         let data_policy = create(&artifacts::data_policy().bytecode, arguments)?;
-        let first = Block { number: 0, time, logs: Vec::new(), state: Rc::new(state) };
+        let first = Block { number: 0, time, logs: Vec::new(), mined: Vec::new(), state: Rc::new(state) };
         let contracts = Contracts { data_policy, custody };
         Ok(Self { contracts, confirmations, history: History::default(), blocks: vec![first] })
     }
@@ -99,7 +102,7 @@ impl Chain {
 
     /// The newest block.
     pub(crate) fn head(&self) -> &Block {
-        // `deploy` makes the first one and none is ever taken away.
+        // `deploy` makes the first one, and that is never taken back.
         &self.blocks[self.blocks.len() - 1]
     }
 
@@ -113,15 +116,15 @@ impl Chain {
     pub(crate) fn produce(
         &mut self,
         time: u64,
-        transactions: &[(u64, Transaction)],
-    ) -> Result<Vec<Receipt>, SimError> {
+        transactions: Vec<(u64, Transaction)>,
+    ) -> Result<(), SimError> {
         let head = self.head();
         let (number, time) = (head.number + 1, time.max(head.time + 1));
         let mut state = head.state.clone();
-        let mut receipts = Vec::new();
+        let mut mined = Vec::new();
         let mut logs = Vec::new();
         for (ticket, call) in transactions {
-            let (outcome, changes) = evm::execute(&state, (number, time), call)?;
+            let (outcome, changes) = evm::execute(&state, (number, time), &call)?;
             evm::commit(Rc::make_mut(&mut state), changes);
             let result = match outcome {
                 Outcome::Done { logs: said, .. } => {
@@ -131,11 +134,31 @@ impl Chain {
                 Outcome::Created(_) => Ok(Vec::new()),
                 Outcome::Reverted(data) => Err(Revert::decode(&data)),
             };
-            receipts.push(Receipt { ticket: *ticket, result });
+            mined.push(((ticket, call), Receipt { ticket, result }));
         }
         self.history.add(number, self.contracts.data_policy, &logs);
-        self.blocks.push(Block { number, time, logs, state });
-        Ok(receipts)
+        self.blocks.push(Block { number, time, logs, mined, state });
+        Ok(())
+    }
+
+    /// What became of the transactions of the block that has just become deep; final. Every block is that
+    /// once, because none below it is ever taken back.
+    pub(crate) fn final_receipts(&self) -> Vec<Receipt> {
+        let deep = self.deep();
+        let begins = self.head().number == self.confirmations + deep.number;
+        let mined = if begins { deep.mined.as_slice() } else { &[] };
+        mined.iter().map(|(_, receipt)| receipt.clone()).collect()
+    }
+
+    /// Takes the newest blocks back, none that is deep; their transactions wait again.
+    pub(crate) fn take_back(&mut self, blocks: u64) -> Vec<(u64, Transaction)> {
+        let mut waiting = Vec::new();
+        for _ in 0..blocks.min(self.confirmations).min(self.head().number) {
+            let Some(block) = self.blocks.pop() else { break };
+            waiting.extend(block.mined.into_iter().map(|(sent, _)| sent));
+        }
+        self.history.take_back_to(self.head().number);
+        waiting
     }
 
     /// Calls a view after `block`.

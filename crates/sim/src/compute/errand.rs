@@ -8,6 +8,7 @@ use licen_core::abi::{Job, MemberSignature};
 use licen_core::canonical::json_to_vec;
 use licen_core::evidence_bundle::EvidenceBundle;
 use licen_core::id::{as_granted, job_hash};
+use licen_core::job::silence_quorum;
 use licen_core::policy::LEVEL_SOFTWARE;
 use licen_core::primitives::B256;
 use licen_core::runtime_data::{self, Challenge, LABEL_SIMULATED, RuntimeData};
@@ -89,7 +90,8 @@ impl World {
             return self.set_up_later(key);
         }
         self.make_keys(key)?;
-        self.begin(key, What::Challenge, self.every_member(), 10_000)
+        let everybody = (1..=self.scenario.n + self.scenario.verifiers.map_or(0, |(_, n)| n)).collect();
+        self.begin(key, What::Challenge, everybody, 10_000)
     }
 
     pub(super) fn begin_release(&mut self, key: TaskKey) -> Result<(), SimError> {
@@ -220,13 +222,13 @@ impl World {
             return Ok(());
         }
         let good = self.good(key, member, reply)?;
-        let need = self.need(key);
         let Some(errand) = self.compute.tasks.get_mut(&key).and_then(|task| task.errand.as_mut()) else {
             return Ok(());
         };
         errand.good.insert(member, good);
         let all = errand.good.len() + errand.lasting.len() >= errand.members.len();
-        if errand.good.len() == need && !all {
+        let (have, need) = self.counted(key);
+        if have == need && !all {
             let grace = self.grace_ms(key);
             self.after(grace, Happening::Errand(key, round, Tick::Grace));
         }
@@ -242,10 +244,35 @@ impl World {
         HOLD_GRACE_MS.min(job.runDeadline.saturating_sub(self.now_seconds()) * 1000 / 2)
     }
 
+    /// How many good answers count, and how many are needed. Where both sets are asked, more of one do not
+    /// make up for fewer of the other.
+    fn counted(&self, key: TaskKey) -> (usize, usize) {
+        let Some(errand) = self.compute.tasks.get(&key).and_then(|task| task.errand.as_ref()) else {
+            return (0, 1);
+        };
+        let need = self.need(key);
+        if !matches!(errand.what, What::Challenge | What::Verdict { .. }) {
+            return (errand.good.len(), need);
+        }
+        let agree = usize::from(self.scenario.verifiers.map_or(0, |(t, _)| t));
+        let pinned = errand.good.keys().filter(|member| **member <= self.scenario.n).count();
+        ((errand.good.len() - pinned).min(agree) + pinned.min(need), need + agree)
+    }
+
     fn need(&self, key: TaskKey) -> usize {
         let what = self.compute.tasks.get(&key).and_then(|task| task.errand.as_ref()).map(|e| &e.what);
         // One custodian that publishes is enough to settle; the others are asked all the same.
-        if matches!(what, Some(What::Publish)) { 1 } else { usize::from(self.scenario.t) }
+        match what {
+            Some(What::Publish) => 1,
+            Some(What::Challenge | What::Verdict { .. }) => self.verdicts_needed(key),
+            Some(What::Release | What::Hold) | None => usize::from(self.scenario.t),
+        }
+    }
+
+    /// t to start, so many as can call the attempt before silent to restart.
+    fn verdicts_needed(&self, (_, attempt): TaskKey) -> usize {
+        let (t, n) = (usize::from(self.scenario.t), usize::from(self.scenario.n));
+        if attempt == 1 { t } else { silence_quorum(t, n) }
     }
 
     fn again(&mut self, key: TaskKey, round: u64, member: u8) -> Result<(), SimError> {
@@ -304,21 +331,29 @@ impl World {
     }
 
     fn errand_over(&mut self, key: TaskKey) -> Result<(), SimError> {
-        let need = self.need(key);
+        let (have, need) = self.counted(key);
         let errand = self.compute.tasks.get(&key).and_then(|task| task.errand.as_ref());
         let Some(errand) = errand else { return Ok(()) };
         let hopeless = errand.members.len() - errand.lasting.len() < need;
-        let over = errand.good.len() >= need || hopeless || self.now_ms >= errand.until_ms;
+        let over = have >= need || hopeless || self.now_ms >= errand.until_ms;
         let rounds = matches!(errand.what, What::Challenge | What::Verdict { .. });
         if over || rounds { self.errand_ends(key) } else { Ok(()) }
     }
 
     fn errand_ends(&mut self, key: TaskKey) -> Result<(), SimError> {
-        let need = usize::from(self.scenario.t);
+        let (have, need) = match self.counted(key) {
+            // Fewer than t may publish, so that is looked at below.
+            (have, 1) => (have, usize::from(self.scenario.t)),
+            counted => counted,
+        };
+        let agree = self.verdicts_needed(key);
         let Some(task) = self.compute.tasks.get_mut(&key) else { return Ok(()) };
         let Some(errand) = task.errand.take() else { return Ok(()) };
-        let (have, denied) = (errand.good.len(), errand.lasting.len());
-        let hopeless = usize::from(self.scenario.n) - denied < need;
+        let denied = errand.lasting.len();
+        let (t, all) = self.scenario.verifiers.unwrap_or_default();
+        let of_verifiers = errand.lasting.iter().filter(|member| **member > self.scenario.n).count();
+        let hopeless = usize::from(self.scenario.n) - (denied - of_verifiers) < agree
+            || usize::from(all) - of_verifiers < usize::from(t);
         let good = errand.good;
         let short = format!("{have} of {need} custodians, {denied} refuse");
         match errand.what {
@@ -364,7 +399,7 @@ impl World {
         let Some(task) = self.compute.tasks.get(&key) else { return Ok(()) };
         let Some(recipient) = &task.recipient else { return Ok(()) };
         let signer = signing_key(self.scenario.seed, &task.key_name())?.address();
-        let job = as_granted(&task.dispatch.job.0);
+        let job = task.dispatch.job.0.clone();
         let data = self.runtime_data(&job, key.1, recipient.public().0, signer, challenges);
         let bytes = data.to_bytes().map_err(SimError::world)?;
         let hash = runtime_data::hash(&bytes);
@@ -401,7 +436,7 @@ impl World {
             chain_id: domain.chain_id,
             contract: domain.contract,
             job_id: job.jobId,
-            job_hash: job_hash(job),
+            job_hash: job_hash(&as_granted(job)),
             attempt,
             dataset_uid: job.datasetUid,
             dataset_root: job.datasetRoot,
@@ -427,7 +462,14 @@ impl World {
             Good::Verdict(answer) => Some(*answer),
             Good::Nonce(_) | Good::Share(_) | Good::Held(_) | Good::Taken => None,
         });
-        let chosen: Vec<VerdictResponse> = chosen.take(usize::from(self.scenario.t)).collect();
+        let all: Vec<VerdictResponse> = chosen.collect();
+        let of_verifiers = |answer: &&VerdictResponse| {
+            answer.verdict.0.custodianSet == self.registry.verifier_set && self.scenario.verifiers.is_some()
+        };
+        let agree = usize::from(self.scenario.verifiers.map_or(0, |(t, _)| t));
+        let pinned = all.iter().filter(|answer| !of_verifiers(answer)).take(self.verdicts_needed(key));
+        let verified = all.iter().filter(of_verifiers).take(agree);
+        let chosen: Vec<VerdictResponse> = pinned.chain(verified).cloned().collect();
         let verdicts_expire = chosen.iter().map(|v| v.verdict.0.expiresAt).min().unwrap_or_default();
         let signer = chosen.first().map(|v| v.verdict.0.signer).unwrap_or_default();
         let (verdicts, signatures): (Vec<_>, Vec<_>) =

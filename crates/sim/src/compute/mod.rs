@@ -3,6 +3,7 @@
 
 mod dataset;
 mod errand;
+mod pulse;
 mod statement;
 mod task;
 pub(crate) mod trainer;
@@ -28,6 +29,8 @@ pub(crate) type TaskKey = (B256, u32);
 pub(crate) struct Compute {
     /// False while nobody answers at its address.
     pub(crate) alive: bool,
+    /// While nothing reaches it or leaves it.
+    pub(crate) cut_off: bool,
     /// Rises with every start.
     pub(crate) life: u64,
     pub(crate) tee: SimulatedTee,
@@ -42,6 +45,7 @@ impl Compute {
     pub(crate) fn new(tee: SimulatedTee) -> Self {
         Self {
             alive: true,
+            cut_off: false,
             life: 1,
             tee,
             tasks: BTreeMap::new(),
@@ -93,7 +97,11 @@ impl World {
             return Ok(Answer::No("the dispatch contradicts itself".into()));
         }
         let running = job.attempt == attempt;
-        let deadline = if running { job.runDeadline } else { job.startDeadline };
+        let begins = if attempt == 1 { job.startDeadline } else { job.runDeadline };
+        let deadline = if running { job.runDeadline } else { begins };
+        if !running && job.attempt + 1 != attempt {
+            return Ok(Answer::No("the attempt does not follow the job's".into()));
+        }
         if deadline <= self.now_seconds() {
             return Ok(Answer::No("the deadline has passed".into()));
         }
@@ -111,8 +119,7 @@ impl World {
                 return Ok(self.task_answer(key));
             }
         }
-        let terms =
-            Terms { epochs: job.epochs, start_deadline: job.startDeadline, run_window: job.runWindow };
+        let terms = Terms { epochs: job.epochs, start_deadline: begins, run_window: job.runWindow };
         let machine = if running { Machine::lost(terms) } else { Machine::new(terms) };
         self.compute.made += 1;
         let task = Task::new(machine, dispatch.clone(), identity, self.compute.made);

@@ -1,5 +1,7 @@
 //! One attempt at compute: its machine, what it holds between steps, and what its effects do.
 
+use std::collections::BTreeSet;
+
 use licen_compute::serve::{Effect, Event, Machine};
 use licen_core::abi::{Job, MemberSignature, ResultManifest};
 use licen_core::canonical::json_to_vec;
@@ -19,6 +21,7 @@ use super::{TaskKey, dataset, errand::Errand, trainer};
 use crate::error::SimError;
 use crate::keys::recipient_key;
 use crate::sabotage::Sabotage;
+use crate::scenario::Role;
 use crate::world::{Happening, World};
 
 /// Tries to fetch the dataset, as the node has them.
@@ -47,6 +50,10 @@ pub(crate) struct Task {
     pub(super) signed: Option<(ResultManifest, Bytes)>,
     /// Statements signed with this attempt's key; more than one would be a fraud.
     pub(super) statements: u32,
+    /// Number of the last sign of life.
+    pub(super) pulses: u64,
+    /// Members that have called the attempt silent.
+    pub(super) silenced: BTreeSet<u8>,
     epochs_done: u32,
 }
 
@@ -78,6 +85,8 @@ impl Task {
             held: Vec::new(),
             signed: None,
             statements: 0,
+            pulses: 0,
+            silenced: BTreeSet::new(),
             epochs_done: 0,
         }
     }
@@ -106,6 +115,9 @@ impl World {
             ));
         }
         for effect in effects {
+            if self.is_killed(Role::Compute)? {
+                return Ok(());
+            }
             self.task_does(key, effect)?;
         }
         Ok(())
@@ -123,7 +135,10 @@ impl World {
     fn task_does(&mut self, key: TaskKey, effect: Effect) -> Result<(), SimError> {
         match effect {
             Effect::SetUp => self.set_up(key),
-            Effect::Unlock => self.begin_release(key),
+            Effect::Unlock => {
+                self.begin_pulse(key)?;
+                self.begin_release(key)
+            }
             Effect::Open => self.later(key, 200, Step::Open(1)),
             Effect::Train => self.later(key, self.scenario.epoch_ms, Step::Epoch),
             Effect::StopAfterEpoch => {

@@ -28,6 +28,18 @@ impl World {
         Ok(())
     }
 
+    /// After blocks were taken back: states as they are on the branch that is left.
+    pub(crate) fn restore_states(&mut self) -> Result<(), SimError> {
+        let mut states = std::collections::BTreeMap::new();
+        for id in self.chain.history.opened.clone() {
+            if let Some(state) = self.state_of(id)? {
+                states.insert(id, state);
+            }
+        }
+        self.watcher.states = states;
+        Ok(())
+    }
+
     fn check_job(&mut self, job: &Job) -> Result<(), SimError> {
         let head = self.chain.head();
         let name = self.job_name(job.jobId);

@@ -31,6 +31,9 @@ impl World {
         if let Some(broken) = self.custodians.iter().position(|c| !c.records.log_holds()) {
             return SimError::violation(format!("the log of custodian {broken} is not a chain"));
         }
+        if let Some(liar) = self.custodians.iter().position(|c| c.records.breaks_its_word()) {
+            return SimError::violation(format!("custodian {liar} holds a result that it called silent"));
+        }
         if self.scenario.must_succeed() && !self.requesters.iter().all(|r| r.fetched) {
             return SimError::violation("nothing stood in the way, and the result was not fetched");
         }
