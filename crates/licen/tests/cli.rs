@@ -69,6 +69,128 @@ fn storage_root_of_a_missing_file_is_an_environment_error() {
     );
 }
 
+/// Arguments of `attest verify` about a sample of `vectors/attest`, as typed in the repository.
+fn attest(evidence: &str, collateral: &str, policy: &str, rest: &[&str]) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let (evidence, collateral) =
+        (format!("vectors/attest/{evidence}"), format!("vectors/attest/{collateral}"));
+    let policy = format!("policies/{policy}.toml");
+    let args = ["attest", "verify", &evidence, "--collateral", &collateral, "--policy", &policy];
+    licen(&[args.as_slice(), rest].concat(), &root)
+}
+
+fn last_lines(said: &str, lines: usize) -> String {
+    let all: Vec<&str> = said.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+#[test]
+fn genuine_evidence_is_accepted_at_its_time_by_its_policy() {
+    let at = ["--at", "1752919234"];
+    let tdx = attest("tdx_quote", "tdx_quote_collateral.json", "tdx-sample", &at);
+    expect![[r#"
+        evidence      tdx, identity 0x263b491bb14d627cc0d13408888dbe1ef550b7b8265794702303300bc388ef17
+        program       {"tdx":{"mrtd":"0x91eb2b44d141d4ece09f0c75c2c53d247a3c68edd7fafe8a3520c942a604a407de03ae6dc5f87f27428b2538873118b7","rtmr":["0x44c0197b39157fdd7a4dcc44767f9d6b0bb3977c7a8e347b8492f827fe9d9e5c48aca29b220b80b6a540cf994b9bc9c0","0x0084452c01668329d4bc06acdf58a7205c26743304509973949e5619bf81a6a7aea8c323c173019b3093d54e579e9378","0xd833feef2cd945148aa38ead2c53e9b7f138190aaaebfc551dccd829fc207aa3ba80b70870d7330733642e01d48c3132","0x000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]}}
+        platform      0x1ac0c5249af8f8fa4322bac12ede441321d46eea0dd40dcd64e3e76128f0f5d4
+        tcb           UpToDate, evaluation 17, no advisories
+        collateral    issued 1742469717, valid until 1752919234
+        report data   0x9a9d48e7f6799642d3d1b34e1e5e1742d4bb02dd6ddd551862c1211d35c304f9eca3efdbb481601c163cf52493d6e44aed55d51ec39b7e518fadb92c2b523f20
+        accepted      tdx-sample at 1752919234: affirming
+        exit 0
+    "#]].assert_eq(&tdx);
+    let snp = attest("report_milan.hex", "vcek_milan.der", "snp-sample", &at);
+    expect![[r#"
+        evidence      snp, identity 0x56dc704f52ca251bf274e10a5b7ed7efc616c017712075cd80efcb26ebec59a5
+        program       {"snp":{"measurement":"0x7a1e5c266c0108dbc9bb94fa926951320940915d0aafb42464bd88b579ea158d3e1a0dc39b2c60bd95b9c480cd81841f","hostData":"0x0000000000000000000000000000000000000000000000000000000000000000"}}
+        platform      0x63b8a0896beac792d53707c5331687b6f86b2ce6ecb908482081ae9940ec2105
+        tcb           Milan, report version 2, bootloader 3, tee 0, snp 8, microcode 115
+        report data   0xd447b55d197491bfe15cf298f9de9986b7a7c4be2468b4f6e2d53b71d7c645810b0f2cdfca0040433be063fc1a8293f0f3f8dae7b79fecb3d1cd82bd6a93ebfd
+        accepted      snp-sample at 1752919234: affirming
+        exit 0
+    "#]].assert_eq(&snp);
+    let later = ["--at", "1794008710"];
+    let td15 = attest("tdx_quote_td15ex", "tdx_quote_td15ex_collateral.json", "tdx-sample", &later);
+    assert!(td15.ends_with("accepted      tdx-sample at 1794008710: affirming\nexit 0\n"), "{td15}");
+}
+
+#[test]
+fn evidence_is_refused_with_the_first_rule_that_does_not_hold() {
+    let at = ["--at", "1752919234"];
+    let said = [
+        attest("tdx_quote", "tdx_quote_collateral.json", "strict", &at),
+        attest("tdx_quote", "tdx_quote_collateral.json", "snp-sample", &at),
+        attest("tdx_quote", "tdx_quote_collateral.json", "tdx-sample", &["--at", "1752919235"]),
+        attest("tdx_quote", "tdx_quote_collateral.json", "tdx-sample", &["--at", "1750000000"]),
+        attest("tdx_quote", "tdx_quote_collateral.json", "tdx-sample", &[]),
+        attest("tdx_quote", "tdx_quote_td15ex_collateral.json", "tdx-sample", &["--at", "1794008710"]),
+        attest("tdx_quote", "vcek_milan.der", "snp-sample", &at),
+        attest("sgx_quote", "sgx_quote_collateral.json", "strict", &at),
+        attest("report_milan.hex", "vcek_milan.der", "strict", &at),
+        attest("vcek_milan.der", "vcek_milan.der", "strict", &at),
+    ];
+    let ends: Vec<String> = said.iter().map(|said| last_lines(said, 2)).collect();
+    expect![[r#"
+        error: evidence refused by rule platform-flag: the platform has simultaneous multithreading, which the policy does not allow [LIC0402]
+        exit 1
+        error: evidence refused by rule tee-type: evidence of another kind of TEE than this one [LIC0402]
+        exit 1
+        error: evidence refused by rule collateral-validity: the collateral was valid until 1752919234 (Unix seconds) [LIC0402]
+        exit 1
+        error: evidence refused by rule collateral-validity: the collateral is valid only from 1750329147 on (Unix seconds) [LIC0402]
+        exit 1
+        error: evidence refused by rule collateral-validity: the collateral was valid until 1752919234 (Unix seconds) [LIC0402]
+        exit 1
+        error: evidence refused by rule tcb-status: the platform's TCB status is OutOfDate, which the policy does not accept [LIC0402]
+        exit 1
+        error: evidence refused by rule format: malformed SNP report: it cannot be read [LIC0402]
+        exit 1
+        error: evidence refused by rule tcb-status: the platform's TCB status is ConfigurationAndSWHardeningNeeded, which the policy does not accept [LIC0402]
+        exit 1
+        error: evidence refused by rule report-version: report version 2, the policy wants 3 [LIC0402]
+        exit 1
+        error: evidence refused by rule format: malformed SNP report: it cannot be read [LIC0402]
+        exit 1"#]].assert_eq(&ends.join("\n"));
+}
+
+#[test]
+fn a_verdict_speaks_the_language_of_rats() {
+    let at = ["--at", "1752919234", "--json"];
+    let said = attest("tdx_quote", "tdx_quote_collateral.json", "strict", &at);
+    let json: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    assert_eq!((&json["accepted"], &json["rule"]), (&false.into(), &"platform-flag".into()));
+    let appraisal = &json["ear"]["submods"]["compute"];
+    assert_eq!(appraisal["ear.status"], "contraindicated");
+    assert_eq!(appraisal["ear.trustworthiness-vector"]["hardware"], 2);
+    assert_eq!(appraisal["ear.trustworthiness-vector"]["configuration"], 96);
+    let good = attest("tdx_quote", "tdx_quote_collateral.json", "tdx-sample", &at);
+    let json: serde_json::Value = serde_json::from_str(good.lines().next().unwrap()).unwrap();
+    assert_eq!(json["ear"]["submods"]["compute"]["ear.status"], "affirming");
+}
+
+#[test]
+fn what_is_no_evidence_no_collateral_and_no_policy_is_named() {
+    let said = [
+        attest("missing", "vcek_milan.der", "strict", &[]),
+        attest("tdx_quote", "tdx_quote", "strict", &[]),
+        attest("tdx_quote", "vcek_milan.der", "../rustfmt", &[]),
+    ];
+    expect![[r#"
+        error: cannot read vectors/attest/missing [LIC0103]
+          because: No such file or directory (os error 2)
+        exit 2
+        error: cannot use vectors/attest/tdx_quote [LIC0103]
+          because: collateral: neither Intel's collateral as JSON nor a DER certificate: expected value at line 1 column 1
+        exit 2
+        error: policies/../rustfmt.toml is no appraisal policy [LIC0403]
+          because: TOML parse error at line 1, column 1
+          |
+        1 | max_width = 110
+          | ^^^^^^^^^
+        unknown field `max_width`, expected one of `v`, `name`, `teeTypes`, `measurements`, `platforms`, `intel`, `amd`
+        exit 2
+    "#]].assert_eq(&said.join(""));
+}
+
 #[test]
 fn explain_says_what_a_code_means() {
     check(
