@@ -1,6 +1,8 @@
 //! `cargo xtask bench attest`: what one appraisal costs, in CPU time of its thread, with genuine
 //! evidence. Rounds are interleaved and medians printed, so that a busy machine disturbs all alike.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -29,7 +29,9 @@ pub(crate) fn load(dir: &Path) -> Result<Vec<Collateral>, Error> {
     let mut files: Vec<PathBuf> =
         entries.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>().map_err(at(dir))?;
     // An editor's or a downloader's half-written file has a name that starts with a dot.
-    files.retain(|path| path.is_file() && !path.file_name().is_some_and(|n| n.as_encoded_bytes()[0] == b'.'));
+    files.retain(|path| {
+        path.is_file() && path.file_name().is_some_and(|n| !n.as_encoded_bytes().starts_with(b"."))
+    });
     files.sort();
     files.iter().map(|path| load_file(path, at(path))).collect()
 }

@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_trainer_that_is_not_confined_is_not_used() {
         let dir = tempfile::tempdir().unwrap();
-        for said in [r#"{"Ready":{"confined":false}}"#, r#"{"Failed":{"code":"LIC0500"}}"#, "nonsense"] {
+        for said in [r#"{"Ready":{"confined":false}}"#, r#"{"Failed":{"code":"LIC"}}"#, "nonsense"] {
             assert!(saying(dir.path(), said).start(dir.path()).is_err(), "{said}");
         }
         let told = Trainers { confine: false, ..saying(dir.path(), r#"{"Ready":{"confined":false}}"#) };
