@@ -128,27 +128,47 @@ fn evidence_is_refused_with_the_first_rule_that_does_not_hold() {
         attest("report_milan.hex", "vcek_milan.der", "strict", &at),
         attest("vcek_milan.der", "vcek_milan.der", "strict", &at),
     ];
-    let ends: Vec<String> = said.iter().map(|said| last_lines(said, 2)).collect();
+    let ends: Vec<String> = said.iter().map(|said| last_lines(said, 4)).collect();
     expect![[r#"
         error: evidence refused by rule platform-flag: the platform has simultaneous multithreading, which the policy does not allow [LIC0402]
+
+        hint: the platform has to be updated or set up anew, or the policy has to choose otherwise
         exit 1
         error: evidence refused by rule tee-type: evidence of another kind of TEE than this one [LIC0402]
+
+        hint: another policy may fit: teeTypes and amd.products say what this one accepts
         exit 1
         error: evidence refused by rule collateral-validity: the collateral was valid until 1752919234 (Unix seconds) [LIC0402]
+
+        hint: fetch the collateral anew, or give the moment it was valid at: --at UNIX_SECONDS
         exit 1
         error: evidence refused by rule collateral-validity: the collateral is valid only from 1750329147 on (Unix seconds) [LIC0402]
+
+        hint: fetch the collateral anew, or give the moment it was valid at: --at UNIX_SECONDS
         exit 1
         error: evidence refused by rule collateral-validity: the collateral was valid until 1752919234 (Unix seconds) [LIC0402]
+
+        hint: fetch the collateral anew, or give the moment it was valid at: --at UNIX_SECONDS
         exit 1
         error: evidence refused by rule tcb-status: the platform's TCB status is OutOfDate, which the policy does not accept [LIC0402]
+
+        hint: the platform has to be updated or set up anew, or the policy has to choose otherwise
         exit 1
         error: evidence refused by rule format: malformed SNP report: it cannot be read [LIC0402]
+
+        hint: give the quote or report as the TEE made it, and collateral of its platform
         exit 1
         error: evidence refused by rule tcb-status: the platform's TCB status is ConfigurationAndSWHardeningNeeded, which the policy does not accept [LIC0402]
+
+        hint: the platform has to be updated or set up anew, or the policy has to choose otherwise
         exit 1
         error: evidence refused by rule report-version: report version 2, the policy wants 3 [LIC0402]
+
+        hint: the platform has to be updated or set up anew, or the policy has to choose otherwise
         exit 1
         error: evidence refused by rule format: malformed SNP report: it cannot be read [LIC0402]
+
+        hint: give the quote or report as the TEE made it, and collateral of its platform
         exit 1"#]].assert_eq(&ends.join("\n"));
 }
 

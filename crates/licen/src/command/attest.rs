@@ -48,8 +48,26 @@ pub fn verify(ui: &Ui, args: &VerifyArgs) -> Outcome {
         }
         Some(refusal) => {
             let message = format!("evidence refused by rule {}: {refusal}", refusal.rule());
-            Err(CliError::refused(codes::EVIDENCE, message))
+            Err(CliError::refused(codes::EVIDENCE, message).hint(next_step(refusal.rule())))
         }
+    }
+}
+
+/// What whoever holds the evidence, or wrote the policy, can do about it.
+fn next_step(rule: &str) -> &'static str {
+    match rule {
+        "collateral-validity" | "collateral-age" => {
+            "fetch the collateral anew, or give the moment it was valid at: --at UNIX_SECONDS"
+        }
+        "tee-type" | "product" => {
+            "another policy may fit: teeTypes and amd.products say what this one accepts"
+        }
+        "size" | "format" | "signature" | "collateral" => {
+            "give the quote or report as the TEE made it, and collateral of its platform"
+        }
+        "measurement" | "platform" => "if this program and machine are yours, list them in the policy",
+        "debug" | "vmpl" | "migration" => "start the guest without it: no policy can accept this",
+        _ => "the platform has to be updated or set up anew, or the policy has to choose otherwise",
     }
 }
 
