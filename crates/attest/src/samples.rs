@@ -7,10 +7,16 @@ use std::path::PathBuf;
 use dcap_qvl::TcbStatus;
 use dcap_qvl::configs::{RingConfig, RustCryptoConfig};
 
+use licen_core::policy::LEVEL_HARDWARE;
+use licen_core::primitives::{Address, B256};
+use licen_core::runtime_data::{LABEL, RuntimeData};
+use licen_core::wire::custodian::Evidence;
+
+use crate::appraise::{AppraisalPolicy, appraise, select, verify};
 use crate::claims::{Claims, Tcb};
 use crate::collateral::{Collateral, IntelCollateral};
 use crate::intel::{self, Root, verify_with};
-use crate::reference_values::{ReferenceValues, TeeType};
+use crate::reference_values::{ReferenceEntry, ReferenceValues, TeeType};
 use crate::refusal::Refusal;
 use crate::rules::{AmdRules, AmdSvn, IntelRules, Product};
 use crate::{amd, examine};
@@ -280,6 +286,55 @@ fn a_certificate_that_amd_did_not_sign_is_refused() {
     }
     let intels = Collateral::Amd(crate::simulated::ROOT_DER.to_vec().into());
     assert!(refusal(&report, &intels, &values(vec![TeeType::Snp]), SNP_AT).is_some());
+}
+
+/// Runtime data that a genuine machine did not sign, at a level that only hardware has.
+fn runtime_data(tee: TeeType) -> Vec<u8> {
+    let data = RuntimeData {
+        label: LABEL.into(),
+        level: LEVEL_HARDWARE,
+        chain_id: 16_602,
+        contract: Address::repeat_byte(9),
+        job_id: B256::repeat_byte(5),
+        job_hash: B256::ZERO,
+        attempt: 1,
+        dataset_uid: B256::ZERO,
+        dataset_root: B256::ZERO,
+        policy_hash: B256::ZERO,
+        envelope_hash: B256::ZERO,
+        job_spec_hash: B256::ZERO,
+        provider_id: B256::ZERO,
+        hpke_key: B256::repeat_byte(1),
+        signer: Address::repeat_byte(2),
+        tee_type: tee.name().into(),
+        challenges: Vec::new(),
+    };
+    data.to_bytes().unwrap()
+}
+
+#[test]
+fn a_genuine_quote_or_report_about_something_else_passes_every_rule_but_the_last() {
+    let chip = [report(), VCEK.to_vec()].concat();
+    let cases = [
+        (TeeType::Tdx, Evidence::Tdx { quote: TDX.to_vec().into() }, TDX_AT),
+        (TeeType::Snp, Evidence::Snp { report: chip.into() }, SNP_AT),
+    ];
+    let held = [collateral("sgx_quote"), collateral("tdx_quote")];
+    for (tee, evidence, at) in cases {
+        let collateral = select(&evidence, &held).unwrap();
+        let claims = verify(&evidence, &collateral, at).unwrap();
+        let values = ReferenceValues { measurements: vec![claims.measurement], ..values(vec![tee]) };
+        let entries = [ReferenceEntry::new(&values).unwrap()];
+        let judge = |entries: &[ReferenceEntry], platforms: Option<&[B256]>| {
+            let policy = AppraisalPolicy { chain_id: 16_602, entries, platforms };
+            appraise(&evidence, &runtime_data(tee), &collateral, &policy, at).unwrap_err()
+        };
+        assert_eq!(judge(&entries, None), Refusal::ReportData, "{tee:?}");
+        assert_eq!(judge(&entries, Some(&[])), Refusal::Platform(claims.platform), "{tee:?}");
+        assert_eq!(judge(&[], None), Refusal::NoEntry, "{tee:?}");
+    }
+    let quote = Evidence::Tdx { quote: TDX.to_vec().into() };
+    assert!(matches!(select(&quote, &held[..1]), Err(Refusal::NoCollateral { tee: "tdx", .. })));
 }
 
 #[test]
