@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod fuzz;
 mod licenses;
 mod run;
 mod sources;
@@ -20,7 +21,8 @@ usage: cargo xtask <command> [args]
   codegen        write generated files again: contracts/abi
   tidy           sizes, crate edges, vocabulary, licenses
   verify         halmos and slither (expects both on PATH: pip install -r contracts/requirements.txt)
-  bench WHAT     storage [--sdk] | seal | publish [--size MIB] | train [--peft PYTHON]: measurements, beside named peers
+  bench WHAT     storage [--sdk] | seal | publish [--size MIB] | train [--peft PYTHON] | attest: measurements, beside named peers
+  fuzz [TARGET]  every reader of untrusted bytes under libFuzzer, 60 s each; --seconds N (needs a C++ compiler)
 
 examples:
   cargo xtask demo --once
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::tidy(),
         "verify" => run::verify(),
         "bench" => bench::bench(rest),
+        "fuzz" => fuzz::fuzz(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

@@ -34,6 +34,19 @@ pub struct Encoder {
     end_text: String,
 }
 
+/// Reads a tokenizer. What turns tokens back into text is left out: it is never needed, and the library
+/// panics about one that it does not know. Should it panic about something else, that is a refusal too.
+fn parse(text: &str) -> Result<Tokenizer> {
+    let refused = |reason: String| Error::Tokenizer(reason);
+    let mut file: Value = serde_json::from_str(text).map_err(|e| refused(e.to_string()))?;
+    if let Some(fields) = file.as_object_mut() {
+        fields.insert("decoder".to_owned(), Value::Null);
+    }
+    let parsed = std::panic::catch_unwind(|| serde_json::from_value::<Tokenizer>(file));
+    let parsed = parsed.map_err(|_| refused("the tokenizers library cannot read it".to_owned()))?;
+    parsed.map_err(|e| refused(e.to_string()))
+}
+
 impl Encoder {
     /// Reads `tokenizer.json`, `tokenizer_config.json` and, where they are, `chat_template.jinja`, `config.json` and
     /// `generation_config.json` of a Hugging Face folder.
@@ -42,8 +55,7 @@ impl Encoder {
     /// [`Error::Tokenizer`], [`Error::ChatTemplate`], [`Error::Io`].
     pub fn load(dir: &Path) -> Result<Self> {
         let text = read_text(&dir.join("tokenizer.json"))?;
-        let mut tokenizer =
-            Tokenizer::from_bytes(text.as_bytes()).map_err(|e| Error::Tokenizer(e.to_string()))?;
+        let mut tokenizer = parse(&text)?;
         let words = tokenizer.get_vocab_size(true);
         if words > VOCABULARY_MAX {
             return Err(Error::Tokenizer(format!(

@@ -93,3 +93,21 @@ fn a_broken_tokenizer_is_refused() {
     std::fs::write(dir.path().join("tokenizer.json"), "{\"model\":{}}").unwrap();
     assert_eq!(Encoder::load(dir.path()).err().unwrap().code(), "LIC0533");
 }
+
+/// Found by fuzzing: the library panics about decoders that it does not know.
+#[test]
+fn a_decoder_that_no_library_knows_ends_nothing() {
+    let text = std::fs::read_to_string(Path::new(TINY).join("tokenizer.json")).unwrap();
+    let mut file: Value = serde_json::from_str(&text).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for decoder in [serde_json::json!({"type": "Teapot"}), serde_json::json!([1]), serde_json::json!("x")] {
+        file["decoder"] = decoder;
+        std::fs::write(dir.path().join("tokenizer.json"), file.to_string()).unwrap();
+        let encoder = Encoder::load(dir.path()).unwrap();
+        let rows = jsonl::parse(br#"{"text":"hello"}"#, 100).unwrap();
+        assert_eq!(encoder.encode(&rows, 64).unwrap()[0].ids().len(), 5);
+    }
+    // The byte that fuzzing flipped.
+    std::fs::write(dir.path().join("tokenizer.json"), text.replacen("null", "nrll", 1)).unwrap();
+    assert!(Encoder::load(dir.path()).is_err());
+}

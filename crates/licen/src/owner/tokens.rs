@@ -39,7 +39,8 @@ pub fn count_tokens(ui: &Ui, file: &Path, base: &Path) -> Outcome<TokenCount> {
         .map_err(|e| CliError::environment(codes::PROCESS, "cannot start licen-compute").because(&e))?;
     if !done.status.success() {
         let said = String::from_utf8_lossy(&done.stderr);
-        let reason = said.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string();
+        let told = said.lines().find_map(|line| line.strip_prefix("error: "));
+        let reason = told.or(said.lines().next()).unwrap_or_default().to_string();
         return Err(CliError::refused(codes::BAD_ROWS, format!("the tokens cannot be counted: {reason}")));
     }
     let answer: Option<Value> = serde_json::from_slice(&done.stdout).ok();

@@ -1,0 +1,13 @@
+//! PolicyManifests, which anybody can publish.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use licen_core::policy_manifest::PolicyManifest;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(manifest) = PolicyManifest::from_bytes(bytes) {
+        let _ = (manifest.name(), manifest.description(), manifest.purposes());
+        let again = manifest.to_bytes().unwrap();
+        assert!(PolicyManifest::from_bytes(&again).is_ok());
+    }
+});
