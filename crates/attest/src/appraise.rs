@@ -50,7 +50,7 @@ pub fn appraise(
     let tee = tee_type(evidence);
     check_labels(&data, tee, policy.chain_id)?;
     let claims = verify(evidence, collateral, now)?;
-    let entry = met_entry(&claims, policy, now)?;
+    let entry = met_entry(&claims, data.sandboxed, policy, now)?;
     let hash = runtime_data::hash(runtime_data);
     let expected = runtime_data::report_data(&hash, data.signer);
     if !bool::from(expected.ct_eq(&claims.report_data.0)) {
@@ -112,12 +112,15 @@ pub(crate) fn verify(evidence: &Evidence, collateral: &Collateral, now: u64) -> 
 
 fn met_entry<'a>(
     claims: &Claims,
+    sandboxed: bool,
     policy: &AppraisalPolicy<'a>,
     now: u64,
 ) -> Result<&'a ReferenceEntry, Refusal> {
     let mut refusal = Refusal::NoEntry;
     for entry in policy.entries {
         match entry.values().appraise(claims, policy.platforms, now) {
+            // It is the measured program's word, so it counts for nothing before the measurement does.
+            Ok(()) if !sandboxed && !entry.values().allow_unsandboxed => refusal = Refusal::Unsandboxed,
             Ok(()) => return Ok(entry),
             Err(Refusal::TeeType) => {}
             Err(other) => refusal = other,

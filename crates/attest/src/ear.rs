@@ -118,7 +118,7 @@ fn mark(vector: &mut TrustVector, refusal: &Refusal) {
     let (claim, value) = match refusal.rule() {
         "platform" => (&mut vector.instance_identity, tier::UNRECOGNIZED),
         "measurement" => (&mut vector.executables, tier::UNRECOGNIZED),
-        "debug" | "vmpl" => (&mut vector.runtime_opaque, tier::CONTRAINDICATED),
+        "debug" | "vmpl" | "sandbox" => (&mut vector.runtime_opaque, tier::CONTRAINDICATED),
         "migration" | "platform-flag" => (&mut vector.configuration, tier::CONTRAINDICATED),
         "size" | "encoding" | "format" | "signature" | "report-data" => {
             (&mut vector.hardware, tier::CRYPTO_FAILED)

@@ -73,6 +73,9 @@ pub struct ReferenceValues {
     /// Accepted machines; empty leaves it to the provider's registration.
     #[serde(default)]
     pub platforms: Vec<B256>,
+    /// Whether a node may train without its sandbox (`licen-compute serve --no-sandbox`).
+    #[serde(default)]
+    pub allow_unsandboxed: bool,
     /// Demands on Intel's platforms, the simulated one included.
     #[serde(default)]
     pub intel: IntelRules,
@@ -91,6 +94,7 @@ impl ReferenceValues {
             tee_types: vec![TeeType::Simulated],
             measurements,
             platforms: Vec::new(),
+            allow_unsandboxed: false,
             intel: IntelRules::default(),
             amd: AmdRules::default(),
         }

@@ -154,6 +154,9 @@ pub enum Refusal {
     /// The platform is not among those allowed, or hides which one it is.
     #[error("platform {} is not registered for this provider or not allowed by the reference values", shown(.0))]
     Platform(Option<B256>),
+    /// The node says that it runs without its sandbox.
+    #[error("the node runs without its sandbox, which the reference values do not allow")]
+    Unsandboxed,
     /// Nothing that evidence could meet.
     #[error("no live reference values for this kind of TEE")]
     NoEntry,
@@ -193,6 +196,7 @@ impl Refusal {
             Self::ReportData => "report-data",
             Self::Measurement(_) => "measurement",
             Self::Platform(_) => "platform",
+            Self::Unsandboxed => "sandbox",
             Self::NoEntry => "reference-values",
         }
     }

@@ -307,6 +307,7 @@ fn runtime_data(tee: TeeType) -> Vec<u8> {
         hpke_key: B256::repeat_byte(1),
         signer: Address::repeat_byte(2),
         tee_type: tee.name().into(),
+        sandboxed: true,
         challenges: Vec::new(),
     };
     data.to_bytes().unwrap()

@@ -66,6 +66,8 @@ pub struct RuntimeData {
     pub signer: Address,
     /// `tdx`, `snp` or `simulated`.
     pub tee_type: String,
+    /// Whether the kernel confines the node and its trainers. The measured program says so itself.
+    pub sandboxed: bool,
     /// Nonces of every custodian asked.
     pub challenges: Vec<Challenge>,
 }
@@ -152,6 +154,7 @@ pub(crate) mod tests {
             hpke_key: B256::repeat_byte(1),
             signer: Address::repeat_byte(2),
             tee_type: "simulated".to_string(),
+            sandboxed: true,
             challenges: vec![Challenge {
                 custodian_id: Address::repeat_byte(3),
                 nonce: B256::repeat_byte(4),

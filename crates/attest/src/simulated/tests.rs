@@ -44,6 +44,7 @@ fn data() -> RuntimeData {
         hpke_key: B256::repeat_byte(1),
         signer: Address::repeat_byte(2),
         tee_type: "simulated".into(),
+        sandboxed: true,
         challenges: vec![Challenge { custodian_id: Address::repeat_byte(3), nonce: B256::repeat_byte(4) }],
     }
 }
@@ -118,6 +119,27 @@ fn every_truncation_is_refused() {
     }
     let quote = [good, vec![1]].concat().into();
     assert!(matches!(judge(&Evidence::Simulated { quote }, &data()), Err(Refusal::Malformed { .. })));
+}
+
+#[test]
+fn a_node_without_its_sandbox_is_refused_unless_the_reference_values_allow_it() {
+    let open = RuntimeData { sandboxed: false, ..data() };
+    let evidence = evidence_of(&open);
+    assert_eq!(judge(&evidence, &open).unwrap_err(), Refusal::Unsandboxed);
+    let mut values = entry().values().clone();
+    values.allow_unsandboxed = true;
+    let entries = [ReferenceEntry::new(&values).unwrap()];
+    let policy = AppraisalPolicy { chain_id: LOCAL_CHAIN_ID, entries: &entries, platforms: None };
+    let accepted = appraise(&evidence, &open.to_bytes().unwrap(), collateral(), &policy, NOW).unwrap();
+    assert_eq!(accepted.entry(), entries[0].root());
+    // An entry that allows it does not speak for another program.
+    let other = SimulatedTee::pretend(FixedBytes::repeat_byte(9), SimulatedPlatform::Default);
+    let foreign = other.evidence_for(&hash_of(&open), open.signer).unwrap();
+    let refusal = appraise(&foreign, &open.to_bytes().unwrap(), collateral(), &policy, NOW).unwrap_err();
+    assert!(matches!(refusal, Refusal::Measurement(_)), "{refusal}");
+    // What was signed as open cannot be shown as confined.
+    let refusal = judge(&evidence, &data()).unwrap_err();
+    assert_eq!(refusal, Refusal::ReportData);
 }
 
 #[test]

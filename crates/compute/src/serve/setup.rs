@@ -308,6 +308,7 @@ impl Round<'_> {
             hpke_key: self.recipient.public().0,
             signer: self.signer.address(),
             tee_type: self.node.tee.name().to_string(),
+            sandboxed: self.node.trainers.confine,
             challenges,
         }
     }

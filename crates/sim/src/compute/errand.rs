@@ -447,6 +447,7 @@ impl World {
             hpke_key,
             signer,
             tee_type: "simulated".to_owned(),
+            sandboxed: true,
             challenges,
         }
     }
