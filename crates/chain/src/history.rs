@@ -1,7 +1,9 @@
 //! What the chain says of one job, for an auditor: its events, and the transaction that settled it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use alloy::primitives::{Address, B256, Bytes, U64};
-use licen_core::abi::DataPolicy;
+use licen_core::abi::{Custody, DataPolicy, Job, Policy};
 use licen_core::sol_types::SolEvent;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,7 +21,71 @@ struct JsonTransaction {
     input: Bytes,
 }
 
+/// What needs one HPKE key of a custodian, as far as the chain knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyUse {
+    /// Current policies whose envelope is sealed to it.
+    pub policies: Vec<Policy>,
+    /// Jobs that were ever granted under a set that names it; most have ended.
+    pub jobs: Vec<Job>,
+}
+
 impl Chain {
+    /// Every policy that a dataset ever had, in order.
+    ///
+    /// # Errors
+    /// No answer, or the RPCs disagree.
+    pub async fn policies_of(&self, dataset_uid: B256, since: u64) -> Result<Vec<Policy>, ChainError> {
+        let policies = self.policies(since).await?;
+        Ok(policies.into_iter().filter(|policy| policy.datasetUid == dataset_uid).collect())
+    }
+
+    async fn policies(&self, since: u64) -> Result<Vec<Policy>, ChainError> {
+        let last = self.confirmed_head().await?.number;
+        let contract = self.contracts().data_policy;
+        let set = self.events(contract, json!([DataPolicy::PolicySet::SIGNATURE_HASH]), since, last).await?;
+        let policy = |event: ChainEvent| match event.kind {
+            EventKind::PolicySet(set) => Some(set.policy),
+            _ => None,
+        };
+        Ok(set.into_iter().filter_map(policy).collect())
+    }
+
+    /// What needs an HPKE key: policies and jobs under any set version that names it. Every block from
+    /// `since` on is searched.
+    ///
+    /// # Errors
+    /// No answer, or the RPCs disagree.
+    pub async fn key_use(&self, hpke_key: B256, since: u64) -> Result<KeyUse, ChainError> {
+        let last = self.confirmed_head().await?.number;
+        let contracts = self.contracts();
+        let topic = json!([Custody::CustodianSetVersion::SIGNATURE_HASH]);
+        let mut sets = BTreeSet::new();
+        for event in self.events(contracts.custody, topic, since, last).await? {
+            if let EventKind::CustodianSetVersion(set) = event.kind
+                && set.members.iter().any(|member| member.hpkeKey == hpke_key)
+            {
+                sets.insert((set.setId, set.setVersion));
+            }
+        }
+        let mut current = BTreeMap::new();
+        for policy in self.policies(since).await? {
+            current.insert(policy.datasetUid, policy);
+        }
+        let policies = current.into_values().filter(|p| sets.contains(&(p.custodianSet, p.setVersion)));
+        let topic = json!([DataPolicy::JobOpened::SIGNATURE_HASH]);
+        let opened = self.events(contracts.data_policy, topic, since, last).await?;
+        let jobs = opened.into_iter().filter_map(|event| match event.kind {
+            EventKind::JobOpened(opened) => Some(opened.job),
+            _ => None,
+        });
+        let named = |job: &Job| {
+            sets.contains(&(job.custodianSet, job.setVersion))
+                || sets.contains(&(job.verifierSet, job.verifierSetVersion))
+        };
+        Ok(KeyUse { policies: policies.collect(), jobs: jobs.filter(named).collect() })
+    }
+
     /// Every confirmed event of `DataPolicy` about a job from block `since` on, in order.
     ///
     /// # Errors

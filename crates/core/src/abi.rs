@@ -205,6 +205,26 @@ sol! {
         uint32 attempt;
     }
 
+    /// The owner ends a dataset (off chain): whoever gets this refuses it for ever.
+    #[derive(Debug, PartialEq, Eq, Default)]
+    struct Retire {
+        bytes32 datasetUid;
+    }
+
+    /// A custodian refuses a dataset for ever (off chain). Seconds, its own clock.
+    #[derive(Debug, PartialEq, Eq, Default)]
+    struct RefusalStatement {
+        bytes32 datasetUid;
+        uint64 refusedAt;
+    }
+
+    /// A custodian destroyed an HPKE key (off chain). Seconds, its own clock.
+    #[derive(Debug, PartialEq, Eq, Default)]
+    struct ErasureStatement {
+        bytes32 hpkeKey;
+        uint64 erasedAt;
+    }
+
     /// The requester's wallet replaces a lost result key (off chain).
     #[derive(Debug, PartialEq, Eq, Default)]
     struct ResultKeyChange {

@@ -14,12 +14,18 @@ use crate::effect::RequestId;
 pub(crate) struct Line {
     /// Unix seconds, the custodian's clock.
     pub(crate) at: u64,
-    /// `verdict`, `release`, `held`, `manifest`, `result`, `resultKey`, `silence` or `denied`.
+    /// `verdict`, `release`, `held`, `manifest`, `result`, `resultKey`, `silence`, `refusal`, `erasure`
+    /// or `denied`.
     pub(crate) event: &'static str,
-    /// The request, as the peer knows it.
+    /// The request, as the peer knows it; the operator's own acts have none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) request: String,
-    /// The job.
+    /// The job; left out where it is about none.
+    #[serde(skip_serializing_if = "B256::is_zero")]
     pub(crate) job_id: B256,
+    /// The dataset, where it is about no job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dataset_uid: Option<B256>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) attempt: Option<u32>,
     /// What was asked, where it was denied.
@@ -35,7 +41,7 @@ pub(crate) struct Line {
     pub(crate) entry: Option<B256>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) level: Option<u8>,
-    /// The key that something was sealed to.
+    /// The key that something was sealed to, or that was destroyed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) recipient: Option<B256>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +52,11 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// A line about a key of this custodian's own.
+    pub(crate) fn of_key(event: &'static str, now_ms: u64, key: B256) -> Self {
+        Self { at: now_ms / 1000, event, recipient: Some(key), ..Self::default() }
+    }
+
     pub(crate) fn new(event: &'static str, now_ms: u64, id: RequestId, job_id: B256) -> Self {
         Self { at: now_ms / 1000, event, request: id.to_string(), job_id, ..Self::default() }
     }

@@ -32,6 +32,9 @@ async fn answer(chain: &Chain, read: &Read) -> Result<Reading, ChainError> {
         Read::Wallet { account, digest, signature } => {
             Reading::Wallet(chain.is_signed_by(*account, *digest, signature).await?)
         }
+        Read::Registered { dataset_uid } => {
+            Reading::Registered(!chain.dataset_state(*dataset_uid).await?.value.0.is_zero())
+        }
     })
 }
 

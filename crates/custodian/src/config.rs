@@ -24,6 +24,10 @@ pub struct Config {
     pub signing_key_file: PathBuf,
     /// Key file that opens shares; its public key stands in `Custody`.
     pub recipient_key_file: PathBuf,
+    /// Key files that older versions of its sets name. They open what is under way and what is held;
+    /// `licen custodian erase` says when one is not needed any more.
+    #[serde(default)]
+    pub former_recipient_key_files: Vec<PathBuf>,
     /// RPCs of the chain. Off chain id 31337 at least two, which must agree.
     pub rpc_urls: Vec<String>,
     /// Blocks that must lie on top of what is believed.

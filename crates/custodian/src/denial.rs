@@ -52,6 +52,9 @@ pub enum Denial {
     /// A dataset that was retired.
     #[error("dataset {0} is retired")]
     Retired(B256),
+    /// No such dataset.
+    #[error("the contract knows no dataset {0} at the confirmation depth")]
+    NotRegistered(B256),
     /// The job is in another state than the request needs.
     #[error("the job is {}, at the confirmation depth", .0.map_or("unknown", JobState::name))]
     State(Option<JobState>),
@@ -198,7 +201,9 @@ impl Fault for Denial {
             | Self::Policy
             | Self::NotSilent { .. }
             | Self::NotRunning => Party::Operator,
-            Self::Retired(_) | Self::AppraisalPolicy | Self::Envelope(_) => Party::Owner,
+            Self::Retired(_) | Self::NotRegistered(_) | Self::AppraisalPolicy | Self::Envelope(_) => {
+                Party::Owner
+            }
             Self::NotAMember | Self::MemberKey | Self::NotHeld | Self::HeldHere => Party::Custodian,
             Self::NotSettled | Self::OldNonce { .. } => Party::Requester,
             Self::Constraints(e) => e.fault(),
@@ -211,7 +216,7 @@ impl Fault for Denial {
     fn retryable(&self) -> bool {
         match self {
             Self::State(state) => state.is_none_or(|s| !s.is_terminal()),
-            Self::NotRunning | Self::NotSettled | Self::NotSilent { .. } => true,
+            Self::NotRunning | Self::NotRegistered(_) | Self::NotSettled | Self::NotSilent { .. } => true,
             Self::Evidence(e) => e.retryable(),
             Self::Warrant(e) => e.retryable(),
             Self::Seal(e) => e.retryable(),

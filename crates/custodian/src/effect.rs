@@ -75,6 +75,11 @@ pub enum Read {
         /// Whatever the wallet takes.
         signature: Bytes,
     },
+    /// Does the contract know this dataset?
+    Registered {
+        /// The dataset.
+        dataset_uid: B256,
+    },
 }
 
 /// What a verdict depends on, by name.
@@ -126,6 +131,11 @@ pub enum Load {
         /// The attempt.
         attempt: Option<u32>,
     },
+    /// That a dataset is refused for ever.
+    Refusal {
+        /// The dataset.
+        dataset_uid: B256,
+    },
     /// What was heard of an attempt's compute, and what became of it here.
     Life {
         /// The job.
@@ -156,6 +166,8 @@ pub enum Write {
         release: Release,
         /// What a later release rests on; verdicts only.
         case: Option<Bytes>,
+        /// The dataset that has not ended, where the answer serves its key.
+        dataset_uid: Option<B256>,
         /// The line.
         record: Bytes,
     },
@@ -201,6 +213,15 @@ pub enum Write {
     ResultKey {
         /// The change.
         change: ResultKeyRecord,
+        /// The line.
+        record: Bytes,
+    },
+    /// A dataset that is refused for ever.
+    Refusal {
+        /// The dataset.
+        dataset_uid: B256,
+        /// JSON of the signed statement.
+        statement: Bytes,
         /// The line.
         record: Bytes,
     },

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use licen_attest::AttestError;
 use licen_chain::{ChainError, DeploymentError};
 use licen_core::fault::{Fault, Party};
+use licen_core::primitives::B256;
 use licen_seal::SealError;
 use licen_store::StoreError;
 
@@ -63,6 +64,17 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A key that something needs cannot be destroyed.
+    #[error("key {key} is needed: {by}")]
+    KeyNeeded {
+        /// Its public part.
+        key: B256,
+        /// By what.
+        by: String,
+    },
+    /// The key file is not there, and no erasure of it was begun.
+    #[error("there is no key file {}", .0.display())]
+    NoKey(PathBuf),
     /// The system gave no random bytes.
     #[error("the system gave no random bytes")]
     Random,
@@ -81,9 +93,10 @@ impl Fault for Error {
             | Self::Deployment(_)
             | Self::File { .. }
             | Self::Listen { .. }
+            | Self::NoKey(_)
             | Self::Random
             | Self::Server(_) => Party::Environment,
-            Self::AuditBroken(_) => Party::Custodian,
+            Self::AuditBroken(_) | Self::KeyNeeded { .. } => Party::Custodian,
             Self::Chain(e) => e.fault(),
             Self::Store(e) => e.fault(),
         }
@@ -97,6 +110,8 @@ impl Fault for Error {
             | Self::Collateral { .. }
             | Self::Deployment(_)
             | Self::File { .. }
+            | Self::KeyNeeded { .. }
+            | Self::NoKey(_)
             | Self::AuditBroken(_) => false,
             Self::Listen { .. } | Self::Random | Self::Server(_) => true,
             Self::Chain(e) => e.retryable(),

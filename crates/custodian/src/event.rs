@@ -8,8 +8,8 @@ use licen_core::job::JobState;
 use licen_core::primitives::{B256, Bytes};
 use licen_core::release::{ConfirmedRun, ConfirmedSettlement};
 use licen_core::wire::custodian::{
-    AliveRequest, ChallengeRequest, DeliverRequest, ReleaseRequest, ResultKeyRequest, SilenceRequest,
-    VerdictRequest,
+    AliveRequest, ChallengeRequest, DeliverRequest, ReleaseRequest, ResultKeyRequest, RetireRequest,
+    SilenceRequest, VerdictRequest,
 };
 use licen_store::{Heard, HeldResult, Release, ResultKeyRecord};
 
@@ -60,6 +60,8 @@ pub enum Ask {
     },
     /// `POST /v1/result-key`.
     ResultKey(ResultKeyRequest),
+    /// `POST /v1/retire`.
+    Retire(RetireRequest),
     /// `POST /v1/alive`.
     Alive(AliveRequest),
     /// `POST /v1/silence/{jobId}`.
@@ -84,6 +86,8 @@ pub enum Answer {
     Wrote(Wrote),
     /// The key of a record is taken by something else.
     Conflict(String),
+    /// The owner ended the dataset meanwhile; nothing was written.
+    Retired(B256),
     /// The records could not be read or written.
     StoreFailed(String),
     /// Of a fetch: root and size are right.
@@ -111,6 +115,8 @@ pub enum Reading {
     Settlement(Option<Box<ConfirmedSettlement>>),
     /// Of `Read::Wallet`.
     Wallet(bool),
+    /// Of `Read::Registered`.
+    Registered(bool),
 }
 
 /// What a verdict depends on.
@@ -192,6 +198,8 @@ pub enum Loaded {
         /// Whether this custodian called the asked attempt silent.
         silent: bool,
     },
+    /// Of `Load::Refusal`: the statement, where it was made.
+    Refusal(Option<Bytes>),
     /// Of `Load::Life`.
     Life {
         /// The last sign of life.
@@ -214,6 +222,8 @@ pub enum Wrote {
     Release(Release),
     /// The held result on disk.
     Held(HeldResult),
+    /// The statement on disk.
+    Refusal(Bytes),
 }
 
 impl SetFacts {

@@ -10,7 +10,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use licen_core::primitives::{B256, keccak256};
+use licen_core::primitives::{B256, Bytes as Stored, keccak256};
 use licen_core::wire::Problem;
 use licen_core::wire::custodian::{AuditRecord, CustodianInfo};
 use licen_store::{AuditEntry, StoreError};
@@ -43,6 +43,9 @@ pub(crate) fn router(handle: Arc<Handle>) -> Router {
         .route("/v1/manifest/{job_id}", get(manifest))
         .route("/v1/result/{job_id}", get(result))
         .route("/v1/result-key", post(result_key))
+        .route("/v1/retire", post(retire))
+        .route("/v1/refusal/{dataset_uid}", get(refusal))
+        .route("/v1/erasure/{hpke_key}", get(erasure))
         .route("/v1/custodian", get(custodian))
         .route("/v1/audit", get(audit))
         .route("/v1/blobs/{root}", get(blob))
@@ -119,6 +122,32 @@ async fn manifest(State(handle): Shared, Path(job_id): Path<String>) -> Response
     })
 }
 
+async fn retire(State(handle): Shared, ConnectInfo(peer): Peer, body: Bytes) -> Response {
+    ask(&handle, peer, &body, Ask::Retire).await
+}
+
+async fn refusal(State(handle): Shared, Path(dataset_uid): Path<String>) -> Response {
+    match dataset_uid.parse() {
+        Ok(uid) => statement(handle.store.tombstone(uid).await, "this dataset is not refused here"),
+        Err(_) => respond(denial::malformed("a dataset uid is 0x and 64 hex digits")),
+    }
+}
+
+async fn erasure(State(handle): Shared, Path(hpke_key): Path<String>) -> Response {
+    match hpke_key.parse() {
+        Ok(key) => statement(handle.store.erasure(key).await, "no such key was destroyed here"),
+        Err(_) => respond(denial::malformed("an HPKE key is 0x and 64 hex digits")),
+    }
+}
+
+fn statement(stored: Result<Option<Stored>, StoreError>, absent: &str) -> Response {
+    respond(match stored {
+        Ok(Some(statement)) => Reply::Json(statement),
+        Ok(None) => denial::not_found(absent),
+        Err(error) => failed(&error),
+    })
+}
+
 async fn custodian(State(handle): Shared) -> Response {
     let head = match handle.store.audit_head().await {
         Ok(head) => head.map_or(B256::ZERO, |entry| entry.hash),
@@ -128,6 +157,7 @@ async fn custodian(State(handle): Shared) -> Response {
     respond(json(&CustodianInfo {
         custodian_id: about.custodian_id,
         hpke_key: about.hpke_key,
+        former_hpke_keys: about.former_hpke_keys.clone(),
         chain_id: about.chain_id,
         contract: about.contract,
         retention_days: about.retention_days,

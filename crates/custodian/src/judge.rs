@@ -31,8 +31,21 @@ pub struct Identity {
     pub domain: Domain,
     /// Signs verdicts and `Held`.
     pub signing: SigningKey,
-    /// Opens shares.
+    /// Opens shares; the key that the newest version of its sets names.
     pub recipient: RecipientKey,
+    /// Keys that older versions name: jobs under way and held results need them.
+    pub former: Vec<RecipientKey>,
+}
+
+impl Identity {
+    /// The key of this custodian with that public part.
+    ///
+    /// # Errors
+    /// [`Denial::MemberKey`]: it has no such key, or none any more.
+    pub(crate) fn key_of(&self, public: &B256) -> Result<&RecipientKey, Denial> {
+        let mut keys = std::iter::once(&self.recipient).chain(&self.former);
+        keys.find(|key| key.public().0 == *public).ok_or(Denial::MemberKey)
+    }
 }
 
 /// What this custodian holds evidence against: its own, never the asker's.
@@ -193,9 +206,7 @@ fn seat<'a>(identity: &Identity, job: &Job, facts: &'a GrantFacts) -> Result<Sea
         }
         _ => return Err(Denial::NotAMember),
     };
-    if set.members[usize::from(index)].hpkeKey != identity.recipient.public().0 {
-        return Err(Denial::MemberKey);
-    }
+    identity.key_of(&set.members[usize::from(index)].hpkeKey)?;
     Ok(seat)
 }
 
@@ -258,7 +269,9 @@ pub(crate) fn own_share(identity: &Identity, envelope: &Envelope, index: u16) ->
     if u16::from(position) != index + 1 {
         return Err(Denial::Envelope("order of members"));
     }
-    Ok(open_share(envelope, &identity.recipient, position)?)
+    let sealed_to = envelope.members().nth(usize::from(index)).map(|(_, pk)| pk);
+    let sealed_to = sealed_to.and_then(|pk| B256::try_from(pk).ok()).ok_or(Denial::MemberKey)?;
+    Ok(open_share(envelope, identity.key_of(&sealed_to)?, position)?)
 }
 
 fn verdict(

@@ -8,7 +8,7 @@ use crate::effect::{Load, Write};
 use crate::event::{Answer, Loaded, Wrote};
 
 const VERDICT_SPACE: &str = "verdict";
-const HELD_SPACE: &str = "held";
+pub(crate) const HELD_SPACE: &str = "held";
 const DENIAL_SPACE: &str = "denial";
 const SHARE_KIND: &str = "share";
 
@@ -25,6 +25,7 @@ pub(crate) async fn write(store: &Store, now_ms: u64, write: &Write) -> Answer {
     match try_write(store, now_ms, write).await {
         Ok(wrote) => Answer::Wrote(wrote),
         Err(error @ StoreError::Conflict { .. }) => Answer::Conflict(error.to_string()),
+        Err(StoreError::Retired(dataset_uid)) => Answer::Retired(dataset_uid),
         Err(error) => Answer::StoreFailed(error.to_string()),
     }
 }
@@ -71,6 +72,7 @@ async fn try_load(store: &Store, load: &Load) -> Result<Loaded, StoreError> {
             };
             Loaded::Held { held, case, key: store.result_key(*job_id).await?, silent }
         }
+        Load::Refusal { dataset_uid } => Loaded::Refusal(store.tombstone(*dataset_uid).await?),
         Load::Life { job_id, attempt } => Loaded::Life {
             heard: store.heard(*job_id, *attempt).await?,
             silence: store.silence(*job_id, *attempt).await?,
@@ -85,7 +87,7 @@ async fn try_write(store: &Store, now_ms: u64, write: &Write) -> Result<Wrote, S
         Write::UseNonce { nonce } => {
             return Ok(Wrote::NonceUsed(store.consume_nonce(*nonce, now_ms).await?));
         }
-        Write::Release { release, case, record } => {
+        Write::Release { release, case, dataset_uid, record } => {
             if let (Some(case), Some(hash)) = (case, release.kind.strip_prefix("verdict:")) {
                 let hash: B256 = hash.parse().unwrap_or_default();
                 let name = verdict_name(&release.job_id, release.attempt, &hash);
@@ -94,7 +96,7 @@ async fn try_write(store: &Store, now_ms: u64, write: &Write) -> Result<Wrote, S
                     store.put_record(VERDICT_SPACE, &name, case, now_ms).await?;
                 }
             }
-            return Ok(Wrote::Release(store.put_release(release, record).await?));
+            return Ok(Wrote::Release(store.put_release(release, *dataset_uid, record).await?));
         }
         Write::Held { held, case, record } => {
             if store.held_attempt(held.job_id, held.attempt).await?.is_none() {
@@ -110,6 +112,9 @@ async fn try_write(store: &Store, now_ms: u64, write: &Write) -> Result<Wrote, S
         Write::Silence { silence, record } => {
             return Ok(Wrote::Release(store.put_silence(silence, record).await?));
         }
+        Write::Refusal { dataset_uid, statement, record } => {
+            return Ok(Wrote::Refusal(store.put_tombstone(*dataset_uid, statement, record, now_ms).await?));
+        }
         Write::ResultKey { change, record } => store.change_result_key(change, record).await?,
         Write::Denial { request, detail, record } => {
             store.put_record(DENIAL_SPACE, request, detail, now_ms).await?;
@@ -123,6 +128,6 @@ fn verdict_name(job_id: &B256, attempt: u32, runtime_data_hash: &B256) -> String
     format!("{job_id}:{attempt}:{runtime_data_hash}")
 }
 
-fn held_name(job_id: &B256, attempt: u32) -> String {
+pub(crate) fn held_name(job_id: &B256, attempt: u32) -> String {
     format!("{job_id}:{attempt}")
 }

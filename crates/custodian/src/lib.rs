@@ -38,6 +38,7 @@ mod collateral;
 pub mod config;
 mod denial;
 pub mod effect;
+pub mod erase;
 pub mod error;
 pub mod event;
 mod http;

@@ -1,12 +1,15 @@
 //! The custodian's decisions, without I/O: requests and answers go in, effects come out. A request
 //! waits for one answer at a time, and for a bounded time.
 
+pub(crate) use deliver::HeldCase;
+
 mod alive;
 mod challenge;
 mod deliver;
 mod manifest;
 mod release;
 mod result;
+mod retire;
 mod silence;
 mod verdict;
 
@@ -87,6 +90,7 @@ enum Step {
     Share(Box<deliver::Step>),
     Manifest(Box<manifest::Step>),
     Result(Box<result::Step>),
+    Retire(Box<retire::Step>),
     Alive(Box<alive::Step>),
     Silence(Box<silence::Step>),
     /// A denial is being written down.
@@ -181,6 +185,7 @@ impl Machine {
             }
             Ask::Result { .. } => Ok(result::begin(subject.job_id)),
             Ask::ResultKey(request) => result::begin_change(&self.settings, request),
+            Ask::Retire(request) => retire::begin(&self.settings, request),
             Ask::Alive(request) => Ok(alive::begin(request)),
             Ask::Silence { job_id, request } => silence::begin(job_id, request),
         }
@@ -201,6 +206,7 @@ impl Machine {
             }
             Answer::NoRoom => return Ok(Turn::Reply(denial::unavailable("no room for another result"))),
             Answer::Conflict(reason) => return Err(conflict(subject, reason)),
+            Answer::Retired(dataset_uid) => return Err(Denial::Retired(dataset_uid)),
             Answer::Read(_) | Answer::Loaded(_) | Answer::Wrote(_) | Answer::Fetched { .. } => {}
         }
         let (settings, watch) = (&self.settings, &mut self.watch);
@@ -211,6 +217,7 @@ impl Machine {
             Step::Share(step) => step.on(settings, watch, subject, answer),
             Step::Manifest(step) => step.on(settings, subject, answer),
             Step::Result(step) => step.on(settings, subject, answer),
+            Step::Retire(step) => step.on(settings, subject, answer),
             Step::Alive(step) => step.on(settings, watch, subject, answer),
             Step::Silence(step) => step.on(settings, watch, subject, answer),
             Step::Denying(reply) => Ok(Turn::Reply(reply)),
@@ -239,7 +246,11 @@ impl Machine {
     fn deny(&mut self, subject: Subject, denial: &Denial) -> Turn {
         let too_early = matches!(
             denial,
-            Denial::NotRunning | Denial::NotSettled | Denial::NotSilent { .. } | Denial::State(None)
+            Denial::NotRunning
+                | Denial::NotSettled
+                | Denial::NotSilent { .. }
+                | Denial::NotRegistered(_)
+                | Denial::State(None)
         );
         let written =
             subject.proven && !too_early && self.refusals.is_written(subject.job_id, subject.what, denial);
@@ -284,9 +295,12 @@ impl Step {
             Self::Release(step) => step.is_proven(),
             Self::Share(step) => step.is_proven(),
             Self::Denying(_) => true,
-            Self::Challenge(_) | Self::Manifest(_) | Self::Result(_) | Self::Alive(_) | Self::Silence(_) => {
-                false
-            }
+            Self::Challenge(_)
+            | Self::Manifest(_)
+            | Self::Result(_)
+            | Self::Retire(_)
+            | Self::Alive(_)
+            | Self::Silence(_) => false,
         }
     }
 
@@ -301,7 +315,13 @@ impl Step {
             Self::Release(_) | Self::Silence(_) => matches!(reading, Reading::Run(Some(_))),
             // Of these only the attested signer or the requester gets further than a look at the chain; a
             // sign of life that is turned away because strangers ask would make compute silent.
-            Self::Share(_) | Self::Manifest(_) | Self::Result(_) | Self::Alive(_) | Self::Denying(_) => false,
+            // The owner, who alone gets further than a look at the chain, is never too early.
+            Self::Share(_)
+            | Self::Manifest(_)
+            | Self::Result(_)
+            | Self::Retire(_)
+            | Self::Alive(_)
+            | Self::Denying(_) => false,
         }
     }
 }
@@ -320,6 +340,8 @@ fn describe(ask: &Ask) -> (&'static str, B256, u64) {
         Ask::Deliver(DeliverRequest::Manifest { job_id, .. }) => ("manifest", *job_id, PATIENCE_MS),
         Ask::Result { job_id } => ("result", *job_id, PATIENCE_MS),
         Ask::ResultKey(request) => ("resultKey", request.job.0.jobId, PATIENCE_MS),
+        // About no job; its limits are those of its peer.
+        Ask::Retire(_) => ("retire", B256::ZERO, PATIENCE_MS),
         Ask::Alive(request) => ("alive", request.job.0.jobId, PATIENCE_MS),
         Ask::Silence { job_id, .. } => ("silence", *job_id, PATIENCE_MS),
     }

@@ -61,12 +61,14 @@ impl Custodian {
         }
         let signing = SigningKey::load(&config.signing_key_file)?;
         let recipient = RecipientKey::load(&config.recipient_key_file)?;
+        let former = config.former_recipient_key_files.iter().map(|path| RecipientKey::load(path));
+        let former = former.collect::<Result<Vec<_>, _>>()?;
         let entries = load_entries(&config)?;
         let (chain, pinned) = connect(&config).await?;
         config.check_on(pinned.chain_id).map_err(Error::Config)?;
         let store = open_store(&config.state_dir, &pinned).await?;
         let settings = Settings {
-            identity: Identity { domain: chain.domain(), signing, recipient },
+            identity: Identity { domain: chain.domain(), signing, recipient, former },
             entries,
             collateral: config
                 .collateral_dir
@@ -149,6 +151,7 @@ impl Custodian {
 pub(crate) struct About {
     pub(crate) custodian_id: Address,
     pub(crate) hpke_key: B256,
+    pub(crate) former_hpke_keys: Vec<B256>,
     pub(crate) chain_id: u64,
     pub(crate) contract: Address,
     pub(crate) retention_days: u32,
@@ -160,6 +163,7 @@ impl About {
         Self {
             custodian_id: identity.signing.address(),
             hpke_key: identity.recipient.public().0,
+            former_hpke_keys: identity.former.iter().map(|key| key.public().0).collect(),
             chain_id: identity.domain.chain_id,
             contract: identity.domain.contract,
             retention_days: config.retention_days,
@@ -338,7 +342,7 @@ fn load_entries(config: &Config) -> Result<Vec<ReferenceEntry>, Error> {
     config.reference_values.iter().map(load).collect()
 }
 
-async fn connect(config: &Config) -> Result<(Chain, StoreIdentity), Error> {
+pub(crate) async fn connect(config: &Config) -> Result<(Chain, StoreIdentity), Error> {
     let deployment = Deployment::read(&config.deployment)?;
     let options = RpcOptions {
         urls: config.rpc_urls.clone(),
@@ -358,7 +362,7 @@ async fn connect(config: &Config) -> Result<(Chain, StoreIdentity), Error> {
     Ok((chain, pinned))
 }
 
-async fn open_store(dir: &Path, pinned: &StoreIdentity) -> Result<Store, Error> {
+pub(crate) async fn open_store(dir: &Path, pinned: &StoreIdentity) -> Result<Store, Error> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|source| Error::File { path: dir.to_owned(), source })?;
     let store = Store::open(&dir.join("custodian.db")).await?;

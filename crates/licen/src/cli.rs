@@ -5,6 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use licen_core::wire::compute::CustodianUrl;
 
+mod owner;
+
+pub use owner::{
+    ExportArgs, PolicyCommand, PolicyUpdateArgs, PublishArgs, RecoveryArgs, ResealArgs, RetireArgs,
+};
+
 /// License training data without giving it away.
 #[derive(Debug, Parser)]
 #[command(name = "licen", version, propagate_version = true, arg_required_else_help = true)]
@@ -76,9 +82,13 @@ pub enum Command {
     Cancel(JobArg),
     /// Fetch and decrypt the adapter of a Completed job
     Fetch(FetchArgs),
-    /// Change, pause or resume the policy of a dataset
+    /// Change, pause, resume or reseal the policy of a dataset
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// End a dataset: its custodians refuse it for ever
+    Retire(RetireArgs),
+    /// Get your own rows back out of storage
+    Export(ExportArgs),
     /// Base models of the node
     #[command(subcommand)]
     Model(ModelCommand),
@@ -87,7 +97,7 @@ pub enum Command {
     /// Withdraw what an account earned
     Withdraw(AccountArgs),
     /// Re-verify every step of a job from the chain and storage alone
-    Audit(JobArg),
+    Audit(AuditArgs),
     /// Blobs and their 0G file roots
     #[command(subcommand)]
     Storage(StorageCommand),
@@ -129,7 +139,8 @@ pub enum FailMode {
   licen demo                     stays up until Ctrl-C
   licen demo --once --json       for scripts; the last object has \"step\":\"result\"
   licen demo --data mine.jsonl   with your own rows
-  licen demo --fail custodian    a refused release, and where the money went")]
+  licen demo --fail custodian    a refused release, and where the money went
+  licen demo --no-sandbox        where the kernel has no Landlock")]
 pub struct DemoArgs {
     /// End after the run
     #[arg(long)]
@@ -150,6 +161,12 @@ pub struct DemoArgs {
     /// Keep the world's directory after the end
     #[arg(long)]
     pub keep: bool,
+    /// How many custodians hold the key; any majority of them releases it
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub custodians: u16,
+    /// Train without a sandbox, which this world's custodians then allow
+    #[arg(long)]
+    pub no_sandbox: bool,
 }
 
 #[derive(Debug, Args)]
@@ -286,8 +303,37 @@ pub struct RevokeEntryArgs {
 pub enum CustodianCommand {
     /// Register a set of custodians and print its id
     Register(RegisterArgs),
+    /// Add a version to a set of yours: members that come, go or have a new key
+    Update(UpdateSetArgs),
+    /// Destroy a key that nothing needs any more, and sign that
+    Erase(EraseArgs),
     /// Create an appraisal policy from reference values and print its id
     Appraisal(AppraisalArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  licen custodian update 0x51ab... --threshold 3 --member 0xA1..:0x3f.. --member 0xB2..:0x9c.. ...
+All members of the new version are named. Datasets stay sealed to the old version until their owners reseal.")]
+pub struct UpdateSetArgs {
+    /// Id of the set
+    pub id: String,
+    #[command(flatten)]
+    pub members: RegisterArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  licen custodian erase --config custodian.toml --key custodian1.recipient
+Refused while anything needs the key: the configuration, the running custodian, a live policy, an open job, or a result
+within its time. What backups and snapshots of the disk keep is yours to destroy.")]
+pub struct EraseArgs {
+    /// The custodian's TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The key file
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -312,84 +358,12 @@ pub struct AppraisalArgs {
     /// A policy file for real hardware, as `licen attest policy` takes it
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// With --measure: accept nodes that say they run without their sandbox
+    #[arg(long, conflicts_with = "policy")]
+    pub allow_unsandboxed: bool,
     /// Where to write the reference values for custodians
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  licen publish reviews.jsonl --name Reviews --royalty 0.01 --purpose medical-research
-  licen publish a.jsonl --name A --royalty 0.002 --purpose research --max-rank 16 --preview 3
-  licen publish a.jsonl --name A --royalty 0.002 --purpose research --recovery a.key --passphrase-file pass
-  licen publish a.jsonl --name A --royalty 0.002 --purpose research --dry-run")]
-pub struct PublishArgs {
-    /// JSON Lines, one object per line
-    pub file: PathBuf,
-    /// Title
-    #[arg(long)]
-    pub name: String,
-    /// What it is
-    #[arg(long, default_value = "")]
-    pub description: String,
-    /// Price of one epoch in whole coins
-    #[arg(long, value_name = "AMOUNT")]
-    pub royalty: String,
-    /// Most epochs of one run
-    #[arg(long, default_value_t = 5)]
-    pub max_epochs: u32,
-    /// Most runs of one requester
-    #[arg(long, default_value_t = 3)]
-    pub max_runs: u32,
-    /// A purpose you allow; may be repeated
-    #[arg(long = "purpose", required = true)]
-    pub purposes: Vec<String>,
-    /// Who is paid; the wallet where left out
-    #[arg(long, value_name = "ADDRESS")]
-    pub payee: Option<String>,
-    /// Seconds a granted job may wait to start
-    #[arg(long, default_value_t = licen_core::policy::DEFAULT_START_WINDOW)]
-    pub start_window: u32,
-    /// Seconds a started job may run
-    #[arg(long, default_value_t = licen_core::policy::DEFAULT_RUN_WINDOW)]
-    pub run_window: u32,
-    /// Unix seconds at which the policy ends; 0 never
-    #[arg(long, default_value_t = 0)]
-    pub expires: u64,
-    /// Root of a base model you allow; may be repeated; any where left out
-    #[arg(long = "base-model", value_name = "ROOT")]
-    pub base_models: Vec<String>,
-    /// Largest LoRA rank
-    #[arg(long)]
-    pub max_rank: Option<u32>,
-    /// Most optimizer steps
-    #[arg(long)]
-    pub max_steps: Option<u64>,
-    /// Rows to show to everybody, from the first
-    #[arg(long, default_value_t = 0)]
-    pub preview: u64,
-    /// Folder of a base model: publish how many text tokens its tokenizer makes of the rows, which
-    /// compute counts again; may be repeated
-    #[arg(long = "count-with", value_name = "DIR")]
-    pub count_with: Vec<PathBuf>,
-    /// Check, commit and encrypt as publishing does, under a key thrown away; needs no node, keeps nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Custodian set, as `custodian register` prints it; else the configured one
-    #[arg(long, value_name = "ID")]
-    pub custodian_set: Option<String>,
-    /// Appraisal policy, as `custodian appraisal` prints it; else the configured one
-    #[arg(long, value_name = "ID")]
-    pub appraisal_policy: Option<String>,
-    /// Attestation level you demand; auto is software on a local chain and hardware on every other
-    #[arg(long, default_value = "auto", value_parser = ["auto", "hardware", "software"])]
-    pub level: String,
-    /// Recovery file to write: the dataset key under a passphrase
-    #[arg(long, value_name = "FILE", requires = "passphrase_file")]
-    pub recovery: Option<PathBuf>,
-    /// File with the passphrase of the recovery file
-    #[arg(long, value_name = "FILE", requires = "recovery")]
-    pub passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -471,6 +445,19 @@ pub struct JobArg {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  licen audit 0x51ab               a job, from its policy to its last wei
+  licen audit --dataset 0x9c1e     which custodians refuse a dataset, and which destroyed their key")]
+pub struct AuditArgs {
+    /// Job id, or its first digits
+    #[arg(required_unless_present = "dataset", conflicts_with = "dataset")]
+    pub job: Option<String>,
+    /// Root or uid of a dataset, or its first digits, instead of a job
+    #[arg(long, value_name = "DATASET")]
+    pub dataset: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
   licen fetch 0x51ab --out adapter
   licen fetch 0x51ab --out adapter --new-result-key   after the result key is lost")]
 pub struct FetchArgs {
@@ -485,34 +472,6 @@ pub struct FetchArgs {
     /// Replace a lost result key, signed by the wallet
     #[arg(long)]
     pub new_result_key: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
-    /// Change price, caps or expiry; running jobs keep what they pinned
-    Update(PolicyUpdateArgs),
-    /// Refuse new requests
-    Pause(DatasetArg),
-    /// Take new requests again
-    Resume(DatasetArg),
-}
-
-#[derive(Debug, Args)]
-pub struct PolicyUpdateArgs {
-    /// Root or uid of the dataset, or its first digits
-    pub dataset: String,
-    /// New price of one epoch in whole coins
-    #[arg(long, value_name = "AMOUNT")]
-    pub royalty: Option<String>,
-    /// New cap of epochs per run
-    #[arg(long)]
-    pub max_epochs: Option<u32>,
-    /// New cap of runs per requester
-    #[arg(long)]
-    pub max_runs: Option<u32>,
-    /// New end, Unix seconds; 0 never
-    #[arg(long)]
-    pub expires: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

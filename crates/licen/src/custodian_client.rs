@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use licen_core::primitives::{Address, B256};
 use licen_core::wire::Problem;
-use licen_core::wire::custodian::{ResultKeyRequest, ResultShareResponse, SignedManifest};
+use licen_core::wire::custodian::{
+    ErasureResponse, RefusalResponse, ResultKeyRequest, ResultShareResponse, RetireRequest, SignedManifest,
+};
 use serde::de::DeserializeOwned;
 
 use crate::http;
@@ -100,6 +102,32 @@ impl CustodianClient {
     pub async fn replace_result_key(&self, request: &ResultKeyRequest) -> Result<(), NoAnswer> {
         let sent = self.http.post(format!("{}/v1/result-key", self.base)).json(request).send().await;
         self.read(sent).await.map(|_| ())
+    }
+
+    /// Asks it to refuse a dataset for ever.
+    ///
+    /// # Errors
+    /// It does not, or gives no answer.
+    pub async fn retire(&self, request: &RetireRequest) -> Result<RefusalResponse, NoAnswer> {
+        let sent = self.http.post(format!("{}/v1/retire", self.base)).json(request).send().await;
+        let body = self.read(sent).await?;
+        serde_json::from_slice(&body).map_err(|e| NoAnswer::Unreadable(e.to_string()))
+    }
+
+    /// Its statement that it refuses a dataset for ever.
+    ///
+    /// # Errors
+    /// It made none, or gives no answer.
+    pub async fn refusal(&self, dataset_uid: B256) -> Result<RefusalResponse, NoAnswer> {
+        self.get(&format!("/v1/refusal/{dataset_uid}")).await
+    }
+
+    /// Its statement that it destroyed a key.
+    ///
+    /// # Errors
+    /// It made none, or gives no answer.
+    pub async fn erasure(&self, hpke_key: B256) -> Result<ErasureResponse, NoAnswer> {
+        self.get(&format!("/v1/erasure/{hpke_key}")).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NoAnswer> {

@@ -117,6 +117,8 @@ async fn dispatch(session: &Session, command: &Command) -> Outcome {
         Command::Custodian(CustodianCommand::Register(args)) => {
             command::custodian::register(session, args).await
         }
+        Command::Custodian(CustodianCommand::Update(args)) => command::custodian::update(session, args).await,
+        Command::Custodian(CustodianCommand::Erase(args)) => command::custodian::erase(session, args).await,
         Command::Custodian(CustodianCommand::Appraisal(args)) => {
             command::custodian::appraisal(session, args).await
         }
@@ -146,6 +148,8 @@ async fn dispatch(session: &Session, command: &Command) -> Outcome {
         Command::Cancel(args) => command::cancel::cancel(session, args).await,
         Command::Fetch(args) => command::fetch::fetch(session, args).await.map(|_| ()),
         Command::Policy(command) => command::policy::run(session, command).await,
+        Command::Retire(args) => command::retire::retire(session, args).await,
+        Command::Export(args) => command::export::export(session, args).await,
         Command::Model(command) => command::model::run(session, command).await,
         Command::Earnings(args) => command::account::earnings(session, args).await,
         Command::Withdraw(args) => command::account::withdraw(session, args).await,

@@ -359,6 +359,14 @@ impl ChainView {
         Ok((read.value.t, read.value.members))
     }
 
+    /// Every policy that a dataset ever had, from the logs.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn policies_of(&self, uid: B256) -> Outcome<Vec<Policy>> {
+        self.chain.policies_of(uid, self.start_block).await.map_err(chain_error)
+    }
+
     /// Whether this is the dataset's current policy, and whether it takes requests.
     ///
     /// # Errors

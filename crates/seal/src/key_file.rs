@@ -156,6 +156,24 @@ pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> Result<(), SealError>
     Ok(())
 }
 
+/// Overwrites a key file and removes it. What a disk or its snapshots keep of it elsewhere is out of
+/// reach from here.
+///
+/// # Errors
+/// [`SealError::KeyFile`] for anything but a file of that kind; writing.
+pub fn destroy(path: &Path) -> Result<(), SealError> {
+    let bytes = read_private(path)?;
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(&vec![0; bytes.len()])?;
+    file.sync_all()?;
+    drop(file);
+    fs::remove_file(path)?;
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
 /// Reads a file that only its owner may read.
 pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let mut file = File::open(path)?;

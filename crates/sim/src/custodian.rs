@@ -113,7 +113,12 @@ impl Custodian {
 
 fn identity(seed: u64, index: usize, domain: Domain) -> Result<Identity, SimError> {
     let name = name(index);
-    Ok(Identity { domain, signing: signing_key(seed, &name)?, recipient: recipient_key(seed, &name)? })
+    Ok(Identity {
+        domain,
+        signing: signing_key(seed, &name)?,
+        recipient: recipient_key(seed, &name)?,
+        former: Vec::new(),
+    })
 }
 
 impl World {
@@ -151,6 +156,7 @@ impl World {
             | Ask::Deliver(_)
             | Ask::ResultKey(_)
             | Ask::Alive(_)
+            | Ask::Retire(_)
             | Ask::Silence { .. } => Kind::Other,
         };
         self.requests += 1;
@@ -277,6 +283,7 @@ impl World {
             }
             // Every requester here is a plain account.
             Read::Wallet { .. } => Reading::Wallet(false),
+            Read::Registered { .. } => return SimError::violation("no owner here ends a dataset"),
         })
     }
 }
@@ -336,6 +343,7 @@ fn body_hash(ask: &Ask) -> B256 {
         Ask::ResultKey(request) => serde_json::to_vec(request),
         Ask::Alive(request) => serde_json::to_vec(request),
         Ask::Silence { request, .. } => serde_json::to_vec(request),
+        Ask::Retire(request) => serde_json::to_vec(request),
         Ask::Result { .. } => Ok(Vec::new()),
     };
     body.map_or(B256::ZERO, keccak256)

@@ -18,6 +18,7 @@ pub(crate) struct Records {
     held: BTreeMap<(B256, u32), (HeldResult, Bytes)>,
     keys: BTreeMap<B256, ResultKeyRecord>,
     heard: BTreeMap<(B256, u32), Heard>,
+    ended: BTreeMap<B256, Bytes>,
     log: Vec<AuditEntry>,
 }
 
@@ -27,23 +28,23 @@ impl Records {
     /// Answers a load.
     pub(crate) fn load(&self, load: &Load) -> Answer {
         Answer::Loaded(match load {
-            Load::Verdict { job_id, attempt, runtime_data_hash, .. } => {
+            Load::Verdict { job_id, attempt, runtime_data_hash, dataset_uid } => {
                 let key = (*job_id, *attempt, verdict_kind(runtime_data_hash));
                 let before = attempt.saturating_sub(1);
                 Loaded::Verdict {
                     given: self.releases.get(&key).cloned(),
-                    tombstone: false,
+                    tombstone: self.ended.contains_key(dataset_uid),
                     held: self.held.contains_key(&(*job_id, before)),
                     silent: self.silence(*job_id, before).is_some(),
                 }
             }
-            Load::Release { job_id, attempt, runtime_data_hash, .. } => {
+            Load::Release { job_id, attempt, runtime_data_hash, dataset_uid } => {
                 let key = (*job_id, *attempt, verdict_kind(runtime_data_hash));
                 let given = self.releases.contains_key(&key);
                 Loaded::Release {
                     case: self.verdict_cases.get(&key).filter(|_| given).cloned(),
                     made: self.releases.get(&(*job_id, *attempt, SHARE.to_owned())).cloned(),
-                    tombstone: false,
+                    tombstone: self.ended.contains_key(dataset_uid),
                     silent: self.silence(*job_id, *attempt).is_some(),
                 }
             }
@@ -60,6 +61,7 @@ impl Records {
                     silent: attempt.is_some_and(|attempt| self.silence(*job_id, attempt).is_some()),
                 }
             }
+            Load::Refusal { dataset_uid } => Loaded::Refusal(self.ended.get(dataset_uid).cloned()),
             Load::Life { job_id, attempt } => Loaded::Life {
                 heard: self.heard.get(&(*job_id, *attempt)).copied(),
                 silence: self.silence(*job_id, *attempt).cloned(),
@@ -82,7 +84,10 @@ impl Records {
                 }
                 Wrote::NonceUsed(good)
             }
-            Write::Release { release, case, record } => {
+            Write::Release { release, case, dataset_uid, record } => {
+                if let Some(ended) = dataset_uid.filter(|uid| self.ended.contains_key(uid)) {
+                    return Answer::Retired(ended);
+                }
                 return self.release(now_ms, release, case.as_ref(), record);
             }
             Write::Held { held, case, record } => return self.hold(now_ms, held, case, record),
@@ -118,6 +123,9 @@ impl Records {
                 }
                 return self.release(now_ms, silence, None, record);
             }
+            Write::Refusal { dataset_uid, statement, record } => {
+                Wrote::Refusal(self.refuse(now_ms, *dataset_uid, statement, record))
+            }
             Write::ResultKey { change, record } => {
                 if let Some(last) = self.keys.get(&change.job_id).filter(|last| last.nonce >= change.nonce) {
                     let same = last.nonce == change.nonce && last.new_key == change.new_key;
@@ -134,6 +142,15 @@ impl Records {
             }
         };
         Answer::Wrote(wrote)
+    }
+
+    fn refuse(&mut self, now_ms: u64, dataset_uid: B256, statement: &Bytes, record: &Bytes) -> Bytes {
+        if let Some(known) = self.ended.get(&dataset_uid) {
+            return known.clone();
+        }
+        self.ended.insert(dataset_uid, statement.clone());
+        self.append(now_ms, record);
+        statement.clone()
     }
 
     fn hold(&mut self, now_ms: u64, held: &HeldResult, case: &Bytes, record: &Bytes) -> Answer {

@@ -91,15 +91,6 @@ row::row! {
 }
 
 row::row! {
-    /// A dataset that the custodian refuses for ever.
-    pub(crate) TombstoneRow in "tombstones" {
-        dataset_uid: B256;
-        statement: Bytes,
-        created_ms: u64,
-    }
-}
-
-row::row! {
     /// Anything else a role keeps, by its own names.
     pub(crate) RecordRow in "records" {
         space: String, name: String;
@@ -211,11 +202,22 @@ impl Store {
 
     /// Writes an answer and its log record, then the answer may leave. If this attempt has an answer of
     /// the kind already, that one is returned, to the same recipient only, and nothing is written.
+    /// `dataset` is the one whose key the answer serves: between a first look and this its owner may have
+    /// ended it.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where the stored answer went to another recipient.
-    pub async fn put_release(&self, release: &Release, record: &[u8]) -> Result<Release, StoreError> {
+    /// [`StoreError::Conflict`] where the stored answer went to another recipient,
+    /// [`StoreError::Retired`] where the dataset is refused for ever.
+    pub async fn put_release(
+        &self,
+        release: &Release,
+        dataset: Option<B256>,
+        record: &[u8],
+    ) -> Result<Release, StoreError> {
         let mut tx = self.begin().await?;
+        if let Some(uid) = dataset {
+            crate::retire::refuse_if_retired(&mut tx, uid).await?;
+        }
         let key = [release.job_id.to_value(), release.attempt.to_value(), release.kind.to_value()];
         if let Some(known) = row::get::<Release>(&mut tx, &key).await? {
             if known.recipient != release.recipient {
@@ -321,13 +323,25 @@ impl Store {
         self.get(&[job_id.to_value(), attempt.to_value()]).await
     }
 
+    /// Every held result.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn held_results(&self) -> Result<Vec<HeldResult>, StoreError> {
+        self.list("", &[]).await
+    }
+
     /// Roots of every blob that a held result names: results and evidence bundles.
     ///
     /// # Errors
     /// The database.
     pub async fn held_roots(&self) -> Result<Vec<B256>, StoreError> {
-        let held: Vec<HeldResult> = self.list("", &[]).await?;
-        Ok(held.into_iter().flat_map(|held| [held.result_hash, held.attestation_ref]).collect())
+        Ok(self
+            .held_results()
+            .await?
+            .into_iter()
+            .flat_map(|held| [held.result_hash, held.attestation_ref])
+            .collect())
     }
 
     /// Puts a new result key in place, with its log record. Nonces only rise: an old signature
@@ -362,38 +376,6 @@ impl Store {
     /// The database.
     pub async fn result_key(&self, job_id: B256) -> Result<Option<ResultKeyRecord>, StoreError> {
         Ok(self.list("WHERE job_id = $1 ORDER BY nonce DESC LIMIT 1", &[job_id.to_value()]).await?.pop())
-    }
-
-    /// Refuses a dataset for ever, with the signed statement and its log record.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn put_tombstone(
-        &self,
-        dataset_uid: B256,
-        statement: &[u8],
-        record: &[u8],
-        now_ms: u64,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let row =
-            TombstoneRow { dataset_uid, statement: Bytes::copy_from_slice(statement), created_ms: now_ms };
-        if !row::insert(&mut tx, &row).await? {
-            return Ok(());
-        }
-        self.boundary()?;
-        append(&mut tx, record, now_ms).await?;
-        self.boundary()?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// The signed statement for a refused dataset.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn tombstone(&self, dataset_uid: B256) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.get::<TombstoneRow>(&[dataset_uid.to_value()]).await?.map(|r| r.statement))
     }
 
     /// Keeps anything else a role needs, by its own names.
@@ -460,10 +442,10 @@ mod tests {
     #[tokio::test]
     async fn a_share_goes_to_one_key_and_a_retry_gets_the_same_bytes() {
         let store = Store::in_memory().await.unwrap();
-        store.put_release(&release(7), b"released").await.unwrap();
+        store.put_release(&release(7), None, b"released").await.unwrap();
         let retry = Release { answer: Bytes::from_static(b"fresh"), ..release(7) };
-        assert_eq!(store.put_release(&retry, b"again").await.unwrap(), release(7));
-        assert!(matches!(store.put_release(&release(8), b"x").await, Err(StoreError::Conflict { .. })));
+        assert_eq!(store.put_release(&retry, None, b"again").await.unwrap(), release(7));
+        assert!(matches!(store.put_release(&release(8), None, b"x").await, Err(StoreError::Conflict { .. })));
         assert_eq!(store.audit_entries(1, 10).await.unwrap().len(), 1);
     }
 
@@ -473,7 +455,7 @@ mod tests {
         let before = dump(&store).await;
         for boundary in 0..2 {
             store.fuse.set(boundary);
-            assert!(store.put_release(&release(7), b"released").await.is_err());
+            assert!(store.put_release(&release(7), None, b"released").await.is_err());
             store.fuse.set(i64::MAX);
             assert_eq!(dump(&store).await, before, "power cut at boundary {boundary}");
         }
@@ -550,18 +532,5 @@ mod tests {
         assert!(matches!(old, Err(StoreError::Conflict { .. })));
         let current = store.result_key(B256::repeat_byte(1)).await.unwrap().unwrap();
         assert_eq!(current.new_key, B256::repeat_byte(8));
-    }
-
-    #[tokio::test]
-    async fn tombstones_and_records_stay() {
-        let store = Store::in_memory().await.unwrap();
-        let uid = B256::repeat_byte(1);
-        store.put_tombstone(uid, b"refused", b"r", 1).await.unwrap();
-        store.put_tombstone(uid, b"other", b"r", 2).await.unwrap();
-        assert_eq!(store.tombstone(uid).await.unwrap(), Some(Bytes::from_static(b"refused")));
-        store.put_record("alive", "1", b"5", 1).await.unwrap();
-        store.put_record("alive", "1", b"6", 2).await.unwrap();
-        assert_eq!(store.record("alive", "1").await.unwrap(), Some(Bytes::from_static(b"6")));
-        assert_eq!(store.records("alive").await.unwrap().len(), 1);
     }
 }

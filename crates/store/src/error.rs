@@ -1,6 +1,7 @@
 //! What can go wrong with durable state.
 
 use licen_core::fault::{Fault, Party};
+use licen_core::primitives::B256;
 
 /// Why the store did not do what was asked. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,9 @@ pub enum StoreError {
         /// The idempotency key.
         key: String,
     },
+    /// The dataset is refused for ever.
+    #[error("dataset {0} is refused for ever")]
+    Retired(B256),
     /// Not a column that can be asked for.
     #[error("no column {column} in {table}")]
     ColumnUnknown {
@@ -88,6 +92,7 @@ impl Fault for StoreError {
                 Party::Environment
             }
             Self::OtherChain { .. } | Self::UndoTooDeep { .. } => Party::Chain,
+            Self::Retired(_) => Party::Owner,
             Self::CursorMoved { .. }
             | Self::JobUnknown(_)
             | Self::FenceLost { .. }
@@ -107,6 +112,7 @@ impl Fault for StoreError {
             | Self::JobUnknown(_)
             | Self::FenceLost { .. }
             | Self::Conflict { .. }
+            | Self::Retired(_)
             | Self::ColumnUnknown { .. } => false,
         }
     }

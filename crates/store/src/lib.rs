@@ -15,6 +15,7 @@ mod batch;
 mod custody;
 mod error;
 mod journal;
+mod retire;
 mod row;
 mod schema;
 mod select;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::AbiHex;
 use crate::abi::{
-    Alive, Delivery, Held, Job, MemberSignature, Policy, ResultKeyChange, ResultManifest, Silence, Verdict,
+    Alive, Delivery, ErasureStatement, Held, Job, MemberSignature, Policy, RefusalStatement, ResultKeyChange,
+    ResultManifest, Retire, Silence, Verdict,
 };
 
 /// `POST /v1/challenge`: asks for a nonce.
@@ -262,6 +263,40 @@ pub struct SilenceResponse {
     pub signature: AbiHex<MemberSignature>,
 }
 
+/// `POST /v1/retire`: the owner ends a dataset; answered with [`RefusalResponse`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RetireRequest {
+    /// The owner. With the salt this makes the dataset's uid, so nobody else can be given out as it.
+    pub owner: Address,
+    /// The dataset's salt, as in its policy.
+    pub salt: B256,
+    /// What the owner wants.
+    pub retire: AbiHex<Retire>,
+    /// The owner's signature (EIP-712 or EIP-1271).
+    pub signature: Bytes,
+}
+
+/// `GET /v1/refusal/{datasetUid}`: this custodian refuses the dataset for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RefusalResponse {
+    /// The statement.
+    pub refusal: AbiHex<RefusalStatement>,
+    /// The custodian's signature of it, 65 bytes.
+    pub signature: Bytes,
+}
+
+/// `GET /v1/erasure/{hpkeKey}`: this custodian destroyed that key of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ErasureResponse {
+    /// The statement.
+    pub erasure: AbiHex<ErasureStatement>,
+    /// The custodian's signature of it, 65 bytes.
+    pub signature: Bytes,
+}
+
 /// `GET /v1/custodian`: who this is and what it promises.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -270,6 +305,8 @@ pub struct CustodianInfo {
     pub custodian_id: Address,
     /// X25519 key; the one in `Custody` is the one that counts.
     pub hpke_key: B256,
+    /// Keys that older versions of its sets name, and that it still opens.
+    pub former_hpke_keys: Vec<B256>,
     /// Chain it serves.
     pub chain_id: u64,
     /// Contract it serves.

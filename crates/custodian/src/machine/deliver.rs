@@ -154,9 +154,7 @@ fn check_sender(settings: &Settings, delivery: &Delivery, facts: &RunFacts) -> R
         return Err(Denial::Signature { what: "the delivery", by: job.signer });
     }
     let index = facts.custodian_set.index_of(&identity.signing.address()).ok_or(Denial::NotAMember)?;
-    if facts.custodian_set.members[usize::from(index)].hpkeKey != identity.recipient.public().0 {
-        return Err(Denial::MemberKey);
-    }
+    identity.key_of(&facts.custodian_set.members[usize::from(index)].hpkeKey)?;
     if u16::from(delivery.share.i) != index + 1 {
         return Err(Denial::Result("share index"));
     }
@@ -188,7 +186,8 @@ fn check_result(
     if let Some((_, what)) = checks.into_iter().find(|(holds, _)| !holds) {
         return Err(Denial::Result(what));
     }
-    open_result_share(&delivery.share, &identity.recipient, &header, &delivery.result_hash)?;
+    let key = identity.key_of(&own.pk.0)?;
+    open_result_share(&delivery.share, key, &header, &delivery.result_hash)?;
     let members = members.iter().map(|m| m.signer).collect();
     Ok(HeldCase { job: AbiHex(job.clone()), t: *t, members, since: facts.run.block(), head })
 }

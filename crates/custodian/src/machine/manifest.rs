@@ -7,6 +7,7 @@ use licen_core::eip712::Domain;
 use licen_core::primitives::{B256, Bytes};
 use licen_core::wire::custodian::SignedManifest;
 use licen_seal::delivery::{DeliveryTerms, open_manifest};
+use licen_seal::result::ResultHeader;
 use licen_store::HeldResult;
 
 use super::deliver::HeldCase;
@@ -37,7 +38,10 @@ impl Step {
                 let identity = &settings.identity;
                 let custodian = identity.signing.address();
                 let terms = DeliveryTerms { job_id: subject.job_id, attempt, custodian };
-                let plain = open_manifest(&enc, &ct, &terms, &identity.recipient)?;
+                let header = ResultHeader::read_from(&mut &case.head[..])?;
+                let own = header.members().iter().find(|member| member.custodian == custodian);
+                let key = identity.key_of(&own.ok_or(Denial::NotAMember)?.pk.0)?;
+                let plain = open_manifest(&enc, &ct, &terms, key)?;
                 take(settings, subject, &held, &case, &plain)
             }
             (Self::Writing, Answer::Wrote(Wrote::Done)) => Ok(Turn::Reply(Reply::Done)),

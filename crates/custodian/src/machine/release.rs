@@ -132,7 +132,8 @@ fn decide(
         answer: json(&ReleaseResponse { share }),
         created_ms: subject.now_ms,
     };
-    let made = Write::Release { release, case: None, record: line.bytes() };
+    let made =
+        Write::Release { release, case: None, dataset_uid: Some(job.datasetUid), record: line.bytes() };
     write(super::Step::Release(Box::new(Step::Writing)), made)
 }
 

@@ -103,7 +103,8 @@ fn reseal(
     };
     let header = ResultHeader::read_from(&mut &case.head[..])?;
     let sealed: SealedShare = serde_json::from_slice(&held.share).map_err(|_| Denial::NotHeld)?;
-    let share = open_result_share(&sealed, &identity.recipient, &header, &held.result_hash)?;
+    let key = identity.key_of(&header.member(sealed.i)?.pk.0)?;
+    let share = open_result_share(&sealed, key, &header, &held.result_hash)?;
     let result_key = warrant.recipient().0;
     let share = reseal_result(&share, &warrant)?;
     let line = Line {
@@ -121,7 +122,7 @@ fn reseal(
         answer: json(&ResultShareResponse { share, result_hash: held.result_hash, result_key }),
         created_ms: subject.now_ms,
     };
-    let made = Write::Release { release, case: None, record: line.bytes() };
+    let made = Write::Release { release, case: None, dataset_uid: None, record: line.bytes() };
     write(super::Step::Result(Box::new(Step::Writing)), made)
 }
 

@@ -151,7 +151,7 @@ fn decide(
         true => Some(silence_of(settings, watch, subject, asked, judged.index, facts)?),
         false => None,
     };
-    let given = given(settings, subject, judged)?;
+    let given = given(settings, subject, judged, job.datasetUid)?;
     let Some(silence) = silence else {
         return write(super::Step::Verdict(Box::new(Step::Writing)), given);
     };
@@ -181,7 +181,7 @@ fn silence_of(
 }
 
 /// The signed verdict, to be written.
-fn given(settings: &Settings, subject: Subject, judged: Judged) -> Result<Write, Denial> {
+fn given(settings: &Settings, subject: Subject, judged: Judged, dataset_uid: B256) -> Result<Write, Denial> {
     let identity = &settings.identity;
     let signature = identity.signing.sign(&identity.domain.digest(&judged.verdict))?;
     let signature = compact(judged.index, signature.as_bytes()).ok_or(licen_seal::SealError::SecretKey)?;
@@ -202,7 +202,8 @@ fn given(settings: &Settings, subject: Subject, judged: Judged) -> Result<Write,
         answer: json(&VerdictResponse { verdict: AbiHex(judged.verdict), signature: AbiHex(signature) }),
         created_ms: subject.now_ms,
     };
-    Ok(Write::Release { release, case: Some(json(&judged.case)), record: line.bytes() })
+    let (case, dataset_uid) = (Some(json(&judged.case)), Some(dataset_uid));
+    Ok(Write::Release { release, case, dataset_uid, record: line.bytes() })
 }
 
 fn wait(step: Step, effect: Effect) -> Turn {

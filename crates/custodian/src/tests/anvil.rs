@@ -68,6 +68,7 @@ struct Town {
     anvil: Anvil,
     dir: tempfile::TempDir,
     owner: Sender<FileJournal>,
+    requester: Sender<FileJournal>,
     data_policy: Address,
     world: World,
 }
@@ -124,7 +125,7 @@ impl Town {
             .into_iter()
             .find_map(|event| if let EventKind::JobOpened(opened) = event { Some(opened.job) } else { None })
             .unwrap();
-        Self { anvil, dir, owner, data_policy, world }
+        Self { anvil, dir, owner, requester, data_policy, world }
     }
 
     /// Starts the job with the custodian's verdict.
@@ -216,4 +217,90 @@ async fn a_custodian_does_not_start_on_another_chain_or_with_open_key_files() {
     deployment.genesis_hash = B256::repeat_byte(1);
     deployment.write(path).unwrap();
     assert!(matches!(Custodian::start(good).await, Err(Error::Chain(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_destroyed_once_nothing_needs_it() {
+    use crate::erase::erase;
+
+    let town = Town::build().await;
+    let dir = town.dir.path();
+    let mut config = config(dir, town.anvil.url());
+    let (old, spare) = (config.recipient_key_file.clone(), dir.join("spare.json"));
+    recipient(9).save(&spare).unwrap_or_else(|e| panic!("{e}"));
+    let needed = async |config: &Config, by: &str| {
+        let refused = erase(config, &old).await.map(|_| ()).unwrap_err();
+        assert!(matches!(&refused, Error::KeyNeeded { by: said, .. } if said.contains(by)), "{refused}");
+        assert!(old.exists());
+    };
+    needed(&config, "the configuration names it").await;
+    // Another name of the same key changes nothing.
+    config.recipient_key_file = dir.join("copy.json");
+    std::fs::copy(&old, &config.recipient_key_file).unwrap();
+    needed(&config, "the configuration names it").await;
+
+    config.recipient_key_file = spare.clone();
+    config.listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let loaded = Config { former_recipient_key_files: vec![old.clone()], ..config.clone() };
+    let custodian = Custodian::start(loaded).await.unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(custodian.run(async { drop(stopped.await) }));
+    needed(&config, "has it in memory").await;
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+
+    needed(&config, "under a live policy").await;
+    let store = Store::open(&config.state_dir.join("custodian.db")).await.unwrap();
+    store.put_tombstone(town.world.job.datasetUid, b"s", b"r", 1).await.unwrap();
+    needed(&config, "has not ended").await;
+    let cancel = DataPolicy::cancelJobCall { job: town.world.job.clone() };
+    send(&town.requester, town.data_policy, 0, &cancel).await;
+    hold(&store, &town.world).await;
+    needed(&config, "is promised until").await;
+
+    let spared = erase(&config, &spare).await.map(|_| ()).unwrap_err();
+    assert!(matches!(spared, Error::KeyNeeded { .. }), "{spared}");
+    assert!(matches!(erase(&config, &dir.join("none.json")).await, Err(Error::NoKey(_))));
+    let name = format!("{}:1", town.world.job.jobId);
+    store.put_record("held", &name, &other_head(&town.world), 1).await.unwrap();
+    let made = erase(&config, &old).await.unwrap();
+    assert!(!old.exists());
+    assert_eq!(made.erasure.0.hpkeKey, recipient(1).public().0);
+    assert_eq!(town.world.domain.signer_of(&made.erasure.0, &made.signature), Some(signing(1).address()));
+    assert_eq!(erase(&config, &old).await.unwrap(), made, "asked again, the same word");
+    assert_eq!(store.verify_audit().await.unwrap(), None);
+}
+
+/// A held result that nothing tells whose key it is sealed to.
+async fn hold(store: &Store, world: &World) {
+    let job = &world.job;
+    let held = licen_store::HeldResult {
+        job_id: job.jobId,
+        attempt: 1,
+        result_hash: B256::repeat_byte(1),
+        attestation_ref: B256::repeat_byte(2),
+        share: Bytes::new(),
+        held_answer: Bytes::new(),
+        manifest: None,
+        manifest_signature: None,
+        created_ms: crate::run::now_ms(),
+    };
+    store.put_held(&held, b"held").await.unwrap();
+}
+
+/// What a held result rests on, sealed to another key of custodian 1.
+fn other_head(world: &World) -> Vec<u8> {
+    let job = Job { attempt: 1, ..world.job.clone() };
+    let terms = ResultTerms { domain: world.domain, job_id: job.jobId, attempt: 1 };
+    let key = ResultKey::generate().unwrap_or_else(|_| panic!("randomness"));
+    let custodians = [(signing(1).address(), recipient(9).public())];
+    let dealt = ResultShares::deal(&key, &terms, 1, &custodians, archive_len([3]));
+    let dealt = dealt.unwrap_or_else(|_| panic!("dealing"));
+    let mut writer =
+        ResultWriter::new(&key, dealt.header(), Vec::new()).unwrap_or_else(|_| panic!("writing"));
+    writer.append("adapter_model.safetensors", 3, &mut &b"abc"[..]).unwrap();
+    let head = writer.finish().unwrap().into();
+    let members = vec![signing(1).address()];
+    let case = crate::machine::HeldCase { job: AbiHex(job), t: 1, members, since: 0, head };
+    serde_json::to_vec(&case).unwrap()
 }

@@ -4,8 +4,10 @@
 mod anvil;
 mod deliver;
 mod http;
+mod kills;
 mod release;
 mod result;
+mod retire;
 mod silence;
 mod verdict;
 
@@ -61,7 +63,7 @@ pub(super) fn root(bytes: &[u8]) -> B256 {
 }
 
 pub(super) fn identity(n: u8) -> Identity {
-    Identity { domain: DOMAIN, signing: signing(n), recipient: recipient(n) }
+    Identity { domain: DOMAIN, signing: signing(n), recipient: recipient(n), former: Vec::new() }
 }
 
 pub(super) fn entry() -> ReferenceEntry {
@@ -227,6 +229,7 @@ impl Compute {
             hpke_key: self.recipient.public().0,
             signer: self.signing.address(),
             tee_type: "simulated".into(),
+            sandboxed: true,
             challenges: vec![Challenge { custodian_id: signing(1).address(), nonce }],
         }
     }
@@ -325,6 +328,7 @@ impl FakeChain {
                 Reading::Settlement(settled.map(Box::new))
             }
             Read::Wallet { .. } => Reading::Wallet(said.wallet),
+            Read::Registered { dataset_uid } => Reading::Registered(*dataset_uid == said.job.datasetUid),
         })
     }
 }

@@ -11,11 +11,12 @@ use licen_core::primitives::{Address, B256, Bytes, U256, keccak256};
 use licen_seal::Envelope;
 use serde_json::json;
 
-use crate::cli::JobArg;
+use crate::cli::AuditArgs;
 use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::session::Session;
 
+mod custody;
 mod evidence;
 mod settlement;
 
@@ -59,6 +60,13 @@ impl Audit<'_> {
         }
     }
 
+    /// One line; whether it holds.
+    fn checked(&mut self, name: &str, verdict: Result<String, String>) -> bool {
+        let holds = verdict.is_ok();
+        self.line(name, verdict);
+        holds
+    }
+
     fn finish(self) -> Outcome {
         let checks = self.checks;
         match self.failed {
@@ -98,15 +106,23 @@ fn holds(condition: bool, yes: impl Into<String>, no: impl Into<String>) -> Resu
     if condition { Ok(yes.into()) } else { Err(no.into()) }
 }
 
-/// Audits one job.
+/// Audits one job, or the custody of one dataset.
 ///
 /// # Errors
 /// Some check does not hold.
-pub async fn audit(session: &Session, args: &JobArg) -> Outcome {
+pub async fn audit(session: &Session, args: &AuditArgs) -> Outcome {
+    match (&args.job, &args.dataset) {
+        (_, Some(dataset)) => custody::audit(session, dataset).await,
+        (Some(job), None) => of_job(session, job).await,
+        (None, None) => Err(CliError::environment(codes::USAGE, "neither a job nor --dataset was given")),
+    }
+}
+
+async fn of_job(session: &Session, job: &str) -> Outcome {
     let chain = session.chain().await?;
     let domain = chain.domain();
     let mut audit = Audit { session, failed: None, checks: 0 };
-    let (indexed, state) = match session.job(&args.job).await {
+    let (indexed, state) = match session.job(job).await {
         Ok(found) => found,
         // The chain knows another job under this id, or none: nothing below could be trusted.
         Err(error) if error.code == codes::CHAIN && error.exit == crate::error::REFUSED => {

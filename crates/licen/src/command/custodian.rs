@@ -1,4 +1,4 @@
-//! `licen custodian register | appraisal`.
+//! `licen custodian register | update | erase | appraisal`.
 
 use licen_attest::ReferenceValues;
 use licen_core::abi::{Custody, Member};
@@ -7,10 +7,11 @@ use licen_core::primitives::{B256, U256, keccak256};
 use licen_core::sol_types::SolValue;
 use serde_json::json;
 
-use crate::cli::{AppraisalArgs, RegisterArgs};
+use crate::cli::{AppraisalArgs, EraseArgs, RegisterArgs, UpdateSetArgs};
 use crate::codes;
 use crate::command::attest;
 use crate::error::{CliError, Outcome};
+use crate::node::serve::read_toml;
 use crate::session::{Session, parse_b256};
 
 /// `custodian register`: creates a set and prints its id.
@@ -45,11 +46,57 @@ pub async fn appraisal(session: &Session, args: &AppraisalArgs) -> Outcome {
     Ok(())
 }
 
-/// Creates a custodian set.
+/// `custodian update`: adds a version to a set.
 ///
 /// # Errors
-/// A member that is not ADDRESS:KEY, a threshold outside 1..=members.
-pub async fn create_set(session: &Session, args: &RegisterArgs) -> Outcome<B256> {
+/// As [`create_set`]; the wallet did not create the set.
+pub async fn update(session: &Session, args: &UpdateSetArgs) -> Outcome {
+    let id = parse_b256(&args.id)?;
+    let members = members(&args.members)?;
+    let (t, count) = (args.members.threshold, members.len());
+    let chain = session.chain().await?;
+    let (last, ..) = chain.newest_custodians(id).await?;
+    let named = keccak256((members.clone(), U256::from(t)).abi_encode());
+    let call = Custody::addSetVersionCall { setId: id, t, members };
+    session.send(&format!("set:{id}:{}:{named}", last + 1), chain.custody(), &call, U256::ZERO).await?;
+    let version = last + 1;
+    session
+        .ui
+        .progress("Datasets stay sealed to the older version until their owners say licen policy reseal");
+    session.ui.record(&json!({"custodianSet": id, "setVersion": version, "threshold": t, "members": count}));
+    session.ui.data(&format!("version {version}: any {t} of {count}"));
+    Ok(())
+}
+
+/// `custodian erase`: destroys a key, and prints the signed statement of it.
+///
+/// # Errors
+/// Something needs the key; it is still there then.
+pub async fn erase(session: &Session, args: &EraseArgs) -> Outcome {
+    let config: licen_custodian::Config = read_toml(&args.config)?;
+    let shown = args.key.display();
+    if !session.ui.confirm(&format!("destroy {shown} for ever: nobody can open what is sealed to it?")) {
+        return Err(CliError::environment(codes::NOT_CONFIRMED, "not destroyed")
+            .hint("--yes confirms it in a script"));
+    }
+    let made = licen_custodian::erase::erase(&config, &args.key).await;
+    let made = made.map_err(|e| match &e {
+        licen_custodian::Error::KeyNeeded { .. } => {
+            CliError::refused(codes::KEY_NEEDED, format!("{shown} was not destroyed"))
+                .because(&e)
+                .hint("licen explain LIC0702 says how each use ends")
+        }
+        _ => CliError::of(codes::CUSTODIANS, "the key was not destroyed", &e),
+    })?;
+    let erasure = &made.erasure.0;
+    session.ui.record(
+        &json!({"hpkeKey": erasure.hpkeKey, "erasedAt": erasure.erasedAt, "signature": made.signature}),
+    );
+    session.ui.data(&format!("{} destroyed at {}", erasure.hpkeKey, erasure.erasedAt));
+    Ok(())
+}
+
+fn members(args: &RegisterArgs) -> Outcome<Vec<Member>> {
     let members: Vec<Member> = args.members.iter().map(|m| member(m)).collect::<Outcome<_>>()?;
     if args.threshold == 0 || usize::from(args.threshold) > members.len() {
         let message = format!("a threshold of {} with {} members", args.threshold, members.len());
@@ -57,6 +104,15 @@ pub async fn create_set(session: &Session, args: &RegisterArgs) -> Outcome<B256>
             CliError::environment(codes::USAGE, message).hint("--threshold 1 to the number of members")
         );
     }
+    Ok(members)
+}
+
+/// Creates a custodian set.
+///
+/// # Errors
+/// A member that is not ADDRESS:KEY, a threshold outside 1..=members.
+pub async fn create_set(session: &Session, args: &RegisterArgs) -> Outcome<B256> {
+    let members = members(args)?;
     let salt = keccak256((members.clone(), U256::from(args.threshold)).abi_encode());
     let wallet = session.wallet()?.address();
     let set = custody_id(wallet, salt);
@@ -78,7 +134,10 @@ pub async fn create_appraisal(session: &Session, args: &AppraisalArgs) -> Outcom
                 CliError::environment(codes::FILE, format!("cannot measure {}", program.display()))
                     .because(&e)
             })?;
-            ReferenceValues::simulated("licen-compute", vec![measurement])
+            ReferenceValues {
+                allow_unsandboxed: args.allow_unsandboxed,
+                ..ReferenceValues::simulated("licen-compute", vec![measurement])
+            }
         }
         (None, Some(file)) => attest::read_policy(file)?,
         (None, None) => {

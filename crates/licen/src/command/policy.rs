@@ -1,4 +1,4 @@
-//! `licen policy update | pause | resume`.
+//! `licen policy update | pause | resume`; `reseal` has a file of its own.
 
 use licen_core::abi::{DataPolicy, Policy};
 use licen_core::id::policy_hash;
@@ -9,13 +9,14 @@ use serde_json::json;
 
 use crate::cli::{DatasetArg, PolicyCommand, PolicyUpdateArgs};
 use crate::codes;
+use crate::command::reseal::reseal;
 use crate::command::search::manifest;
 use crate::error::{CliError, Outcome};
 use crate::node_client::IndexedDataset;
 use crate::owner::terms::terms_text;
 use crate::session::Session;
 
-/// Runs one of the three.
+/// Runs one of them.
 ///
 /// # Errors
 /// Not the owner, no such dataset, or a policy the contract would refuse.
@@ -24,6 +25,7 @@ pub async fn run(session: &Session, command: &PolicyCommand) -> Outcome {
         PolicyCommand::Update(args) => update(session, args).await,
         PolicyCommand::Pause(args) => pause(session, args, true).await,
         PolicyCommand::Resume(args) => pause(session, args, false).await,
+        PolicyCommand::Reseal(args) => reseal(session, args).await,
     }
 }
 
@@ -52,18 +54,28 @@ async fn update(session: &Session, args: &PolicyUpdateArgs) -> Outcome {
     next.maxEpochsPerRun = args.max_epochs.unwrap_or(next.maxEpochsPerRun);
     next.maxRunsPerRequester = args.max_runs.unwrap_or(next.maxRunsPerRequester);
     next.policyExpiry = args.expires.unwrap_or(next.policyExpiry);
+    let next = replace(session, &dataset, next).await?;
+    session.ui.record(&json!({"datasetUid": next.datasetUid, "version": next.version}));
+    Ok(())
+}
+
+/// Puts the next version of a dataset's policy into force; gives it with its documents named.
+///
+/// # Errors
+/// Terms the contract would refuse, or storage and chain.
+pub async fn replace(session: &Session, dataset: &IndexedDataset, mut next: Policy) -> Outcome<Policy> {
+    let chain = session.chain().await?;
     validate(&next, chain.domain().chain_id, chain.now().await?)
         .map_err(|e| CliError::refused(codes::POLICY_INVALID, e.to_string()))?;
-    describe(session, &dataset, &mut next).await?;
+    describe(session, dataset, &mut next).await?;
     let label = format!("policy:{}:{}:{}", next.datasetUid, next.version, policy_hash(&next));
-    let call = DataPolicy::updatePolicyCall { old, next: next.clone() };
+    let call = DataPolicy::updatePolicyCall { old: dataset.policy.clone(), next: next.clone() };
     let mined = session.send(&label, chain.domain().contract, &call, U256::ZERO).await?;
     session.indexed(&mined).await;
     session
         .ui
         .progress(&format!("Version {} holds for new requests; running jobs keep theirs", next.version));
-    session.ui.record(&json!({"datasetUid": next.datasetUid, "version": next.version}));
-    Ok(())
+    Ok(next)
 }
 
 /// Stores the words of the new terms, and names them in `next`: people and programs that read the
@@ -82,8 +94,16 @@ async fn describe(session: &Session, dataset: &IndexedDataset, next: &mut Policy
 }
 
 async fn pause(session: &Session, args: &DatasetArg, pause: bool) -> Outcome {
-    let chain = session.chain().await?;
     let policy = owned(session, &args.dataset).await?.policy;
+    set_paused(session, policy, pause).await
+}
+
+/// Stops new requests of a dataset, or takes them again.
+///
+/// # Errors
+/// Not the current policy, or the chain.
+pub async fn set_paused(session: &Session, policy: Policy, pause: bool) -> Outcome {
+    let chain = session.chain().await?;
     let (uid, contract) = (policy.datasetUid, chain.domain().contract);
     let label = format!("pause:{uid}:{pause}:{}", chain.now().await?);
     if chain.dataset(&policy).await?.paused == pause {
@@ -106,7 +126,11 @@ async fn pause(session: &Session, args: &DatasetArg, pause: bool) -> Outcome {
     Ok(())
 }
 
-async fn owned(session: &Session, prefix: &str) -> Outcome<IndexedDataset> {
+/// A dataset of the wallet's own.
+///
+/// # Errors
+/// No such dataset, or somebody else's.
+pub async fn owned(session: &Session, prefix: &str) -> Outcome<IndexedDataset> {
     let wallet = session.wallet()?.address();
     let dataset = session.node()?.dataset_of(prefix, Some(wallet)).await?;
     let owner = dataset.policy.owner;

@@ -2,11 +2,10 @@
 //! everything the registration names is stored. A try that fails removes the ciphertext: its key is
 //! gone, so the next one encrypts anew.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use licen_core::abi::{DataPolicy, Policy};
+use licen_core::abi::{DataPolicy, Member, Policy};
 use licen_core::canonical::json_to_vec;
 use licen_core::constraints::{Constraints, TrainingLimits};
 use licen_core::eip712::Domain;
@@ -29,6 +28,7 @@ use crate::command::search::{short, warnings};
 use crate::error::{CliError, Outcome};
 use crate::output::Ui;
 use crate::owner::encrypt::{Encrypted, encrypt};
+use crate::owner::recovery::read_passphrase;
 use crate::owner::terms::terms_text;
 use crate::owner::tokens::{count_tokens, tokenizer};
 use crate::session::{Session, parse_b256};
@@ -255,14 +255,17 @@ async fn custody(
         custodian_set: set,
         set_version,
     };
-    let members = members
-        .iter()
-        .map(|m| EnvelopeMember {
-            custodian: m.signer,
-            pk: MemberPublicKey::Hpke(RecipientPublicKey(m.hpkeKey)),
-        })
-        .collect();
-    Ok((terms, members))
+    Ok((terms, envelope_members(&members)))
+}
+
+/// Members of a set as an envelope names them.
+#[must_use]
+pub fn envelope_members(members: &[Member]) -> Vec<EnvelopeMember> {
+    let member = |m: &Member| EnvelopeMember {
+        custodian: m.signer,
+        pk: MemberPublicKey::Hpke(RecipientPublicKey(m.hpkeKey)),
+    };
+    members.iter().map(member).collect()
 }
 
 /// A local chain has simulated compute only, which the warning after it says; no other chain takes
@@ -418,21 +421,7 @@ fn passphrase(args: &PublishArgs) -> Outcome<Option<Zeroizing<Vec<u8>>>> {
         return Err(CliError::environment(codes::FILE, format!("{} exists already", path.display()))
             .hint("--recovery with another file: a recovery file is never overwritten"));
     }
-    let shown = file.display();
-    let cannot = |e| CliError::environment(codes::FILE, format!("cannot read {shown}")).because(&e);
-    let mode = std::fs::metadata(file).map_err(cannot)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(CliError::environment(codes::FILE, format!("others may read the passphrase in {shown}"))
-            .hint(format!("chmod 600 {shown}")));
-    }
-    let text = std::fs::read(file).map_err(cannot)?;
-    let text = Zeroizing::new(text);
-    let passphrase = Zeroizing::new(text.trim_ascii_end().to_vec());
-    if passphrase.is_empty() {
-        return Err(CliError::environment(codes::USAGE, format!("the passphrase in {shown} is empty"))
-            .hint("write a passphrase of several words into it"));
-    }
-    Ok(Some(passphrase))
+    read_passphrase(file).map(Some)
 }
 
 fn save_recovery_file(

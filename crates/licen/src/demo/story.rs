@@ -105,7 +105,10 @@ async fn owner(stage: &Stage, world: &World, args: &DemoArgs) -> Outcome<Publish
     let took = began.elapsed().as_millis();
     stage.tell(
         "published",
-        &format!("Encrypted, sealed to 3 custodians, stored and registered in {took} ms"),
+        &format!(
+            "Encrypted, sealed to {} custodians, stored and registered in {took} ms",
+            world.custodians()
+        ),
         json!({"datasetRoot": policy.datasetRoot, "rows": published.rows, "bytes": published.bytes}),
     );
     stage.ui.data(&format!("  datasetRoot {}", short(&policy.datasetRoot.to_string())));

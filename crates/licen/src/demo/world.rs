@@ -22,8 +22,6 @@ use crate::output::Ui;
 use crate::program::{compute_program, this_program};
 use crate::session::Session;
 
-const CUSTODIANS: u16 = 3;
-const THRESHOLD: u8 = 2;
 const READY_WITHIN: Duration = Duration::from_secs(40);
 const RPC_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(100);
@@ -59,6 +57,8 @@ pub struct World {
     /// The appraisal policy.
     pub appraisal_policy: B256,
     reference_entry: B256,
+    no_sandbox: bool,
+    custodians: u16,
 }
 
 impl Drop for World {
@@ -95,6 +95,8 @@ impl World {
             custodian_set: B256::ZERO,
             appraisal_policy: B256::ZERO,
             reference_entry: B256::ZERO,
+            no_sandbox: args.no_sandbox,
+            custodians: args.custodians,
         };
         let chain_port = world.reserve("anvil", 8545)?;
         world.rpc = format!("http://127.0.0.1:{chain_port}");
@@ -131,6 +133,12 @@ impl World {
     /// Leaves the directory behind at the end.
     pub fn keep(&mut self) {
         self.dir.disable_cleanup(true);
+    }
+
+    /// How many custodians there are.
+    #[must_use]
+    pub fn custodians(&self) -> u16 {
+        self.custodians
     }
 
     /// The researcher's licen.toml.
@@ -224,7 +232,7 @@ impl World {
                 .map_err(chain_error)?;
         }
         let mut custodians = Vec::new();
-        for i in 1..=CUSTODIANS {
+        for i in 1..=self.custodians {
             let base = self.dir().join(format!("custodian{i}"));
             let member = key::make(&base, KeyKind::Custodian)?;
             let id: Address = custodian::member(&member)?.signer;
@@ -263,10 +271,12 @@ impl World {
         mode: Option<FailMode>,
     ) -> Outcome {
         let session = self.session(DEPLOYER, stage.ui)?;
-        let args = RegisterArgs { members: self.members.clone(), threshold: THRESHOLD };
+        let threshold = threshold(self.custodians);
+        let args = RegisterArgs { members: self.members.clone(), threshold };
         self.custodian_set = custodian::create_set(&session, &args).await?;
         let measure = Some(fail::measured(mode)?);
-        let args = AppraisalArgs { measure, policy: None, out: self.dir().join("reference.json") };
+        let out = self.dir().join("reference.json");
+        let args = AppraisalArgs { measure, policy: None, allow_unsandboxed: self.no_sandbox, out };
         (self.appraisal_policy, self.reference_entry) = custodian::create_appraisal(&session, &args).await?;
         for (i, custodian) in (1..).zip(custodians) {
             let config = self.dir().join(format!("custodian{i}.toml"));
@@ -278,10 +288,11 @@ impl World {
         stage.tell(
             "custodians",
             &format!(
-                "custodians   {CUSTODIANS}, any {THRESHOLD} release a key          :{}",
+                "custodians   {}, any {threshold} release a key          :{}",
+                self.custodians,
                 ports.join(" :")
             ),
-            json!({"custodianSet": self.custodian_set, "threshold": THRESHOLD, "custodians": custodians}),
+            json!({"custodianSet": self.custodian_set, "threshold": threshold, "custodians": custodians}),
         );
         Ok(())
     }
@@ -290,10 +301,11 @@ impl World {
         let config = self.dir().join("compute.toml");
         self.write(&config, &fail::compute_toml(self.dir(), port, mode))?;
         self.launch("compute")?;
+        let open = if self.no_sandbox { ", NO SANDBOX" } else { "" };
         stage.tell(
             "compute",
-            &format!("compute      SIMULATED TEE, not confidential   :{port}"),
-            json!({"teeType": "simulated", "url": format!("http://127.0.0.1:{port}")}),
+            &format!("compute      SIMULATED TEE, not confidential   :{port}{open}"),
+            json!({"teeType": "simulated", "sandboxed": !self.no_sandbox, "url": format!("http://127.0.0.1:{port}")}),
         );
         Ok(())
     }
@@ -333,6 +345,9 @@ impl World {
             _ => command.args(["run", "custodian"]),
         };
         command.arg("--config").arg(self.dir().join(format!("{name}.toml")));
+        if name == "compute" && self.no_sandbox {
+            command.arg("--no-sandbox");
+        }
         self.spawn(name, &mut command)
     }
 
@@ -462,6 +477,11 @@ impl Hurry {
         self.chain.dev_pass_time(BACKDATED).await.map_err(chain_error)?;
         self.chain.dev_mine_every(1).await.map_err(chain_error)
     }
+}
+
+/// The least majority.
+fn threshold(custodians: u16) -> u8 {
+    u8::try_from(custodians / 2 + 1).unwrap_or(u8::MAX)
 }
 
 fn chain_error(error: ChainError) -> CliError {

@@ -2,5 +2,6 @@
 
 pub mod commitment;
 pub mod encrypt;
+pub mod recovery;
 pub mod terms;
 pub mod tokens;

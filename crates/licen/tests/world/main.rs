@@ -3,10 +3,12 @@
 
 #![expect(unreachable_pub, reason = "a test has no outside: pub marks what other files of it use")]
 
+mod appraisal;
 mod liar;
 mod place;
 mod refusals;
 mod rows;
+mod stages;
 
 use expect_test::{Expect, expect};
 
@@ -23,7 +25,7 @@ type Part = fn(&Place);
 #[test]
 fn transcripts_of_one_world() {
     let place = Place::start();
-    let parts: [(&str, Part); 15] = [
+    let parts: [(&str, Part); 16] = [
         ("rows that are none", rows::bad_rows),
         ("policies that are none", rows::bad_policies),
         ("keys", keys),
@@ -31,6 +33,7 @@ fn transcripts_of_one_world() {
         ("requests of a followed job", refusals::followed),
         ("new terms of a dataset", refusals::updated),
         ("looking", looking),
+        ("appraisal policies", appraisal::policies),
         ("the audit", audit),
         ("a lying node", lying_node),
         ("a full disk", full_disk),

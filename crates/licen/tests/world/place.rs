@@ -1,6 +1,7 @@
 //! One private world for all transcripts: `licen demo --keep` as a child, found by what it prints,
 //! ended by its pid.
 
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ const LICEN: &str = env!("CARGO_BIN_EXE_licen");
 /// The running world.
 pub struct Place {
     demo: Child,
+    /// Roles that a part started itself.
+    started: RefCell<Vec<Child>>,
     // Held so that the demo never writes into a closed pipe.
     _stdout: BufReader<ChildStdout>,
     /// The world's directory.
@@ -42,6 +45,10 @@ pub struct Said {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        for child in self.started.get_mut() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
         // Its children die with it: they ask the kernel for that when they start.
         let _ = self.demo.kill();
         let _ = self.demo.wait();
@@ -52,6 +59,11 @@ impl Drop for Place {
 impl Place {
     /// Starts a world and waits until its first job is fetched.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more arguments of the demo.
+    pub fn start_with(arguments: &[&str]) -> Self {
         let here = tempfile::tempdir().unwrap();
         let rows: String =
             (0..48).map(|i| format!("{{\"text\": \"Sparrow {i} sits on roof {}.\"}}\n", i % 7)).collect();
@@ -59,6 +71,7 @@ impl Place {
         let mut command = Command::new(LICEN);
         command.args(["demo", "--json", "--keep", "--epochs", "1", "--data"]);
         command.arg(here.path().join("sparrows.jsonl"));
+        command.args(arguments);
         // The demo looks for anvil below the repository.
         command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -83,6 +96,7 @@ impl Place {
             result: text(&step("result")["resultHash"]),
             evidence: text(&step("result")["attestationRef"]),
             demo,
+            started: RefCell::default(),
             _stdout: stdout,
             here,
         }
@@ -146,10 +160,37 @@ impl Place {
         Self::said(&self.command(LICEN, args).env(variable, value).output().unwrap())
     }
 
+    /// Starts a custodian from its file in the world's directory, and waits until it answers.
+    pub fn custodian(&self, name: &str) {
+        let config = self.dir.join(format!("{name}.toml"));
+        let mut command = self.command(LICEN, &["run", "custodian", "--config"]);
+        command.arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
+        self.started.borrow_mut().push(command.spawn().unwrap());
+        let text = std::fs::read_to_string(&config).unwrap();
+        let listen = text.lines().find_map(|line| line.strip_prefix("listen = ")).unwrap().trim_matches('"');
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while std::net::TcpStream::connect(listen).is_err() {
+            assert!(Instant::now() < deadline, "{name} does not come up");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends the custodian that was started last by [`Self::custodian`].
+    pub fn end_last(&self) {
+        let mut child = self.started.borrow_mut().pop().expect("one was started");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// A command as somebody else of the world types it: `deployer`, `operator`, `owner`.
+    pub fn licen_as(&self, who: &str, args: &[&str]) -> Said {
+        let wallet = self.dir.join(format!("{who}.key")).display().to_string();
+        self.licen(&[&["--wallet", &wallet], args].concat())
+    }
+
     /// A command as the owner types it.
     pub fn owner(&self, args: &[&str]) -> Said {
-        let wallet = self.dir.join("owner.key").display().to_string();
-        self.licen(&[&["--wallet", &wallet], args].concat())
+        self.licen_as("owner", args)
     }
 
     /// A command that can write no file past `blocks` x 512 bytes: what a full disk does to it.

@@ -1,0 +1,162 @@
+//! What an owner types.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::DatasetArg;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  licen publish reviews.jsonl --name Reviews --royalty 0.01 --purpose medical-research
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research --max-rank 16 --preview 3
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research --recovery a.key --passphrase-file pass
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research --dry-run")]
+pub struct PublishArgs {
+    /// JSON Lines, one object per line
+    pub file: PathBuf,
+    /// Title
+    #[arg(long)]
+    pub name: String,
+    /// What it is
+    #[arg(long, default_value = "")]
+    pub description: String,
+    /// Price of one epoch in whole coins
+    #[arg(long, value_name = "AMOUNT")]
+    pub royalty: String,
+    /// Most epochs of one run
+    #[arg(long, default_value_t = 5)]
+    pub max_epochs: u32,
+    /// Most runs of one requester
+    #[arg(long, default_value_t = 3)]
+    pub max_runs: u32,
+    /// A purpose you allow; may be repeated
+    #[arg(long = "purpose", required = true)]
+    pub purposes: Vec<String>,
+    /// Who is paid; the wallet where left out
+    #[arg(long, value_name = "ADDRESS")]
+    pub payee: Option<String>,
+    /// Seconds a granted job may wait to start
+    #[arg(long, default_value_t = licen_core::policy::DEFAULT_START_WINDOW)]
+    pub start_window: u32,
+    /// Seconds a started job may run
+    #[arg(long, default_value_t = licen_core::policy::DEFAULT_RUN_WINDOW)]
+    pub run_window: u32,
+    /// Unix seconds at which the policy ends; 0 never
+    #[arg(long, default_value_t = 0)]
+    pub expires: u64,
+    /// Root of a base model you allow; may be repeated; any where left out
+    #[arg(long = "base-model", value_name = "ROOT")]
+    pub base_models: Vec<String>,
+    /// Largest LoRA rank
+    #[arg(long)]
+    pub max_rank: Option<u32>,
+    /// Most optimizer steps
+    #[arg(long)]
+    pub max_steps: Option<u64>,
+    /// Rows to show to everybody, from the first
+    #[arg(long, default_value_t = 0)]
+    pub preview: u64,
+    /// Folder of a base model: publish how many text tokens its tokenizer makes of the rows, which
+    /// compute counts again; may be repeated
+    #[arg(long = "count-with", value_name = "DIR")]
+    pub count_with: Vec<PathBuf>,
+    /// Check, commit and encrypt as publishing does, under a key thrown away; needs no node, keeps nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Custodian set, as `custodian register` prints it; else the configured one
+    #[arg(long, value_name = "ID")]
+    pub custodian_set: Option<String>,
+    /// Appraisal policy, as `custodian appraisal` prints it; else the configured one
+    #[arg(long, value_name = "ID")]
+    pub appraisal_policy: Option<String>,
+    /// Attestation level you demand; auto is software on a local chain and hardware on every other
+    #[arg(long, default_value = "auto", value_parser = ["auto", "hardware", "software"])]
+    pub level: String,
+    /// Recovery file to write: the dataset key under a passphrase
+    #[arg(long, value_name = "FILE", requires = "passphrase_file")]
+    pub recovery: Option<PathBuf>,
+    /// File with the passphrase of the recovery file
+    #[arg(long, value_name = "FILE", requires = "recovery")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Change price, caps or expiry; running jobs keep what they pinned
+    Update(PolicyUpdateArgs),
+    /// Refuse new requests
+    Pause(DatasetArg),
+    /// Take new requests again
+    Resume(DatasetArg),
+    /// Seal the dataset's key to other custodians, or to a newer version of their set
+    Reseal(ResealArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyUpdateArgs {
+    /// Root or uid of the dataset, or its first digits
+    pub dataset: String,
+    /// New price of one epoch in whole coins
+    #[arg(long, value_name = "AMOUNT")]
+    pub royalty: Option<String>,
+    /// New cap of epochs per run
+    #[arg(long)]
+    pub max_epochs: Option<u32>,
+    /// New cap of runs per requester
+    #[arg(long)]
+    pub max_runs: Option<u32>,
+    /// New end, Unix seconds; 0 never
+    #[arg(long)]
+    pub expires: Option<u64>,
+}
+
+/// The dataset key out of its recovery file.
+#[derive(Debug, Args)]
+pub struct RecoveryArgs {
+    /// Recovery file, as `publish --recovery` wrote it
+    #[arg(long, value_name = "FILE")]
+    pub recovery: PathBuf,
+    /// File with its passphrase
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  licen policy reseal 0x9c1e --recovery a.key --passphrase-file pass
+  licen policy reseal 0x9c1e --recovery a.key --passphrase-file pass --custodian-set 0x51ab...
+Root, uid and everything granted stay; only new requests go to the new custodians. The old ones keep what they have:
+licen retire, or the erasure of their keys, ends that.")]
+pub struct ResealArgs {
+    /// Root or uid of the dataset, or its first digits
+    pub dataset: String,
+    #[command(flatten)]
+    pub recovery: RecoveryArgs,
+    /// Custodian set to seal to; the newest version of the present one where left out
+    #[arg(long, value_name = "ID")]
+    pub custodian_set: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  licen retire 0x9c1e
+  licen audit --dataset 0x9c1e     who refuses it, and who has destroyed the key it was sealed to
+Ask again when a custodian was away: whoever refused already says the same again.")]
+pub struct RetireArgs {
+    /// Root or uid of the dataset, or its first digits
+    pub dataset: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  licen export 0x9c1e --recovery a.key --passphrase-file pass --out rows.jsonl")]
+pub struct ExportArgs {
+    /// Root or uid of the dataset, or its first digits
+    pub dataset: String,
+    #[command(flatten)]
+    pub recovery: RecoveryArgs,
+    /// Where to write the rows; never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}

@@ -1,0 +1,105 @@
+//! `licen policy reseal`: the dataset's key, out of the owner's recovery file, is sealed to other
+//! custodians. The dataset stays what it is: its uid, its root, its ciphertext and every granted job.
+
+use licen_core::abi::{Member, Policy};
+use licen_seal::DatasetKey;
+use licen_seal::Envelope;
+use licen_seal::envelope::{EnvelopeTerms, MAX_ENVELOPE_BYTES, Uses, seal_envelope};
+use serde_json::json;
+
+use crate::cli::ResealArgs;
+use crate::codes;
+use crate::command::policy::{owned, replace};
+use crate::command::publish::envelope_members;
+use crate::command::search::{short, warnings};
+use crate::error::{CliError, Outcome};
+use crate::owner::recovery::recovered_key;
+use crate::session::{Session, parse_b256};
+
+/// Seals to the newest version of a set, and puts a policy into force that names it.
+///
+/// # Errors
+/// Not the owner, not this dataset's key, no such set; nothing has changed then.
+pub async fn reseal(session: &Session, args: &ResealArgs) -> Outcome {
+    let chain = session.chain().await?;
+    let domain = chain.domain();
+    let dataset = owned(session, &args.dataset).await?;
+    let old = &dataset.policy;
+    // An index that is behind would make a next version that the contract has already.
+    chain.dataset(old).await?;
+    let set = match &args.custodian_set {
+        Some(set) => parse_b256(set)?,
+        None => old.custodianSet,
+    };
+    let (set_version, t, members) = chain
+        .newest_custodians(set)
+        .await
+        .map_err(|e| e.hint("licen custodian register prints the id of a new set"))?;
+    let key = recovered_key(&args.recovery, &domain, old.datasetUid)?;
+    same_key(session, &key, old).await?;
+    agreed(session, old, t, &members)?;
+    let terms = EnvelopeTerms {
+        domain,
+        dataset_uid: old.datasetUid,
+        uses: Uses::Job,
+        t,
+        required_level: old.requiredLevel,
+        custodian_set: set,
+        set_version,
+    };
+    let envelope = seal_envelope(&key, &terms, &envelope_members(&members)).and_then(|e| e.encode());
+    let envelope =
+        envelope.map_err(|e| CliError::of(codes::SEAL, "cannot seal the key to the custodians", &e))?;
+    drop(key);
+    let envelope_hash = session.put_blob(envelope).await?;
+    let next = Policy {
+        version: old.version + 1,
+        envelopeHash: envelope_hash,
+        custodianSet: set,
+        setVersion: set_version,
+        ..old.clone()
+    };
+    let next = replace(session, &dataset, next).await?;
+    for warning in warnings(next.requiredLevel, t) {
+        session.ui.warn(&warning);
+    }
+    session.ui.progress(&format!("Sealed to {} custodians, {t} needed", members.len()));
+    session.ui.record(&json!({"datasetUid": next.datasetUid, "version": next.version,
+        "custodianSet": set, "setVersion": set_version, "envelopeHash": envelope_hash}));
+    session.ui.data(&format!("set {} version {set_version}", short(&set.to_string())));
+    Ok(())
+}
+
+/// That the present envelope holds the same key. One that storage has lost holds nobody up: the file
+/// names its dataset under the passphrase, and a new envelope is what such a dataset needs.
+async fn same_key(session: &Session, key: &DatasetKey, old: &Policy) -> Outcome {
+    let Ok(bytes) = session.blob(old.envelopeHash, MAX_ENVELOPE_BYTES as u64).await else {
+        session.ui.warn("storage does not have the present envelope, so the key was not compared with it");
+        return Ok(());
+    };
+    let envelope = Envelope::decode(&bytes)
+        .map_err(|e| CliError::refused(codes::STORAGE, "the present envelope is not one").because(&e))?;
+    if envelope.dek_commit() == key.commitment(&old.datasetUid) {
+        return Ok(());
+    }
+    Err(CliError::refused(
+        codes::SEAL,
+        "the recovery file holds another key than the dataset is sealed under",
+    )
+    .hint("--recovery with the file that publish wrote for this dataset"))
+}
+
+/// Whoever gets a share has it for ever, so the owner sees to whom.
+fn agreed(session: &Session, old: &Policy, t: u8, members: &[Member]) -> Outcome {
+    let who: Vec<String> = members.iter().map(|m| m.signer.to_string()).collect();
+    let question = format!(
+        "seal the key of {} to {} ({t} of {} can open it)?",
+        short(&old.datasetRoot.to_string()),
+        who.join(", "),
+        members.len()
+    );
+    if session.ui.confirm(&question) {
+        return Ok(());
+    }
+    Err(CliError::environment(codes::NOT_CONFIRMED, "not resealed").hint("--yes confirms it in a script"))
+}
