@@ -126,22 +126,24 @@ impl Records {
             Write::Refusal { dataset_uid, statement, record } => {
                 Wrote::Refusal(self.refuse(now_ms, *dataset_uid, statement, record))
             }
-            Write::ResultKey { change, record } => {
-                if let Some(last) = self.keys.get(&change.job_id).filter(|last| last.nonce >= change.nonce) {
-                    let same = last.nonce == change.nonce && last.new_key == change.new_key;
-                    let conflict = || Answer::Conflict("a later result key is known".into());
-                    return if same { Answer::Wrote(Wrote::Done) } else { conflict() };
-                }
-                self.keys.insert(change.job_id, change.clone());
-                self.append(now_ms, record);
-                Wrote::Done
-            }
+            Write::ResultKey { change, record } => return self.rekey(now_ms, change, record),
             Write::Denial { record, .. } => {
                 self.append(now_ms, record);
                 Wrote::Done
             }
         };
         Answer::Wrote(wrote)
+    }
+
+    fn rekey(&mut self, now_ms: u64, change: &ResultKeyRecord, record: &Bytes) -> Answer {
+        if let Some(last) = self.keys.get(&change.job_id).filter(|last| last.nonce >= change.nonce) {
+            let same = last.nonce == change.nonce && last.new_key == change.new_key;
+            let conflict = || Answer::Conflict("a later result key is known".into());
+            return if same { Answer::Wrote(Wrote::Done) } else { conflict() };
+        }
+        self.keys.insert(change.job_id, change.clone());
+        self.append(now_ms, record);
+        Answer::Wrote(Wrote::Done)
     }
 
     fn refuse(&mut self, now_ms: u64, dataset_uid: B256, statement: &Bytes, record: &Bytes) -> Bytes {
