@@ -40,6 +40,26 @@ impl Chain {
         Ok(policies.into_iter().filter(|policy| policy.datasetUid == dataset_uid).collect())
     }
 
+    /// Heads of its audit log that a member anchored under a set, in order: sequence and hash.
+    ///
+    /// # Errors
+    /// No answer, or the RPCs disagree.
+    pub async fn anchors(
+        &self,
+        set_id: B256,
+        member: Address,
+        since: u64,
+    ) -> Result<Vec<(u64, B256)>, ChainError> {
+        let last = self.confirmed_head().await?.number;
+        let topics = json!([Custody::AuditAnchored::SIGNATURE_HASH, set_id, member.into_word()]);
+        let anchored = self.events(self.contracts().custody, topics, since, last).await?;
+        let head = |event: ChainEvent| match event.kind {
+            EventKind::AuditAnchored(anchor) => Some((anchor.sequence, anchor.head)),
+            _ => None,
+        };
+        Ok(anchored.into_iter().filter_map(head).collect())
+    }
+
     async fn policies(&self, since: u64) -> Result<Vec<Policy>, ChainError> {
         let last = self.confirmed_head().await?.number;
         let contract = self.contracts().data_policy;

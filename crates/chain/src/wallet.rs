@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 const KIND: &str = "licen-wallet-key";
+/// As `seal` writes it; a custodian sends its own anchors with the key that names it.
+const CUSTODIAN_KIND: &str = "licen-signing-key";
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// Why a wallet key file cannot be used.
@@ -134,10 +136,23 @@ impl WalletKey {
     /// # Errors
     /// [`WalletError`]: others may read it, or it is no wallet key.
     pub fn load(path: &Path) -> Result<Self, WalletError> {
+        Self::load_kind(path, KIND)
+    }
+
+    /// Reads a custodian's signing key, for the one transaction that only the member itself may send.
+    /// What it signs as a custodian begins with other bytes (EIP-712) than any transaction.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_custodian(path: &Path) -> Result<Self, WalletError> {
+        Self::load_kind(path, CUSTODIAN_KIND)
+    }
+
+    fn load_kind(path: &Path, kind: &str) -> Result<Self, WalletError> {
         let json = read_private(path)?;
         let file: KeyFile =
             serde_json::from_slice(&json).map_err(|_| refused(path, "it is not a wallet key file"))?;
-        if file.kind != KIND {
+        if file.kind != kind {
             return Err(refused(path, "it holds another type of key"));
         }
         let mut bytes = Zeroizing::new([0u8; 32]);

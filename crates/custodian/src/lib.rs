@@ -31,6 +31,7 @@
 //! [`machine`] decides and does no I/O; [`run`] carries out its effects; [`http`] parses requests.
 #![forbid(unsafe_code)]
 
+pub mod anchor;
 mod audit;
 mod blobs;
 mod chain;

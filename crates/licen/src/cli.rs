@@ -305,6 +305,8 @@ pub enum CustodianCommand {
     Register(RegisterArgs),
     /// Add a version to a set of yours: members that come, go or have a new key
     Update(UpdateSetArgs),
+    /// Anchor the head of the audit log on chain, for auditors
+    Anchor(AnchorArgs),
     /// Destroy a key that nothing needs any more, and sign that
     Erase(EraseArgs),
     /// Create an appraisal policy from reference values and print its id
@@ -320,6 +322,19 @@ pub struct UpdateSetArgs {
     pub id: String,
     #[command(flatten)]
     pub members: RegisterArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  licen custodian anchor --config custodian.toml --set 0x51ab...
+For a timer, once an hour or a day. The custodian's own address pays the gas (about 30,000): give it some coins.")]
+pub struct AnchorArgs {
+    /// The custodian's TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Set of which it is a member
+    #[arg(long, value_name = "ID")]
+    pub set: String,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use licen_core::primitives::{Address, B256};
 use licen_core::wire::Problem;
 use licen_core::wire::custodian::{
-    ErasureResponse, RefusalResponse, ResultKeyRequest, ResultShareResponse, RetireRequest, SignedManifest,
+    AuditRecord, ErasureResponse, RefusalResponse, ResultKeyRequest, ResultShareResponse, RetireRequest,
+    SignedManifest,
 };
 use serde::de::DeserializeOwned;
 
@@ -112,6 +113,14 @@ impl CustodianClient {
         let sent = self.http.post(format!("{}/v1/retire", self.base)).json(request).send().await;
         let body = self.read(sent).await?;
         serde_json::from_slice(&body).map_err(|e| NoAnswer::Unreadable(e.to_string()))
+    }
+
+    /// Records of its audit log from a sequence on, as many as it hands out at once.
+    ///
+    /// # Errors
+    /// It gives no answer.
+    pub async fn audit(&self, from: u64) -> Result<Vec<AuditRecord>, NoAnswer> {
+        self.get(&format!("/v1/audit?from={from}")).await
     }
 
     /// Its statement that it refuses a dataset for ever.

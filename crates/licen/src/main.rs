@@ -118,6 +118,7 @@ async fn dispatch(session: &Session, command: &Command) -> Outcome {
             command::custodian::register(session, args).await
         }
         Command::Custodian(CustodianCommand::Update(args)) => command::custodian::update(session, args).await,
+        Command::Custodian(CustodianCommand::Anchor(args)) => command::anchor::anchor(session.ui, args).await,
         Command::Custodian(CustodianCommand::Erase(args)) => command::custodian::erase(session, args).await,
         Command::Custodian(CustodianCommand::Appraisal(args)) => {
             command::custodian::appraisal(session, args).await

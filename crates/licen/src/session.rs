@@ -46,6 +46,8 @@ pub struct Session {
     deployment: OnceCell<Deployment>,
     chain: OnceCell<ChainView>,
     wallet: std::sync::OnceLock<WalletKey>,
+    /// The wallet file is a custodian's signing key.
+    as_custodian: bool,
 }
 
 /// The chain through the deployment's contracts.
@@ -66,7 +68,13 @@ impl Session {
     #[must_use]
     pub fn new(ui: Ui, config: Config) -> Self {
         let (deployment, chain) = (OnceCell::new(), OnceCell::new());
-        Self { ui, config, deployment, chain, wallet: std::sync::OnceLock::new() }
+        Self { ui, config, deployment, chain, wallet: std::sync::OnceLock::new(), as_custodian: false }
+    }
+
+    /// A session whose wallet is a custodian's signing key: it may send its anchors and nothing else.
+    #[must_use]
+    pub fn as_custodian(ui: Ui, config: Config) -> Self {
+        Self { as_custodian: true, ..Self::new(ui, config) }
     }
 
     /// The node.
@@ -95,7 +103,8 @@ impl Session {
             return Err(CliError::environment(codes::KEY_FILE, "no wallet is set")
                 .hint("licen key new wallet --out owner.key, then --wallet owner.key"));
         }
-        WalletKey::load(Path::new(path)).map_err(|e| key_error("wallet", Path::new(path), &e))
+        let load = if self.as_custodian { WalletKey::load_custodian } else { WalletKey::load };
+        load(Path::new(path)).map_err(|e| key_error("wallet", Path::new(path), &e))
     }
 
     /// The deployment: the configured file, else the node's, pinned at first use.
@@ -357,6 +366,15 @@ impl ChainView {
     pub async fn custodians(&self, set: B256, version: u32) -> Outcome<(u8, Vec<Member>)> {
         let read = self.chain.set_of(set, version).await.map_err(chain_error)?;
         Ok((read.value.t, read.value.members))
+    }
+
+    /// The newest head of its audit log that a member anchored under a set.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn anchor(&self, set: B256, member: Address) -> Outcome<Option<(u64, B256)>> {
+        let anchors = self.chain.anchors(set, member, self.start_block).await.map_err(chain_error)?;
+        Ok(anchors.into_iter().max_by_key(|(sequence, _)| *sequence))
     }
 
     /// Every policy that a dataset ever had, from the logs.

@@ -18,6 +18,7 @@ use crate::session::Session;
 
 mod custody;
 mod evidence;
+mod logs;
 mod settlement;
 
 /// Largest document read.
@@ -150,6 +151,7 @@ async fn of_job(session: &Session, job: &str) -> Outcome {
     );
     documents(&mut audit, &domain, job, policy).await;
     stored(&mut audit, "dataset ciphertext", policy.datasetRoot).await;
+    logs::anchored(&mut audit, job).await?;
     let history = chain.history(job).await?;
     match state {
         JobState::Completed => settlement::completed(&mut audit, &domain, job, &history).await,

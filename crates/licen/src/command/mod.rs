@@ -1,6 +1,7 @@
 //! One file per verb.
 
 pub mod account;
+pub mod anchor;
 pub mod attest;
 pub mod audit;
 pub mod cancel;

@@ -2,7 +2,7 @@
 //! ended by its pid.
 
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -16,7 +16,7 @@ const LICEN: &str = env!("CARGO_BIN_EXE_licen");
 pub struct Place {
     demo: Child,
     /// Roles that a part started itself.
-    started: RefCell<Vec<Child>>,
+    started: RefCell<Vec<(String, Child)>>,
     // Held so that the demo never writes into a closed pipe.
     _stdout: BufReader<ChildStdout>,
     /// The world's directory.
@@ -45,7 +45,7 @@ pub struct Said {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        for child in self.started.get_mut() {
+        for (_, child) in self.started.get_mut() {
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -165,7 +165,7 @@ impl Place {
         let config = self.dir.join(format!("{name}.toml"));
         let mut command = self.command(LICEN, &["run", "custodian", "--config"]);
         command.arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
-        self.started.borrow_mut().push(command.spawn().unwrap());
+        self.started.borrow_mut().push((name.to_owned(), command.spawn().unwrap()));
         let text = std::fs::read_to_string(&config).unwrap();
         let listen = text.lines().find_map(|line| line.strip_prefix("listen = ")).unwrap().trim_matches('"');
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -175,9 +175,26 @@ impl Place {
         }
     }
 
-    /// Ends the custodian that was started last by [`Self::custodian`].
-    pub fn end_last(&self) {
-        let mut child = self.started.borrow_mut().pop().expect("one was started");
+    /// Gives an address coins of the local chain.
+    pub fn fund(&self, address: &str) {
+        let body = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"anvil_setBalance\",\"params\":[\"{address}\",\"0xde0b6b3a7640000\"]}}"
+        );
+        let url = self.setting("rpc");
+        let host = url.trim_start_matches("http://").to_owned();
+        let mut stream = std::net::TcpStream::connect(&host).unwrap();
+        let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
+        write!(stream, "{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("\"result\""), "{answer}");
+    }
+
+    /// Ends a custodian that [`Self::custodian`] started.
+    pub fn end_started(&self, name: &str) {
+        let mut started = self.started.borrow_mut();
+        let at = started.iter().position(|(known, _)| known == name).expect("it was started");
+        let (_, mut child) = started.remove(at);
         child.kill().unwrap();
         child.wait().unwrap();
     }

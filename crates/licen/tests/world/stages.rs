@@ -112,8 +112,9 @@ fn custody_outlives_its_custodians() {
     );
     place.end("custodian4");
     place.end("custodian5");
-    trains(&place, &root, "rotated");
+    let job = trains(&place, &root, "rotated");
 
+    anchors(&place, &set, &job);
     old_keys(&place);
     export(&place, &root, &pass);
     retire(&place, &root);
@@ -235,6 +236,44 @@ fn rewrite(place: &Place, change: impl Fn(&str) -> String) {
     std::fs::write(config, lines.join("\n")).unwrap();
 }
 
+/// A custodian says on chain where its log stands; an audit sees when the log is another one.
+fn anchors(place: &Place, set: &str, job: &str) {
+    let config = place.dir.join("custodian2.toml").display().to_string();
+    let anchor = ["custodian", "anchor", "--config", &config, "--set", set];
+    // What gas costs and how long the log is differ from run to run.
+    let poor = place.licen(&anchor);
+    assert!(poor.exit == 1 && poor.err.contains("[LIC0304]"), "{}", poor.err);
+    place.fund(&members(place, ["custodian2.recipient"; 5])[1][..42]);
+    let sent = place.licen(&anchor);
+    assert!(sent.exit == 0 && sent.out.contains(" 0x"), "{}{}", sent.out, sent.err);
+    let foreign = ["custodian", "anchor", "--config", &config, "--set", job];
+    check(
+        place,
+        &foreign,
+        expect![[r#"
+        error: the contract refuses: custodian set 0x.. has no version 1 [LIC0303]
+        exit 1
+    "#]],
+    );
+    let lines =
+        |said: &str| said.lines().filter(|l| l.contains("custodian log")).map(portless).collect::<String>();
+    let audit = place.licen(&["audit", job]);
+    assert_eq!(audit.exit, 0, "{}{}", audit.out, audit.err);
+    assert!(lines(&audit.out).starts_with("ok "), "{}", audit.out);
+    // Its operator puts an empty log in the place of the old one.
+    place.end("custodian2");
+    let state = place.dir.join("custodian2-state");
+    std::fs::rename(&state, place.path("old-state")).unwrap();
+    place.custodian("custodian2");
+    let audit = place.licen(&["audit", job]);
+    assert_eq!(audit.exit, 1, "{}{}", audit.out, audit.err);
+    assert!(lines(&audit.out).contains("the log ends before record"), "{}", audit.out);
+    place.end_started("custodian2");
+    std::fs::remove_dir_all(&state).unwrap();
+    std::fs::rename(place.path("old-state"), &state).unwrap();
+    place.custodian("custodian2");
+}
+
 /// An old key goes only when nothing needs it.
 fn old_keys(place: &Place) {
     let (config, key) = (place.dir.join("custodian1.toml"), place.dir.join("custodian1.recipient"));
@@ -266,7 +305,7 @@ fn old_keys(place: &Place) {
         exit 1
     "#]],
     );
-    place.end_last();
+    place.end_started("custodian1");
     place.custodian("custodian1");
     golden(
         place,
