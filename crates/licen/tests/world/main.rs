@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "a test has no outside: pub marks what other files of it use")]
 
 mod liar;
+mod links;
 mod place;
 mod refusals;
 mod rows;
@@ -23,7 +24,7 @@ type Part = fn(&Place);
 #[test]
 fn transcripts_of_one_world() {
     let place = Place::start();
-    let parts: [(&str, Part); 15] = [
+    let parts: [(&str, Part); 17] = [
         ("rows that are none", rows::bad_rows),
         ("policies that are none", rows::bad_policies),
         ("keys", keys),
@@ -32,6 +33,8 @@ fn transcripts_of_one_world() {
         ("new terms of a dataset", refusals::updated),
         ("looking", looking),
         ("the audit", audit),
+        ("the first broken link", links::broken),
+        ("an audit thirty years later", links::later),
         ("a lying node", lying_node),
         ("a full disk", full_disk),
         ("a lost result key", lost_key),
