@@ -4,7 +4,9 @@
 
 mod bench;
 mod check;
+mod elf;
 mod licenses;
+mod measure;
 mod run;
 mod sources;
 mod tidy;
@@ -20,6 +22,7 @@ usage: cargo xtask <command> [args]
   codegen        write generated files again: contracts/abi
   tidy           sizes, crate edges, vocabulary, licenses
   verify         halmos and slither (expects both on PATH: pip install -r contracts/requirements.txt)
+  measure        build licen-compute twice in different folders, compare, print its hash: [--json] [--once] [--dirty]
   bench WHAT     storage [--sdk] | seal | publish [--size MIB] | train [--peft PYTHON]: measurements, beside named peers
 
 examples:
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         "codegen" => check::codegen(),
         "tidy" => tidy::tidy(),
         "verify" => run::verify(),
+        "measure" => measure::measure(rest),
         "bench" => bench::bench(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
