@@ -4,8 +4,10 @@
 
 mod bench;
 mod check;
+mod elf;
 mod fuzz;
 mod licenses;
+mod measure;
 mod run;
 mod sources;
 mod tidy;
@@ -21,6 +23,7 @@ usage: cargo xtask <command> [args]
   codegen        write generated files again: contracts/abi
   tidy           sizes, crate edges, vocabulary, licenses
   verify         halmos and slither (expects both on PATH: pip install -r contracts/requirements.txt)
+  measure        build licen-compute twice in different folders, compare, print its hash: [--json] [--once] [--dirty]
   bench WHAT     storage [--sdk] | seal | publish [--size MIB] | train [--peft PYTHON] | attest: measurements, beside named peers
   fuzz [TARGET]  every reader of untrusted bytes under libFuzzer, 60 s each; --seconds N (needs a C++ compiler)
 
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         "codegen" => check::codegen(),
         "tidy" => tidy::tidy(),
         "verify" => run::verify(),
+        "measure" => measure::measure(rest),
         "bench" => bench::bench(rest),
         "fuzz" => fuzz::fuzz(rest),
         "help" | "--help" | "-h" => {

@@ -84,8 +84,13 @@ impl Audit<'_> {
 
     /// The members of the job's custodian set.
     async fn custodians(&self, job: &Job) -> Result<(u8, Vec<Member>), String> {
+        self.set(job.custodianSet, job.setVersion).await
+    }
+
+    /// Threshold and members of a set.
+    async fn set(&self, id: B256, version: u32) -> Result<(u8, Vec<Member>), String> {
         let chain = self.session.chain().await.map_err(|e| e.message)?;
-        chain.custodians(job.custodianSet, job.setVersion).await.map_err(|e| e.message)
+        chain.custodians(id, version).await.map_err(|e| e.message)
     }
 
     async fn blob(&mut self, name: &str, root: B256) -> Option<Vec<u8>> {

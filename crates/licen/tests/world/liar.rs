@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 
 /// As [`start`], but it says of one path what a node of another chain would.
 pub fn start_as(node: &str, path: &str) -> String {
@@ -32,23 +33,37 @@ pub fn start(node: &str, root: &str) -> String {
     })
 }
 
-/// What is done to an answer.
-type Change = fn(&mut Vec<u8>);
+/// As [`start`], but it says `other` for every `word` of the same length.
+pub fn start_saying(node: &str, path: &str, word: &str, other: &str) -> String {
+    assert!(word.len() == other.len() && word != other);
+    let (word, other) = (word.to_string(), other.to_string());
+    serve(node, path, move |answer| {
+        for at in 0..answer.len().saturating_sub(word.len()) {
+            if answer[at..].starts_with(word.as_bytes()) {
+                answer[at..at + word.len()].copy_from_slice(other.as_bytes());
+            }
+        }
+    })
+}
 
-fn serve(node: &str, root: &str, change: Change) -> String {
+/// What is done to an answer.
+type Change = Arc<dyn Fn(&mut Vec<u8>) + Send + Sync>;
+
+fn serve(node: &str, root: &str, change: impl Fn(&mut Vec<u8>) + Send + Sync + 'static) -> String {
+    let change: Change = Arc::new(change);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let (node, root) = (node.trim_start_matches("http://").to_string(), root.to_string());
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let (node, root) = (node.clone(), root.clone());
-            std::thread::spawn(move || pass(stream, &node, &root, change));
+            let (node, root, change) = (node.clone(), root.clone(), Arc::clone(&change));
+            std::thread::spawn(move || pass(stream, &node, &root, &change));
         }
     });
     base
 }
 
-fn pass(client: TcpStream, node: &str, root: &str, change: Change) -> Option<()> {
+fn pass(client: TcpStream, node: &str, root: &str, change: &Change) -> Option<()> {
     let mut reader = BufReader::new(client.try_clone().ok()?);
     let (mut head, mut length) = (String::new(), 0);
     loop {

@@ -5,6 +5,7 @@
 
 mod appraisal;
 mod liar;
+mod links;
 mod place;
 mod refusals;
 mod rows;
@@ -25,7 +26,7 @@ type Part = fn(&Place);
 #[test]
 fn transcripts_of_one_world() {
     let place = Place::start();
-    let parts: [(&str, Part); 16] = [
+    let parts: [(&str, Part); 18] = [
         ("rows that are none", rows::bad_rows),
         ("policies that are none", rows::bad_policies),
         ("keys", keys),
@@ -35,6 +36,8 @@ fn transcripts_of_one_world() {
         ("looking", looking),
         ("appraisal policies", appraisal::policies),
         ("the audit", audit),
+        ("the first broken link", links::broken),
+        ("an audit thirty years later", links::later),
         ("a lying node", lying_node),
         ("a full disk", full_disk),
         ("a lost result key", lost_key),

@@ -7,15 +7,42 @@ use licen_attest::{AppraisalPolicy, Collateral, ReferenceEntry};
 use licen_core::abi::{Job, Member, Verdict};
 use licen_core::eip712::Domain;
 use licen_core::evidence_bundle::EvidenceBundle;
+use licen_core::job::silence_quorum;
 use licen_core::primitives::B256;
 use licen_core::runtime_data::{self, RuntimeData};
 
 use super::{Audit, JobHistory, holds};
 
+#[cfg(test)]
+mod tests;
+
 /// A verdict is good for this long, seconds: evidence of a start cannot be older.
 const VERDICT_SECONDS: u64 = 15 * 60;
 /// How far clocks of two machines may differ, seconds.
 const SKEW_SECONDS: u64 = 2 * 60;
+
+/// A check's name and what it found.
+type Link = (&'static str, Result<String, String>);
+
+/// A custodian set as the chain has it.
+struct Set {
+    id: B256,
+    version: u32,
+    /// Verdicts that a start needs of it.
+    needed: usize,
+    members: Vec<Member>,
+}
+
+/// What the chain says of a start: with the bundle, all that its evidence is judged by. The time of day
+/// is not among it, so the answer is the same years later.
+struct Facts<'a> {
+    domain: Domain,
+    job: &'a Job,
+    /// When this attempt started, by the chain's clock.
+    started: u64,
+    /// The owner's custodians, and behind them those of the requester's own, where it named any.
+    sets: Vec<Set>,
+}
 
 pub(super) async fn evidence(
     audit: &mut Audit<'_>,
@@ -29,24 +56,17 @@ pub(super) async fn evidence(
         Ok(bundle) => bundle,
         Err(e) => return audit.line("evidence", Err(e.to_string())),
     };
-    let hash = runtime_data::hash(&bundle.runtime_data);
-    audit.line(
-        "runtime data",
-        holds(hash == job.runtimeDataHash, "its hash is the one on chain", "the chain names another"),
-    );
-    let fields = match RuntimeData::from_bytes(&bundle.runtime_data) {
-        Ok(data) => data
-            .mismatch(domain, job, job.attempt)
-            .map_or(Ok("bound to this job".into()), |field| Err(format!("{field} differs"))),
-        Err(e) => Err(e.to_string()),
-    };
-    audit.line("runtime data fields", fields);
     let Some((block, time)) = history.started else {
         return audit.line("recorded at", Err("the chain has no start of this attempt".into()));
     };
-    audit.line("recorded at", recorded(bundle.recorded_at, time));
-    let verdict = verdicts(audit, domain, job, &bundle, time).await;
-    audit.line("verdicts", verdict);
+    let sets = match sets(audit, job).await {
+        Ok(sets) => sets,
+        Err(reason) => return audit.line("verdicts", Err(reason)),
+    };
+    let facts = Facts { domain: *domain, job, started: time, sets };
+    for (name, found) in links(&bundle, &facts) {
+        audit.line(name, found);
+    }
     let live = match audit.session.chain().await {
         Ok(chain) => chain.entry_live_at(job.appraisalPolicy, bundle.entry, block, time).await,
         Err(error) => Err(error),
@@ -60,23 +80,62 @@ pub(super) async fn evidence(
     });
     audit.line("appraisal policy", live);
     let Some(values) = audit.blob("reference values", bundle.entry).await else { return };
-    let verdict = ReferenceEntry::from_bytes(&values).map_err(|e| e.to_string()).and_then(|entry| {
-        let collateral = Collateral::from_bytes(&bundle.collateral).map_err(|e| e.to_string())?;
-        let entries = std::slice::from_ref(&entry);
-        let policy = AppraisalPolicy { chain_id: domain.chain_id, entries, platforms: None };
-        let (evidence, at) = (&bundle.evidence, bundle.recorded_at);
-        let result = licen_attest::appraise(evidence, &bundle.runtime_data, &collateral, &policy, at)
-            .map_err(|e| e.to_string())?;
-        if result.signer() != job.signer {
-            return Err(format!("it attests {}, not the job's signer {}", result.signer(), job.signer));
-        }
-        holds(
-            result.level() >= job.requiredLevel,
-            format!("appraised at its time {}: level {}", bundle.recorded_at, result.level()),
-            format!("level {}, the owner demands {}", result.level(), job.requiredLevel),
-        )
-    });
-    audit.line("evidence", verdict);
+    audit.line("evidence", appraised(&bundle, &facts, &values));
+}
+
+/// The sets whose verdicts started the job.
+async fn sets(audit: &Audit<'_>, job: &Job) -> Result<Vec<Set>, String> {
+    let pinned = (job.custodianSet, job.setVersion);
+    let own = (job.verifierSet, job.verifierSetVersion);
+    let also = (!job.verifierSet.is_zero() && own != pinned).then_some(own);
+    let mut sets = Vec::new();
+    for (id, version) in std::iter::once(pinned).chain(also) {
+        let (t, members) = audit.set(id, version).await?;
+        let t = usize::from(t);
+        // Who restarts in the place of an attempt must also be able to say that it is dead.
+        let restarts = job.attempt > 1 && sets.is_empty();
+        let needed = if restarts { silence_quorum(t, members.len()) } else { t };
+        sets.push(Set { id, version, needed, members });
+    }
+    Ok(sets)
+}
+
+/// Whether a bundle is about this start, in the order of the checks. Pure.
+fn links(bundle: &EvidenceBundle, facts: &Facts<'_>) -> [Link; 4] {
+    let hash = runtime_data::hash(&bundle.runtime_data);
+    let named =
+        holds(hash == facts.job.runtimeDataHash, "its hash is the one on chain", "the chain names another");
+    let fields = match RuntimeData::from_bytes(&bundle.runtime_data) {
+        Ok(data) => data
+            .mismatch(&facts.domain, facts.job, facts.job.attempt)
+            .map_or(Ok("bound to this job".into()), |field| Err(format!("{field} differs"))),
+        Err(e) => Err(e.to_string()),
+    };
+    [
+        ("runtime data", named),
+        ("runtime data fields", fields),
+        ("recorded at", recorded(bundle.recorded_at, facts.started)),
+        ("verdicts", verdicts(bundle, facts)),
+    ]
+}
+
+/// Appraises the evidence at the time it was recorded, against the reference values of that time. Pure.
+fn appraised(bundle: &EvidenceBundle, facts: &Facts<'_>, values: &[u8]) -> Result<String, String> {
+    let entry = ReferenceEntry::from_bytes(values).map_err(|e| e.to_string())?;
+    let collateral = Collateral::from_bytes(&bundle.collateral).map_err(|e| e.to_string())?;
+    let entries = std::slice::from_ref(&entry);
+    let policy = AppraisalPolicy { chain_id: facts.domain.chain_id, entries, platforms: None };
+    let (evidence, at, job) = (&bundle.evidence, bundle.recorded_at, facts.job);
+    let result = licen_attest::appraise(evidence, &bundle.runtime_data, &collateral, &policy, at)
+        .map_err(|e| e.to_string())?;
+    if result.signer() != job.signer {
+        return Err(format!("it attests {}, not the job's signer {}", result.signer(), job.signer));
+    }
+    holds(
+        result.level() >= job.requiredLevel,
+        format!("appraised at its time {at}: level {}", result.level()),
+        format!("level {}, the owner demands {}", result.level(), job.requiredLevel),
+    )
 }
 
 /// Evidence from another time could have been made for another start.
@@ -89,77 +148,50 @@ fn recorded(at: u64, started: u64) -> Result<String, String> {
     )
 }
 
-async fn verdicts(
-    audit: &Audit<'_>,
-    domain: &Domain,
-    job: &Job,
-    bundle: &EvidenceBundle,
-    started: u64,
-) -> Result<String, String> {
-    let (t, members) = audit.custodians(job).await?;
-    let mut seen = BTreeSet::new();
-    for (verdict, signature) in bundle.verdicts.iter().zip(&bundle.signatures) {
-        let member: Option<&Member> = members.get(usize::from(signature.0.index));
-        let signed = member.is_some_and(|m| domain.member_of(&verdict.0, &signature.0) == Some(m.signer));
-        if signed && about(&verdict.0, job, started) {
-            seen.insert(signature.0.index);
+/// That enough custodians of each set accepted this start, and that nothing else stands beside their
+/// verdicts: the contract took no other list.
+fn verdicts(bundle: &EvidenceBundle, facts: &Facts<'_>) -> Result<String, String> {
+    let (count, signatures) = (bundle.verdicts.len(), bundle.signatures.len());
+    if count != signatures {
+        return Err(format!("{count} verdicts, but {signatures} signatures"));
+    }
+    let mut seen = vec![BTreeSet::new(); facts.sets.len()];
+    for (number, (verdict, signature)) in bundle.verdicts.iter().zip(&bundle.signatures).enumerate() {
+        let (number, verdict, signature) = (number + 1, &verdict.0, &signature.0);
+        let named = (verdict.custodianSet, verdict.setVersion);
+        let set = facts.sets.iter().position(|set| (set.id, set.version) == named);
+        let Some(set) = set.filter(|_| about(verdict, facts.job, facts.started)) else {
+            return Err(format!("verdict {number} of {count} is not about this start"));
+        };
+        let member = facts.sets[set].members.get(usize::from(signature.index));
+        let signer = facts.domain.member_of(verdict, signature);
+        if member.is_none_or(|m| signer != Some(m.signer)) {
+            return Err(format!("verdict {number} of {count} is not signed by its custodian"));
+        }
+        if !seen[set].insert(signature.index) {
+            return Err(format!("verdict {number} of {count} is of a custodian that has spoken already"));
         }
     }
-    holds(
-        seen.len() >= usize::from(t),
-        format!("{} of {} custodians, {t} needed", seen.len(), members.len()),
-        format!("only {} of {t} needed are about this start", seen.len()),
-    )
+    let mut said = Vec::new();
+    for (set, seen) in facts.sets.iter().zip(&seen) {
+        let (of, needed) = (set.members.len(), set.needed);
+        if seen.len() < needed {
+            return Err(format!("only {} of {needed} needed are about this start", seen.len()));
+        }
+        said.push(format!("{} of {of} custodians, {needed} needed", seen.len()));
+    }
+    Ok(said.join("; of the requester's own "))
 }
 
-/// Whether a verdict is about this start of this job, under its appraisal policy.
+/// Whether a verdict is about this start of this job, under its appraisal policy; whose it is, is for
+/// the caller.
 fn about(verdict: &Verdict, job: &Job, started: u64) -> bool {
     verdict.jobId == job.jobId
+        && (job.providerId.is_zero() || verdict.providerId == job.providerId)
         && verdict.attempt == job.attempt
         && verdict.signer == job.signer
         && verdict.runtimeDataHash == job.runtimeDataHash
-        && (verdict.custodianSet, verdict.setVersion) == (job.custodianSet, job.setVersion)
         && verdict.appraisalPolicy == job.appraisalPolicy
         && verdict.level >= job.requiredLevel
-        && verdict.expiresAt >= started
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use licen_core::primitives::Address;
-
-    #[test]
-    fn evidence_of_another_time_is_not_of_this_start() {
-        let started = 1_000_000;
-        assert!(recorded(started, started).is_ok() && recorded(started - 900, started).is_ok());
-        for at in [started - VERDICT_SECONDS - SKEW_SECONDS - 1, started + SKEW_SECONDS + 1, 0] {
-            assert!(recorded(at, started).is_err(), "{at}");
-        }
-    }
-
-    #[test]
-    fn a_verdict_about_anything_else_does_not_count() {
-        let job = Job { attempt: 1, setVersion: 1, requiredLevel: 2, ..Job::default() };
-        let good = Verdict { attempt: 1, setVersion: 1, level: 2, expiresAt: 100, ..Verdict::default() };
-        assert!(about(&good, &job, 100));
-        type Change = fn(&mut Verdict);
-        let changes: [Change; 9] = [
-            |v| v.jobId = B256::repeat_byte(1),
-            |v| v.attempt = 2,
-            |v| v.signer = Address::repeat_byte(1),
-            |v| v.runtimeDataHash = B256::repeat_byte(1),
-            |v| v.custodianSet = B256::repeat_byte(1),
-            |v| v.setVersion = 2,
-            |v| v.appraisalPolicy = B256::repeat_byte(1),
-            |v| v.level = 1,
-            |v| v.expiresAt = 99,
-        ];
-        for (number, change) in changes.iter().enumerate() {
-            let mut verdict = good.clone();
-            change(&mut verdict);
-            assert_ne!(verdict, good, "change {number} changed nothing");
-            assert!(!about(&verdict, &job, 100), "change {number}");
-        }
-    }
+        && (started..=started.saturating_add(VERDICT_SECONDS)).contains(&verdict.expiresAt)
 }
