@@ -127,7 +127,7 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer or refuses.
     pub async fn stop(&self, job: B256, request: &StopRequest) -> Outcome {
-        let url = format!("{}/v1/jobs/{job}/stop", self.base);
+        let url = format!("{}/v1/jobs/{job}/{}/stop", self.base, request.stop.0.attempt);
         let response = self.http.post(url).json(request).send().await;
         self.read::<Value>(response).await.map(|_| ())
     }

@@ -206,7 +206,7 @@ fn what_is_no_evidence_no_collateral_and_no_policy_is_named() {
           |
         1 | max_width = 110
           | ^^^^^^^^^
-        unknown field `max_width`, expected one of `v`, `name`, `teeTypes`, `measurements`, `platforms`, `intel`, `amd`
+        unknown field `max_width`, expected one of `v`, `name`, `teeTypes`, `measurements`, `platforms`, `allowUnsandboxed`, `intel`, `amd`
         exit 2
     "#]].assert_eq(&said.join(""));
 }

@@ -176,13 +176,6 @@ fn custodians_killed_while_training_runs_take_the_result() {
 }
 
 #[test]
-fn a_compute_killed_while_it_trains_loses_its_keys_and_everything_comes_back() {
-    let result = restarted("compute@running");
-    assert_eq!(result["state"], "Expired");
-    assert_eq!(wei(&result, "refund"), wei(&result, "escrow"));
-}
-
-#[test]
 fn a_node_killed_after_delivery_settles_what_custodians_hold() {
     settles_in_full("node@delivered");
 }

@@ -25,11 +25,23 @@ pub fn title(mode: FailMode) -> &'static str {
     }
 }
 
+/// Custodians wait a twentieth of it before they call compute silent, so nobody here waits for minutes.
+const RESTART_WINDOW: u32 = 400;
+
+/// What custodians' and compute's files say about silence: sooner than the protocol's ten minutes, which
+/// only the local chain allows, and only where an attempt is meant to be lost.
+#[must_use]
+pub fn silence_toml(args: &DemoArgs) -> (&'static str, &'static str) {
+    match args.restart.is_some_and(Restart::loses_the_attempt) {
+        true => ("silenceSeconds = 10\n", "aliveSeconds = 2\n"),
+        false => ("", ""),
+    }
+}
+
 /// The state a job ends in, which the demo promises.
 #[must_use]
 pub fn promised(args: &DemoArgs) -> &'static str {
     match args.fail {
-        None if args.restart.is_some_and(Restart::ends_the_job) => "Expired",
         None | Some(FailMode::WithheldConfirm) => "Completed",
         Some(FailMode::Custodian | FailMode::Timeout) => "Expired",
         Some(FailMode::Storage | FailMode::Compute) => "Failed",
@@ -40,7 +52,7 @@ pub fn promised(args: &DemoArgs) -> &'static str {
 #[must_use]
 pub fn windows(args: &DemoArgs) -> (u32, u32) {
     match args.fail {
-        None if args.restart.is_some_and(Restart::ends_the_job) => (600, 25),
+        None if args.restart.is_some_and(Restart::loses_the_attempt) => (600, RESTART_WINDOW),
         Some(FailMode::Custodian) => (12, 600),
         Some(FailMode::Timeout) => (600, 25),
         _ => (1_800, 21_600),
@@ -62,11 +74,11 @@ pub fn measured(mode: Option<FailMode>) -> Outcome<PathBuf> {
 
 /// compute's configuration file.
 #[must_use]
-pub fn compute_toml(dir: &Path, port: u16, mode: Option<FailMode>) -> String {
-    let work = dir.join("compute");
-    let fault = if mode == Some(FailMode::Compute) { "simulatedFault = \"compute\"\n" } else { "" };
+pub fn compute_toml(dir: &Path, port: u16, args: &DemoArgs) -> String {
+    let (work, (_, alive)) = (dir.join("compute"), silence_toml(args));
+    let fault = if args.fail == Some(FailMode::Compute) { "simulatedFault = \"compute\"\n" } else { "" };
     format!(
-        "listen = \"127.0.0.1:{port}\"\nworkDir = {:?}\nthreads = 2\ntee = \"simulated\"\n{fault}",
+        "listen = \"127.0.0.1:{port}\"\nworkDir = {:?}\nthreads = 2\ntee = \"simulated\"\n{fault}{alive}",
         work.display().to_string()
     )
 }

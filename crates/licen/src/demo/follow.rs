@@ -29,17 +29,22 @@ pub async fn follow(stage: &Stage, world: &mut World, args: &DemoArgs, job: &Job
     let session = world.session(RESEARCHER, stage.ui)?;
     let node = session.node()?;
     let deadline = Instant::now() + WITHIN;
-    let (mut state, mut told) = (String::new(), Told::default());
+    let (mut state, mut attempt, mut told) = (String::new(), 1, Told::default());
     let mut trouble = Trouble { args, withheld: false, done: false };
     loop {
         if Instant::now() > deadline {
             return Err(CliError::environment(codes::DEMO, format!("the job is still {state}")));
         }
-        let status = node.task(job.jobId, 1).await.ok();
+        let status = node.task(job.jobId, attempt).await.ok();
         if let Some(status) = &status {
             told.task(stage, job, status);
         }
         if let Ok(now) = node.job(&job.jobId.to_string()).await {
+            if now.job.attempt > attempt {
+                attempt = now.job.attempt;
+                let line = format!("Custodians call the attempt silent; attempt {attempt} runs");
+                stage.tell("restarted", &line, json!({"attempt": attempt}));
+            }
             if now.text("state") != state {
                 state = now.text("state");
                 let line = format!("Job {} {state}", short(&job.jobId.to_string()));

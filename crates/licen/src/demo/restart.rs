@@ -35,9 +35,9 @@ pub struct Restart {
 }
 
 impl Restart {
-    /// Only keys lost while they train end the job: by its deadline, everything refunded.
+    /// Only keys lost while they train cost the attempt: custodians call it silent, and the next one starts.
     #[must_use]
-    pub fn ends_the_job(self) -> bool {
+    pub fn loses_the_attempt(self) -> bool {
         self == Self { role: Role::Compute, moment: Moment::Running }
     }
 

@@ -217,7 +217,7 @@ async fn settle(stage: &Stage, world: &World, ended: &IndexedJob) -> Outcome<Val
         "royaltyPerEpoch": job.royaltyPerEpoch.to_string(), "escrow": escrow(job).to_string(),
         "royalty": royalty.to_string(), "refund": refund.to_string(),
         "computeFee": number("computeFee").to_string(), "protocolFee": number("protocolFee").to_string(),
-        "requestedEpochs": job.epochs, "actualEpochs": manifest.as_ref().map(|m| m.actualEpochs),
+        "attempt": ended.job.attempt, "requestedEpochs": job.epochs, "actualEpochs": manifest.as_ref().map(|m| m.actualEpochs),
         "resultHash": manifest.as_ref().map(|m| m.resultHash),
         "attestationRef": manifest.as_ref().map(|m| m.attestationRef),
         "evalBefore": manifest.as_ref().map(|m| m.evalBefore as f64 / 1e6),

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::child::{self, Port, Running};
 use super::{Stage, fail, sample};
-use crate::cli::{AppraisalArgs, DemoArgs, DeployArgs, FailMode, KeyKind, RegisterArgs};
+use crate::cli::{AppraisalArgs, DemoArgs, DeployArgs, KeyKind, RegisterArgs};
 use crate::codes;
 use crate::command::search::short;
 use crate::command::{custodian, deploy, key, model};
@@ -105,10 +105,10 @@ impl World {
         let custodians = world.keys(&chain).await?;
         let hurry = Hurry::start(chain);
         world.deploy(stage, &custodians).await?;
-        world.custody(stage, &custodians, args.fail).await?;
+        world.custody(stage, &custodians, args).await?;
         hurry.end().await?;
         let compute_port = world.reserve("compute", 7201)?;
-        world.compute(stage, compute_port, args.fail)?;
+        world.compute(stage, compute_port, args)?;
         world.node(stage, compute_port)?;
         world.write_config()?;
         world.ready(stage).await?;
@@ -264,23 +264,19 @@ impl World {
         Ok(())
     }
 
-    async fn custody(
-        &mut self,
-        stage: &Stage,
-        custodians: &[CustodianUrl],
-        mode: Option<FailMode>,
-    ) -> Outcome {
+    async fn custody(&mut self, stage: &Stage, custodians: &[CustodianUrl], args: &DemoArgs) -> Outcome {
+        let (silence, _) = fail::silence_toml(args);
         let session = self.session(DEPLOYER, stage.ui)?;
         let threshold = threshold(self.custodians);
-        let args = RegisterArgs { members: self.members.clone(), threshold };
-        self.custodian_set = custodian::create_set(&session, &args).await?;
-        let measure = Some(fail::measured(mode)?);
+        let set = RegisterArgs { members: self.members.clone(), threshold };
+        self.custodian_set = custodian::create_set(&session, &set).await?;
+        let measure = Some(fail::measured(args.fail)?);
         let out = self.dir().join("reference.json");
         let args = AppraisalArgs { measure, policy: None, allow_unsandboxed: self.no_sandbox, out };
         (self.appraisal_policy, self.reference_entry) = custodian::create_appraisal(&session, &args).await?;
         for (i, custodian) in (1..).zip(custodians) {
             let config = self.dir().join(format!("custodian{i}.toml"));
-            self.write(&config, &self.custodian_toml(i, custodian))?;
+            self.write(&config, &format!("{}{silence}", self.custodian_toml(i, custodian)))?;
             self.launch(&format!("custodian{i}"))?;
         }
         let ports: Vec<String> =
@@ -297,9 +293,9 @@ impl World {
         Ok(())
     }
 
-    fn compute(&mut self, stage: &Stage, port: u16, mode: Option<FailMode>) -> Outcome {
+    fn compute(&mut self, stage: &Stage, port: u16, args: &DemoArgs) -> Outcome {
         let config = self.dir().join("compute.toml");
-        self.write(&config, &fail::compute_toml(self.dir(), port, mode))?;
+        self.write(&config, &fail::compute_toml(self.dir(), port, args))?;
         self.launch("compute")?;
         let open = if self.no_sandbox { ", NO SANDBOX" } else { "" };
         stage.tell(

@@ -78,7 +78,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         )
         .route("/v1/compute/quote", axum::routing::post(quote))
         .route("/v1/jobs/{job}/{attempt}", get(task))
-        .route("/v1/jobs/{job}/stop", axum::routing::post(stop))
+        .route("/v1/jobs/{job}/{attempt}/stop", axum::routing::post(stop))
         .with_state(shared)
 }
 
@@ -112,11 +112,14 @@ async fn task(State(shared): State<Arc<Shared>>, Path((job, attempt)): Path<(Str
     shared.compute.get(&format!("/v1/jobs/{job}/{attempt}")).await
 }
 
-/// Compute checks the signature, which names the attempt; the path's attempt is 1 until restarts
-/// are built.
-async fn stop(State(shared): State<Arc<Shared>>, Path(job): Path<String>, body: Bytes) -> Response {
+/// Compute checks the signature, which names the attempt as well.
+async fn stop(
+    State(shared): State<Arc<Shared>>,
+    Path((job, attempt)): Path<(String, u32)>,
+    body: Bytes,
+) -> Response {
     let Some(job) = hex_name(&job) else { return problem(StatusCode::BAD_REQUEST, "not a job id") };
-    shared.compute.post(&format!("/v1/jobs/{job}/1/stop"), body).await
+    shared.compute.post(&format!("/v1/jobs/{job}/{attempt}/stop"), body).await
 }
 
 /// Only a 32-byte hex name goes into a path that is passed on.

@@ -8,6 +8,7 @@ mod liar;
 mod links;
 mod place;
 mod refusals;
+mod restart;
 mod rows;
 mod stages;
 

@@ -9,15 +9,17 @@ use super::golden;
 use super::place::Place;
 
 /// A stage's request, and what it ends with.
-fn trains(place: &Place, root: &str, out: &str) -> String {
-    let said =
-        place.licen(&["--yes", "--json", "request", root, "--epochs", "1", "--base", "tiny", "--follow"]);
+fn trains(place: &Place, root: &str, out: &str, more: &[&str]) -> String {
+    let request = ["--yes", "--json", "request", root, "--epochs", "1", "--base", "tiny", "--follow"];
+    let said = place.licen(&[&request, more].concat());
     assert_eq!(said.exit, 0, "{}", said.err);
     let last: Value =
         said.out.lines().filter_map(|line| serde_json::from_str(line).ok()).next_back().unwrap();
     let job = last["jobId"].as_str().unwrap_or_else(|| panic!("{}", said.out)).to_owned();
     let fetched = place.licen(&["fetch", &job, "--out", out]);
     assert_eq!(fetched.exit, 0, "{}", fetched.err);
+    let audit = place.licen(&["audit", &job]);
+    assert_eq!(audit.exit, 0, "{}{}", audit.out, audit.err);
     job
 }
 
@@ -91,10 +93,12 @@ fn custody_outlives_its_custodians() {
     assert_eq!(said.exit, 0, "{}", said.err);
     let published: Value = serde_json::from_str(said.out.lines().next_back().unwrap()).unwrap();
     let root = published["datasetUid"].as_str().unwrap().to_owned();
-    trains(&place, &root, "one");
+    // The researcher does not trust it alone: a custodian of their own choice judges compute as well.
+    let judge = place.licen(&["custodian", "register", "--threshold", "1", "--member", &all[2]]);
+    trains(&place, &root, "one", &["--verifier-set", judge.out.trim()]);
 
     three_of_five(&place, &root, &set, &all, &pass);
-    trains(&place, &root, "five");
+    trains(&place, &root, "five", &[]);
 
     // The first custodian gets a new key, and two others are gone: any three is these three.
     new_key(&place, &set, old);
@@ -112,7 +116,7 @@ fn custody_outlives_its_custodians() {
     );
     place.end("custodian4");
     place.end("custodian5");
-    let job = trains(&place, &root, "rotated");
+    let job = trains(&place, &root, "rotated", &[]);
 
     anchors(&place, &set, &job);
     old_keys(&place);
