@@ -194,7 +194,7 @@ struct Dates {
     next_update: String,
 }
 
-fn seconds(rfc3339: &str) -> Option<u64> {
+pub(crate) fn seconds(rfc3339: &str) -> Option<u64> {
     DateTime::parse_from_rfc3339(rfc3339).ok()?.timestamp().try_into().ok()
 }
 

@@ -10,7 +10,7 @@ use licen_core::primitives::{B256, FixedBytes};
 use parity_scale_codec::Encode;
 
 use crate::claims::{Claims, Measurement, SgxRegisters, Tcb, TdxRegisters, platform_id, sha256};
-use crate::collateral::{IntelCollateral, Window};
+use crate::collateral::{IntelCollateral, Window, seconds};
 use crate::reference_values::TeeType;
 use crate::refusal::Refusal;
 use crate::rules::IntelTcb;
@@ -94,11 +94,13 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Quote, Refusal> {
 
 fn claims_of(claims: &QuoteClaims, tee: TeeType, window: &Window, identity: B256) -> Result<Claims, Refusal> {
     let pck = &claims.platform.pck;
+    // The status is the worse of platform and quoting enclave, so the date is the older one.
+    let enclave_date = seconds(&claims.qe.tcb_level.tcb_date).unwrap_or(0);
     let tcb = IntelTcb {
         status: claims.tcb.status,
         advisories: claims.tcb.advisory_ids.clone(),
         evaluation_number: claims.tcb.eval_data_number,
-        tcb_date: claims.platform.tcb_date_tag,
+        tcb_date: claims.platform.tcb_date_tag.min(enclave_date),
         collateral_issued: window.issued,
         collateral_expires: window.until.min(claims.earliest_expiration_date),
         smt: pck.smt_enabled,

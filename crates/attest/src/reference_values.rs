@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::claims::{Claims, Measurement, Tcb};
 use crate::refusal::{AttestError, Refusal};
-use crate::rules::{AmdRules, IntelRules};
+use crate::rules::{AmdRules, AmdSvn, IntelRules};
 
 const VERSION: u8 = 2;
 /// Largest document, bytes.
@@ -133,6 +133,9 @@ impl ReferenceValues {
         let snp = self.tee_types.contains(&TeeType::Snp);
         if snp && self.amd.products.is_empty() {
             return refuse("snp without amd.products: nothing could ever match");
+        }
+        if snp && self.amd.min_tcb == AmdSvn::default() {
+            return refuse("snp without amd.minTcb: every firmware would do, whatever is known about it");
         }
         if self.tee_types.iter().any(|tee| tee.is_intel()) && self.intel.statuses.is_empty() {
             return refuse("no intel.statuses: nothing could ever match");

@@ -66,6 +66,7 @@ fn values(tee_types: Vec<TeeType>) -> ReferenceValues {
         ..IntelRules::default()
     };
     let amd = AmdRules {
+        min_tcb: AmdSvn { bootloader: 1, ..AmdSvn::default() },
         products: vec![Product::Milan],
         min_report_version: 2,
         allow_smt: true,

@@ -24,6 +24,10 @@ struct JsonTransaction {
 /// What needs one HPKE key of a custodian, as far as the chain knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyUse {
+    /// Whether any version of any set names it.
+    pub named: bool,
+    /// Time of the block that all of this is true at, seconds.
+    pub now: u64,
     /// Current policies whose envelope is sealed to it.
     pub policies: Vec<Policy>,
     /// Jobs that were ever granted under a set that names it; most have ended.
@@ -36,7 +40,7 @@ impl Chain {
     /// # Errors
     /// No answer, or the RPCs disagree.
     pub async fn policies_of(&self, dataset_uid: B256, since: u64) -> Result<Vec<Policy>, ChainError> {
-        let policies = self.policies(since).await?;
+        let policies = self.policies(since, self.confirmed_head().await?.number).await?;
         Ok(policies.into_iter().filter(|policy| policy.datasetUid == dataset_uid).collect())
     }
 
@@ -60,8 +64,7 @@ impl Chain {
         Ok(anchored.into_iter().filter_map(head).collect())
     }
 
-    async fn policies(&self, since: u64) -> Result<Vec<Policy>, ChainError> {
-        let last = self.confirmed_head().await?.number;
+    async fn policies(&self, since: u64, last: u64) -> Result<Vec<Policy>, ChainError> {
         let contract = self.contracts().data_policy;
         let set = self.events(contract, json!([DataPolicy::PolicySet::SIGNATURE_HASH]), since, last).await?;
         let policy = |event: ChainEvent| match event.kind {
@@ -77,8 +80,8 @@ impl Chain {
     /// # Errors
     /// No answer, or the RPCs disagree.
     pub async fn key_use(&self, hpke_key: B256, since: u64) -> Result<KeyUse, ChainError> {
-        let last = self.confirmed_head().await?.number;
-        let contracts = self.contracts();
+        let head = self.confirmed_head().await?;
+        let (last, contracts) = (head.number, self.contracts());
         let topic = json!([Custody::CustodianSetVersion::SIGNATURE_HASH]);
         let mut sets = BTreeSet::new();
         for event in self.events(contracts.custody, topic, since, last).await? {
@@ -89,7 +92,7 @@ impl Chain {
             }
         }
         let mut current = BTreeMap::new();
-        for policy in self.policies(since).await? {
+        for policy in self.policies(since, last).await? {
             current.insert(policy.datasetUid, policy);
         }
         let policies = current.into_values().filter(|p| sets.contains(&(p.custodianSet, p.setVersion)));
@@ -103,7 +106,12 @@ impl Chain {
             sets.contains(&(job.custodianSet, job.setVersion))
                 || sets.contains(&(job.verifierSet, job.verifierSetVersion))
         };
-        Ok(KeyUse { policies: policies.collect(), jobs: jobs.filter(named).collect() })
+        Ok(KeyUse {
+            named: !sets.is_empty(),
+            now: head.timestamp,
+            policies: policies.collect(),
+            jobs: jobs.filter(named).collect(),
+        })
     }
 
     /// Every confirmed event of `DataPolicy` about a job from block `since` on, in order.

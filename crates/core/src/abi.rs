@@ -211,6 +211,12 @@ sol! {
         bytes32 datasetUid;
     }
 
+    /// A custodian's word that an HPKE key is its own (off chain): a set's creator could name any.
+    #[derive(Debug, PartialEq, Eq, Default)]
+    struct MemberKey {
+        bytes32 hpkeKey;
+    }
+
     /// A custodian refuses a dataset for ever (off chain). Seconds, its own clock.
     #[derive(Debug, PartialEq, Eq, Default)]
     struct RefusalStatement {

@@ -6,53 +6,55 @@
 //! crash, the command finishes.
 
 use std::path::Path;
-use std::time::Duration;
 
 use licen_chain::{Chain, Deployment};
 use licen_core::abi::{ErasureStatement, Policy};
 use licen_core::job::JobState;
 use licen_core::primitives::{Address, B256};
 use licen_core::wire::AbiHex;
-use licen_core::wire::custodian::{CustodianInfo, ErasureResponse};
+use licen_core::wire::custodian::ErasureResponse;
+use licen_seal::key_file::{self, Wiped};
 use licen_seal::result::ResultHeader;
-use licen_seal::{RecipientKey, SigningKey, key_file};
+use licen_seal::{RecipientKey, SigningKey};
 use licen_store::{HeldResult, Store};
 
 use crate::audit::Line;
 use crate::config::Config;
 use crate::error::Error;
 use crate::ledger::{HELD_SPACE, held_name};
+use crate::lock::Lock;
 use crate::machine::HeldCase;
 use crate::run::{connect, now_ms, open_store};
 
 /// Keys that are about to be destroyed, by their files.
 const INTENT_SPACE: &str = "erasing";
-const ASK_WITHIN: Duration = Duration::from_secs(5);
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Destroys the key in `file`, and says so over this custodian's signature.
+/// Destroys the key in `file`, and says so over this custodian's signature. The custodian must not run.
 ///
 /// # Errors
-/// [`Error::KeyNeeded`] names what needs it; nothing was destroyed. Otherwise see [`Error`].
+/// [`Error::KeyNeeded`] names what needs it, [`Error::Busy`] says that the custodian runs; nothing was
+/// destroyed. Otherwise see [`Error`].
 pub async fn erase(config: &Config, file: &Path) -> Result<ErasureResponse, Error> {
     config.check().map_err(Error::Config)?;
     let signing = SigningKey::load(&config.signing_key_file)?;
     let (chain, pinned) = connect(config).await?;
     let store = open_store(&config.state_dir, &pinned).await?;
+    let _alone = Lock::of(&config.state_dir)?;
     if let Some(sequence) = store.verify_audit().await? {
         return Err(Error::AuditBroken(sequence));
     }
-    let key = match file.exists() {
-        true => {
-            let key = RecipientKey::load(file)?.public().0;
-            must_be_unused(config, &chain, &store, signing.address(), key).await?;
-            let intent = file.display().to_string();
-            store.put_record(INTENT_SPACE, &key.to_string(), intent.as_bytes(), now_ms()).await?;
-            key_file::destroy(file)?;
-            key
-        }
-        false => begun(&store, file).await?,
+    let place = std::path::absolute(file).map_err(|source| Error::File { path: file.to_owned(), source })?;
+    let begun = begun(&store, &place).await?;
+    let key = match (key_file::is_wiped(&place)?, begun) {
+        (Wiped::No, _) => RecipientKey::load(&place)?.public().0,
+        (Wiped::Overwritten | Wiped::Gone, Some(key)) => key,
+        (Wiped::Overwritten | Wiped::Gone, None) => return Err(Error::NoKey(place)),
     };
+    must_be_unused(config, &chain, &store, signing.address(), key).await?;
+    let intent = place.display().to_string();
+    store.put_record(INTENT_SPACE, &key.to_string(), intent.as_bytes(), now_ms()).await?;
+    key_file::destroy(&place)?;
     let now = now_ms();
     let erasure = ErasureStatement { hpkeKey: key, erasedAt: now / 1000 };
     let signature = signing.sign(&chain.domain().digest(&erasure))?.as_bytes().to_vec().into();
@@ -64,12 +66,19 @@ pub async fn erase(config: &Config, file: &Path) -> Result<ErasureResponse, Erro
     Ok(serde_json::from_slice(&stored).unwrap_or(made))
 }
 
-/// The key whose file was destroyed before the statement could be written.
-async fn begun(store: &Store, file: &Path) -> Result<B256, Error> {
-    let name = file.display().to_string();
-    let intents = store.records(INTENT_SPACE).await?;
-    let found = intents.iter().find(|(_, path)| path[..] == *name.as_bytes());
-    found.and_then(|(key, _)| key.parse().ok()).ok_or_else(|| Error::NoKey(file.to_owned()))
+/// The key of that file whose destruction was begun. Of several, one without a statement comes first: a
+/// path may have been used again.
+async fn begun(store: &Store, place: &Path) -> Result<Option<B256>, Error> {
+    let name = place.display().to_string();
+    let mut stated = None;
+    for (key, path) in store.records(INTENT_SPACE).await? {
+        let Some(key) = (path[..] == *name.as_bytes()).then(|| key.parse().ok()).flatten() else { continue };
+        if store.erasure(key).await?.is_none() {
+            return Ok(Some(key));
+        }
+        stated = Some(key);
+    }
+    Ok(stated)
 }
 
 async fn must_be_unused(
@@ -81,18 +90,19 @@ async fn must_be_unused(
 ) -> Result<(), Error> {
     let needed = |by: String| Err(Error::KeyNeeded { key, by });
     for file in config.former_recipient_key_files.iter().chain([&config.recipient_key_file]) {
-        if file.exists() && RecipientKey::load(file)?.public().0 == key {
+        if key_file::is_wiped(file)? == Wiped::No && RecipientKey::load(file)?.public().0 == key {
             return needed(format!("the configuration names it as {}", file.display()));
         }
     }
-    if is_loaded(config, key).await {
-        return needed(format!("the custodian at {} has it in memory", config.listen));
-    }
     let start = Deployment::read(&config.deployment)?.start_block;
     let used = chain.key_use(key, start).await?;
-    let now_ms = now_ms();
+    if !used.named {
+        return needed(
+            "no custodian set names it: a chain that does not know it knows no use of it".to_owned(),
+        );
+    }
     for policy in &used.policies {
-        if is_live(store, policy, now_ms / 1000).await? {
+        if is_live(store, policy, used.now).await? {
             return needed(format!("dataset {} is sealed to it under a live policy", policy.datasetUid));
         }
     }
@@ -102,6 +112,7 @@ async fn must_be_unused(
             return needed(format!("job {} has not ended", job.jobId));
         }
     }
+    let now_ms = now_ms();
     for held in store.held_results().await? {
         let until = held.created_ms + u64::from(config.retention_days) * DAY_MS;
         if until > now_ms && opens(store, &held, own, key).await? {
@@ -109,17 +120,6 @@ async fn must_be_unused(
         }
     }
     Ok(())
-}
-
-/// Whether the running custodian has it: nothing of it may stay behind in memory.
-async fn is_loaded(config: &Config, key: B256) -> bool {
-    let client = reqwest::Client::builder().timeout(ASK_WITHIN).no_proxy().build();
-    let Ok(client) = client else { return false };
-    let Ok(answer) = client.get(format!("http://{}/v1/custodian", config.listen)).send().await else {
-        return false;
-    };
-    let about = answer.bytes().await.ok().and_then(|b| serde_json::from_slice::<CustodianInfo>(&b).ok());
-    about.is_some_and(|about| about.hpke_key == key || about.former_hpke_keys.contains(&key))
 }
 
 /// A policy that ended, or whose dataset this custodian refuses for ever, needs its key no more.

@@ -72,6 +72,12 @@ pub enum Error {
         /// By what.
         by: String,
     },
+    /// Another process works with these records.
+    #[error("another process uses {}; a custodian has to be stopped first", .0.display())]
+    Busy(PathBuf),
+    /// This custodian signed that it destroyed a key which its configuration names.
+    #[error("key {0} was destroyed, as this custodian signed: it cannot come back")]
+    Erased(B256),
     /// The key file is not there, and no erasure of it was begun.
     #[error("there is no key file {}", .0.display())]
     NoKey(PathBuf),
@@ -96,7 +102,8 @@ impl Fault for Error {
             | Self::NoKey(_)
             | Self::Random
             | Self::Server(_) => Party::Environment,
-            Self::AuditBroken(_) | Self::KeyNeeded { .. } => Party::Custodian,
+            Self::Busy(_) => Party::Environment,
+            Self::AuditBroken(_) | Self::KeyNeeded { .. } | Self::Erased(_) => Party::Custodian,
             Self::Chain(e) => e.fault(),
             Self::Store(e) => e.fault(),
         }
@@ -111,9 +118,10 @@ impl Fault for Error {
             | Self::Deployment(_)
             | Self::File { .. }
             | Self::KeyNeeded { .. }
+            | Self::Erased(_)
             | Self::NoKey(_)
             | Self::AuditBroken(_) => false,
-            Self::Listen { .. } | Self::Random | Self::Server(_) => true,
+            Self::Busy(_) | Self::Listen { .. } | Self::Random | Self::Server(_) => true,
             Self::Chain(e) => e.retryable(),
             Self::Store(e) => e.retryable(),
         }

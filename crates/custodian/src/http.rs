@@ -157,6 +157,7 @@ async fn custodian(State(handle): Shared) -> Response {
     respond(json(&CustodianInfo {
         custodian_id: about.custodian_id,
         hpke_key: about.hpke_key,
+        key_signature: about.key_signature.clone(),
         former_hpke_keys: about.former_hpke_keys.clone(),
         chain_id: about.chain_id,
         contract: about.contract,

@@ -46,6 +46,7 @@ mod http;
 pub mod judge;
 mod ledger;
 pub mod limits;
+mod lock;
 pub mod machine;
 mod refusals;
 pub mod run;

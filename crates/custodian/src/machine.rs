@@ -135,7 +135,8 @@ impl Machine {
             Event::Asked { id, peer, fresh, body_hash, ask } => {
                 let (what, job_id, patience) = describe(&ask);
                 if !self.limits.admit(now_ms, peer) {
-                    if self.limits.is_flooded(now_ms) {
+                    // Its address may be that of many; what they asked too often is no silence of compute.
+                    if self.limits.is_flooded(now_ms) || matches!(*ask, Ask::Alive(_)) {
                         self.watch.was_deaf(now_ms);
                     }
                     return effects.push((id, denial::slow_down().into()));
@@ -167,7 +168,11 @@ impl Machine {
                 let late: Vec<RequestId> =
                     self.pending.iter().filter(|(_, p)| p.deadline_ms <= now_ms).map(|(id, _)| *id).collect();
                 for id in late {
-                    self.pending.remove(&id);
+                    // A word that could not be judged in time was said all the same.
+                    let pending = self.pending.remove(&id);
+                    if pending.is_some_and(|p| matches!(p.step, Step::Alive(_) | Step::Share(_))) {
+                        self.watch.was_deaf(now_ms);
+                    }
                     effects.push((id, denial::unavailable("it took too long").into()));
                 }
             }

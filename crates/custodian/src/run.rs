@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use licen_attest::ReferenceEntry;
 use licen_chain::{Chain, Deployment, RpcOptions, Rpcs};
-use licen_core::primitives::{Address, B256};
+use licen_core::abi::MemberKey;
+use licen_core::primitives::{Address, B256, Bytes};
 use licen_seal::{RecipientKey, SigningKey};
 use licen_store::{Identity as StoreIdentity, Store};
 use tokio::net::TcpListener;
@@ -28,6 +29,7 @@ use crate::event::{Answer, Ask, Event};
 use crate::http;
 use crate::judge::Identity;
 use crate::ledger;
+use crate::lock::Lock;
 use crate::machine::{Machine, Settings};
 
 /// Messages that may wait for the machine.
@@ -47,6 +49,8 @@ pub struct Custodian {
     address: SocketAddr,
     handle: Arc<Handle>,
     store: Store,
+    /// Held for as long as it runs.
+    alone: Option<Lock>,
 }
 
 impl Custodian {
@@ -67,6 +71,7 @@ impl Custodian {
         let (chain, pinned) = connect(&config).await?;
         config.check_on(pinned.chain_id).map_err(Error::Config)?;
         let store = open_store(&config.state_dir, &pinned).await?;
+        let alone = Lock::of(&config.state_dir)?;
         let settings = Settings {
             identity: Identity { domain: chain.domain(), signing, recipient, former },
             entries,
@@ -81,7 +86,8 @@ impl Custodian {
             release_margin_seconds: config.release_margin_seconds,
             silence_seconds: config.silence_seconds,
         };
-        Self::with(config, settings, chain, store).await
+        let custodian = Self::with(config, settings, chain, store).await?;
+        Ok(Self { alone: Some(alone), ..custodian })
     }
 
     /// The rest of the start, with whatever answers reads.
@@ -94,6 +100,11 @@ impl Custodian {
         if let Some(sequence) = store.verify_audit().await? {
             return Err(Error::AuditBroken(sequence));
         }
+        for key in settings.identity.former.iter().chain([&settings.identity.recipient]) {
+            if store.erasure(key.public().0).await?.is_some() {
+                return Err(Error::Erased(key.public().0));
+            }
+        }
         let dir = config.state_dir.join("blobs");
         let blobs = Blobs::open(&dir, config.max_held_bytes, &store.held_roots().await?).await;
         let blobs = blobs.map_err(|source| Error::File { path: dir, source })?;
@@ -101,7 +112,7 @@ impl Custodian {
         let bound = TcpListener::bind(listen).await;
         let listener = bound.map_err(|source| Error::Listen { address: listen, source })?;
         let address = listener.local_addr().map_err(|source| Error::Listen { address: listen, source })?;
-        let about = About::new(&config, &settings.identity);
+        let about = About::new(&config, &settings.identity)?;
         tracing::info!(%address, custodian = %about.custodian_id, chain = about.chain_id, "custodian listens");
         let (inbox, messages) = mpsc::channel(QUEUE);
         collateral::alarm(&settings.collateral, now_ms() / 1000);
@@ -120,7 +131,7 @@ impl Custodian {
         };
         tokio::spawn(driver.run(messages));
         let handle = Arc::new(Handle { inbox, overrun, store: store.clone(), blobs, about });
-        Ok(Self { listener, address, handle, store })
+        Ok(Self { listener, address, handle, store, alone: None })
     }
 
     /// Where it listens.
@@ -143,6 +154,7 @@ impl Custodian {
         let service = http::router(self.handle).into_make_service_with_connect_info::<SocketAddr>();
         let served = axum::serve(self.listener, service).with_graceful_shutdown(shutdown).await;
         self.store.close().await;
+        drop(self.alone);
         served.map_err(Error::Server)
     }
 }
@@ -151,6 +163,7 @@ impl Custodian {
 pub(crate) struct About {
     pub(crate) custodian_id: Address,
     pub(crate) hpke_key: B256,
+    pub(crate) key_signature: Bytes,
     pub(crate) former_hpke_keys: Vec<B256>,
     pub(crate) chain_id: u64,
     pub(crate) contract: Address,
@@ -159,8 +172,11 @@ pub(crate) struct About {
 }
 
 impl About {
-    fn new(config: &Config, identity: &Identity) -> Self {
-        Self {
+    fn new(config: &Config, identity: &Identity) -> Result<Self, Error> {
+        let key = MemberKey { hpkeKey: identity.recipient.public().0 };
+        let signature = identity.signing.sign(&identity.domain.digest(&key))?;
+        Ok(Self {
+            key_signature: Bytes::copy_from_slice(signature.as_bytes()),
             custodian_id: identity.signing.address(),
             hpke_key: identity.recipient.public().0,
             former_hpke_keys: identity.former.iter().map(|key| key.public().0).collect(),
@@ -168,7 +184,7 @@ impl About {
             contract: identity.domain.contract,
             retention_days: config.retention_days,
             max_result_bytes: config.max_result_bytes,
-        }
+        })
     }
 }
 

@@ -340,7 +340,7 @@ pub struct AnchorArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   licen custodian erase --config custodian.toml --key custodian1.recipient
-Refused while anything needs the key: the configuration, the running custodian, a live policy, an open job, or a result
+Stop the custodian for it. Refused while anything needs the key: the configuration, a live policy, an open job, or a result
 within its time. What backups and snapshots of the disk keep is yours to destroy.")]
 pub struct EraseArgs {
     /// The custodian's TOML file

@@ -44,7 +44,7 @@ codes! {
     APPRAISAL_POLICY = 403, "the appraisal policy cannot be used", "A policy file is TOML with the names of the reference values (docs/protocol.md); unknown names are refused. policies/ has examples.";
     STORAGE = 650, "a stored document is not what it should be", "Its bytes hash to the root that the chain names, but they are not the kind of document that belongs there. Whoever registered it made a mistake or worse: do not pay for it.";
     CUSTODIANS = 701, "too few custodians answered", "The result key needs t custodians. They keep shares for the time they publish; try again, or ask them.";
-    KEY_NEEDED = 702, "a custodian's key is still needed", "Nothing was destroyed. The configuration: take the key out of formerRecipientKeyFiles and start the custodian again. A live policy: its owner says licen policy reseal, or licen retire to this custodian. A job: it ends by its deadlines. A result: the custodian promised to keep it for retentionDays.";
+    KEY_NEEDED = 702, "a custodian's key is still needed", "Nothing was destroyed. The configuration: take the key out of formerRecipientKeyFiles. A live policy: its owner says licen policy reseal, or licen retire to this custodian. A job: it ends by its deadlines. A result: the custodian promised to keep it for retentionDays.";
     NODE = 901, "the node did not answer as expected", "Check `node` in `licen config` and that `licen run node` is up.";
     NODE_NOT_READY = 902, "the node's index is not ready", "The index is behind the chain or saw another chain. Wait, or look at the node's log.";
     AUDIT_FAILED = 903, "the audit found something that does not hold", "The first line marked FAILED names the broken link.";

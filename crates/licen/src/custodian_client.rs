@@ -7,8 +7,8 @@ use std::time::Duration;
 use licen_core::primitives::{Address, B256};
 use licen_core::wire::Problem;
 use licen_core::wire::custodian::{
-    AuditRecord, ErasureResponse, RefusalResponse, ResultKeyRequest, ResultShareResponse, RetireRequest,
-    SignedManifest,
+    AuditRecord, CustodianInfo, ErasureResponse, RefusalResponse, ResultKeyRequest, ResultShareResponse,
+    RetireRequest, SignedManifest,
 };
 use serde::de::DeserializeOwned;
 
@@ -73,6 +73,14 @@ impl CustodianClient {
         let known = deployment.custodians.iter().find(|c| c.id == id);
         let known = known.ok_or_else(|| NoAnswer::Silent("the deployment has no address for it".into()))?;
         Self::new(&known.url, deadline)
+    }
+
+    /// What it says of itself.
+    ///
+    /// # Errors
+    /// It gives no answer.
+    pub async fn about(&self) -> Result<CustodianInfo, NoAnswer> {
+        self.get("/v1/custodian").await
     }
 
     /// Whether it answers at all.

@@ -368,13 +368,12 @@ impl ChainView {
         Ok((read.value.t, read.value.members))
     }
 
-    /// The newest head of its audit log that a member anchored under a set.
+    /// Heads of its audit log that a member anchored under a set, in order.
     ///
     /// # Errors
     /// The RPC does not answer.
-    pub async fn anchor(&self, set: B256, member: Address) -> Outcome<Option<(u64, B256)>> {
-        let anchors = self.chain.anchors(set, member, self.start_block).await.map_err(chain_error)?;
-        Ok(anchors.into_iter().max_by_key(|(sequence, _)| *sequence))
+    pub async fn anchors(&self, set: B256, member: Address) -> Outcome<Vec<(u64, B256)>> {
+        self.chain.anchors(set, member, self.start_block).await.map_err(chain_error)
     }
 
     /// Every policy that a dataset ever had, from the logs.

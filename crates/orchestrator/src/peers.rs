@@ -33,8 +33,8 @@ pub struct Peers {
     http: Client,
     compute: Vec<ComputeUrl>,
     custodians: HashMap<Address, String>,
-    /// Which compute has which job, as far as this process knows.
-    chosen: Mutex<HashMap<B256, usize>>,
+    /// Which attempt of which job which compute took last, as far as this process knows.
+    chosen: Mutex<HashMap<B256, (u32, usize)>>,
 }
 
 enum Answer<T> {
@@ -64,7 +64,7 @@ impl Peers {
         self.custodians.get(&id).map(|url| CustodianUrl { id, url: url.clone() })
     }
 
-    /// The compute nodes that may have a job, the likeliest first.
+    /// The compute nodes that may take a job, in an order of its own.
     fn candidates(&self, job: &Job) -> Vec<usize> {
         let fits = |c: &ComputeUrl| job.providerId.is_zero() || c.provider_id == Some(job.providerId);
         let mut fitting: Vec<usize> = (0..self.compute.len()).filter(|i| fits(&self.compute[*i])).collect();
@@ -72,15 +72,30 @@ impl Peers {
             let spread = usize::from(job.jobId[31]) % fitting.len();
             fitting.rotate_left(spread);
         }
-        if let Some(chosen) = self.chosen().get(&job.jobId)
-            && let Some(at) = fitting.iter().position(|i| i == chosen)
-        {
-            fitting.rotate_left(at);
-        }
         fitting
     }
 
-    fn chosen(&self) -> std::sync::MutexGuard<'_, HashMap<B256, usize>> {
+    /// Whom to offer an attempt. A Running one goes to the compute that made its keys; one that is to begin
+    /// goes last to the compute that had the job before, or one that takes all and trains none would get all.
+    fn offered(&self, id: AttemptId, job: &Job) -> Vec<usize> {
+        let mut order = self.candidates(job);
+        if let Some((_, had)) = self.chosen().get(&job.jobId).copied() {
+            let runs = job.attempt == id.attempt;
+            order.sort_by_key(|index| (*index == had) != runs);
+        }
+        order
+    }
+
+    /// Whom to ask about an attempt: only the compute that took it, where this process knows which. What
+    /// another says of it could keep a dead attempt alive.
+    fn asked(&self, id: AttemptId, job: &Job) -> Vec<usize> {
+        match self.chosen().get(&job.jobId).copied() {
+            Some((attempt, had)) if attempt == id.attempt => vec![had],
+            _ => self.candidates(job),
+        }
+    }
+
+    fn chosen(&self) -> std::sync::MutexGuard<'_, HashMap<B256, (u32, usize)>> {
         self.chosen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -101,12 +116,12 @@ impl Peers {
             return Event::DispatchFailed(id, "the job cannot be encoded".into());
         };
         let mut why = "no compute is configured for this provider".to_string();
-        for index in self.candidates(job) {
+        for index in self.offered(id, job) {
             let url = self.task_url(index, job.jobId, id.attempt);
             let request = self.http.put(url).header("content-type", "application/json").body(body.clone());
             match answered(request.send().await).await {
                 Ok(response) if response.status().is_success() => {
-                    self.chosen().insert(job.jobId, index);
+                    self.chosen().insert(job.jobId, (id.attempt, index));
                     return Event::Accepted(id);
                 }
                 Ok(response) => why = format!("compute refuses: {}", problem(response).await),
@@ -119,11 +134,11 @@ impl Peers {
     /// What compute says about the task.
     pub async fn status(&self, id: AttemptId, job: &Job) -> Event {
         let mut why = None;
-        for index in self.candidates(job) {
+        for index in self.asked(id, job) {
             let url = self.task_url(index, job.jobId, id.attempt);
             match get::<TaskStatus>(&self.http, url).await {
                 Answer::Yes(status) => {
-                    self.chosen().insert(job.jobId, index);
+                    self.chosen().insert(job.jobId, (id.attempt, index));
                     return Event::Status(id, Box::new(status));
                 }
                 Answer::Unknown => {}

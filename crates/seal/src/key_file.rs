@@ -156,12 +156,38 @@ pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> Result<(), SealError>
     Ok(())
 }
 
-/// Overwrites a key file and removes it. What a disk or its snapshots keep of it elsewhere is out of
-/// reach from here.
+/// What is left of a key file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wiped {
+    /// It is there.
+    No,
+    /// Its bytes are zeros: [`destroy`] was cut off.
+    Overwritten,
+    /// There is no such file.
+    Gone,
+}
+
+/// Whether [`destroy`] was here.
 ///
 /// # Errors
-/// [`SealError::KeyFile`] for anything but a file of that kind; writing.
+/// Reading; a file that cannot be looked at is not taken for gone.
+pub fn is_wiped(path: &Path) -> Result<Wiped, SealError> {
+    if !path.try_exists()? {
+        return Ok(Wiped::Gone);
+    }
+    let bytes = read_private(path)?;
+    Ok(if bytes.iter().all(|byte| *byte == 0) { Wiped::Overwritten } else { Wiped::No })
+}
+
+/// Overwrites a key file and removes it; one that is gone is gone. What a disk or its snapshots keep of it
+/// elsewhere is out of reach from here.
+///
+/// # Errors
+/// [`SealError::KeyFile`] for anything but a private file; writing.
 pub fn destroy(path: &Path) -> Result<(), SealError> {
+    if is_wiped(path)? == Wiped::Gone {
+        return Ok(());
+    }
     let bytes = read_private(path)?;
     let mut file = OpenOptions::new().write(true).open(path)?;
     file.write_all(&vec![0; bytes.len()])?;

@@ -26,7 +26,6 @@ const TRAINER: &[libc::c_long] = &[
     libc::SYS_fstat,
     libc::SYS_newfstatat,
     libc::SYS_statx,
-    libc::SYS_fcntl,
     // memory
     libc::SYS_brk,
     libc::SYS_munmap,
@@ -134,13 +133,27 @@ fn only(index: u8, mask: u64, value: u64) -> Result<Vec<SeccompRule>, SandboxErr
     Ok(vec![SeccompRule::new(vec![condition]).map_err(failed)?])
 }
 
-/// The trainer's rules, with those on arguments: no memory that can be executed, threads but no processes, signals to
-/// itself alone.
+/// Where every condition holds: (argument, mask, value).
+fn all(conditions: &[(u8, u64, u64)]) -> Result<SeccompRule, SandboxError> {
+    let condition = |&(index, mask, value): &(u8, u64, u64)| {
+        SeccompCondition::new(index, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)
+    };
+    let conditions = conditions.iter().map(condition).collect::<Result<_, _>>().map_err(failed)?;
+    SeccompRule::new(conditions).map_err(failed)
+}
+
+/// The trainer's rules, with those on arguments: no memory that can be executed or that its limit does not
+/// count, threads but no processes, and signals to itself alone, which asynchronous I/O would get around.
 fn trainer_rules() -> Result<Rules, SandboxError> {
     const WORD: u64 = u32::MAX as u64;
     let (execute, thread) = (libc::PROT_EXEC as u64, libc::CLONE_THREAD as u64);
     let mut rules = always(TRAINER);
-    rules.insert(libc::SYS_mmap, only(2, execute, 0)?);
+    const KIND_OF_MAP: u64 = 0x0f;
+    let private = libc::MAP_PRIVATE as u64;
+    rules.insert(libc::SYS_mmap, vec![all(&[(2, execute, 0), (3, KIND_OF_MAP, private)])?]);
+    let harmless = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_DUPFD_CLOEXEC];
+    let harmless = harmless.map(|command| all(&[(1, WORD, command as u64)]));
+    rules.insert(libc::SYS_fcntl, harmless.into_iter().collect::<Result<_, _>>()?);
     rules.insert(libc::SYS_mprotect, only(2, execute, 0)?);
     rules.insert(libc::SYS_clone, only(0, thread, thread)?);
     rules.insert(libc::SYS_prctl, only(0, WORD, libc::PR_SET_NAME as u64)?);

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use licen_core::abi::{Alive, Job};
+use licen_core::abi::{Alive, Job, Silence};
 use licen_core::primitives::Bytes;
 use licen_core::wire::AbiHex;
-use licen_core::wire::custodian::{AliveRequest, alive};
+use licen_core::wire::custodian::{AliveRequest, SilenceRequest, SilenceResponse, alive};
 use tokio::time::Instant;
 
-use super::custodians::{Patience, ask_all, post_raw};
+use super::custodians::{Member, Patience, ask_all, post, post_raw};
 use super::keys::StatementKey;
 use super::node::Node;
 use super::setup::Prepared;
@@ -55,7 +55,10 @@ pub(super) async fn say(
         async move { post_raw(&node.http, &member.url, "/v1/alive", request, CALL_LIMIT).await.map(drop) }
     })
     .await;
-    let silenced = answers.failed.iter().filter(|(_, error)| error.called_silent).count();
+    let mut silenced = 0;
+    for (member, _) in answers.failed.iter().filter(|(_, error)| error.called_silent) {
+        silenced += usize::from(has_declared(node, prepared, job, member).await);
+    }
     let (n, t) = (prepared.documents.hpke_members.len(), prepared.documents.envelope.terms().t);
     for (member, error) in &answers.failed {
         tracing::debug!(custodian = %member.id, index = member.i, error = %error.message, "has not heard us");
@@ -65,4 +68,15 @@ pub(super) async fn say(
             "{silenced} of {n} custodians have called the attempt silent and hold no result of it any more"
         )
     })
+}
+
+/// Whether a custodian signed that the attempt is silent: an answer alone could be anybody's on the way.
+async fn has_declared(node: &Node, prepared: &Prepared, job: &Job, member: &Member) -> bool {
+    let path = format!("/v1/silence/{}", job.jobId);
+    let request = SilenceRequest { job: AbiHex(job.clone()) };
+    let said: Result<SilenceResponse, _> = post(&node.http, &member.url, &path, &request, CALL_LIMIT).await;
+    let Ok(SilenceResponse { silence, signature }) = said else { return false };
+    let about = Silence { jobId: job.jobId, attempt: job.attempt };
+    let domain = prepared.documents.envelope.terms().domain;
+    silence.0 == about && domain.member_of(&about, &signature.0) == Some(member.id)
 }

@@ -106,8 +106,9 @@ pub(super) fn private_dir(parent: &Path, prefix: &str) -> std::io::Result<TempDi
 /// Making it, and one that others can write.
 pub(super) fn work_dir(path: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    if path.metadata()?.permissions().mode() & 0o022 != 0 {
-        return Err(std::io::Error::other("others than its owner can write it; `chmod go-w` it"));
+    // The node may read and write all of it, so a folder of the system would undo its confinement.
+    if path.metadata()?.permissions().mode() & 0o077 != 0 {
+        return Err(std::io::Error::other("it is open to others than its owner; `chmod 700` it"));
     }
     Ok(())
 }
@@ -124,11 +125,10 @@ mod tests {
         work_dir(&work).unwrap();
         assert_eq!(mode(&work), 0o700);
         assert_eq!(mode(private_dir(&work, ".base-").unwrap().path()), 0o700);
-        for open in [0o720, 0o702, 0o777] {
+        for open in [0o720, 0o702, 0o777, 0o755] {
             std::fs::set_permissions(&work, Permissions::from_mode(open)).unwrap();
-            assert!(work_dir(&work).unwrap_err().to_string().contains("go-w"));
+            assert!(work_dir(&work).unwrap_err().to_string().contains("chmod 700"));
         }
-        std::fs::set_permissions(&work, Permissions::from_mode(0o755)).unwrap();
-        work_dir(&work).unwrap();
+        assert!(work_dir(Path::new("/")).is_err() && work_dir(Path::new("/dev")).is_err());
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 
+use licen_attest::TeeChoice;
 use licen_core::abi::Job;
 use licen_core::eip712::Domain;
 use licen_core::id::{dataset_uid, policy_hash};
@@ -87,7 +88,9 @@ pub fn check_dispatch(
 
 fn check_peers(dispatch: &Dispatch, config: &Config) -> Result<(), DispatchError> {
     let blobs = config.blob_url.is_none().then_some(&dispatch.blob_url);
-    let mut urls = dispatch.custodian_urls.iter().map(|custodian| &custodian.url).chain(blobs);
+    let verifiers = dispatch.verifiers.iter().flat_map(|verifiers| &verifiers.members);
+    let custodians = dispatch.custodian_urls.iter().map(|custodian| &custodian.url);
+    let mut urls = custodians.chain(verifiers.map(|verifier| &verifier.url)).chain(blobs);
     urls.try_for_each(|url| config.check_peer(url)).map_err(DispatchError::NotHere)
 }
 
@@ -202,10 +205,11 @@ fn check_here(job: &Job, chain_id: u64, config: &Config) -> Result<(), DispatchE
     if config.chain_id.is_some_and(|served| served != chain_id) {
         return not_here("it is on another chain than the one this node serves");
     }
-    if chain_id != LOCAL_CHAIN_ID {
+    let simulated = config.tee == TeeChoice::Simulated;
+    if simulated && chain_id != LOCAL_CHAIN_ID {
         return not_here("a simulated TEE serves the local chain id 31337 only");
     }
-    if job.requiredLevel > LEVEL_SOFTWARE {
+    if simulated && job.requiredLevel > LEVEL_SOFTWARE {
         return not_here("the owner demands hardware, this TEE is simulated");
     }
     if !job.providerId.is_zero() && job.providerId != config.provider_id {

@@ -324,8 +324,12 @@ fn identity_of(dispatch: &Dispatch) -> B256 {
 /// Where a dispatch says that custodians and blobs are.
 fn with_addresses(identity: B256, dispatch: &Dispatch) -> B256 {
     let custodians = dispatch.custodian_urls.iter().map(|c| format!("{} {}\n", c.id, c.url));
-    let addresses =
-        format!("{} {}\n{}", dispatch.threshold, dispatch.blob_url, custodians.collect::<String>());
+    let verifiers = dispatch.verifiers.iter().flat_map(|verifiers| {
+        let members = verifiers.members.iter().map(|v| format!("{} {} {}\n", v.index, v.id, v.url));
+        std::iter::once(format!("{}\n", verifiers.threshold)).chain(members)
+    });
+    let named: String = custodians.chain(verifiers).collect();
+    let addresses = format!("{} {}\n{named}", dispatch.threshold, dispatch.blob_url);
     keccak256([identity.as_slice(), addresses.as_bytes()].concat())
 }
 

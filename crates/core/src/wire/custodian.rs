@@ -305,6 +305,8 @@ pub struct CustodianInfo {
     pub custodian_id: Address,
     /// X25519 key; the one in `Custody` is the one that counts.
     pub hpke_key: B256,
+    /// `MemberKey` of it, signed by this custodian, 65 bytes.
+    pub key_signature: Bytes,
     /// Keys that older versions of its sets name, and that it still opens.
     pub former_hpke_keys: Vec<B256>,
     /// Chain it serves.

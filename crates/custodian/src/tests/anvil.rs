@@ -245,7 +245,7 @@ async fn a_key_is_destroyed_once_nothing_needs_it() {
     let custodian = Custodian::start(loaded).await.unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(custodian.run(async { drop(stopped.await) }));
-    needed(&config, "has it in memory").await;
+    assert!(matches!(erase(&config, &old).await, Err(Error::Busy(_))), "it may have the key in memory");
     stop.send(()).unwrap();
     running.await.unwrap().unwrap();
 
@@ -258,16 +258,28 @@ async fn a_key_is_destroyed_once_nothing_needs_it() {
     hold(&store, &town.world).await;
     needed(&config, "is promised until").await;
 
+    let stranger = dir.join("stranger.json");
+    recipient(0x30).save(&stranger).unwrap_or_else(|e| panic!("{e}"));
+    let unknown = erase(&config, &stranger).await.map(|_| ()).unwrap_err();
+    assert!(matches!(&unknown, Error::KeyNeeded { by, .. } if by.contains("no custodian set")), "{unknown}");
     let spared = erase(&config, &spare).await.map(|_| ()).unwrap_err();
     assert!(matches!(spared, Error::KeyNeeded { .. }), "{spared}");
     assert!(matches!(erase(&config, &dir.join("none.json")).await, Err(Error::NoKey(_))));
     let name = format!("{}:1", town.world.job.jobId);
     store.put_record("held", &name, &other_head(&town.world), 1).await.unwrap();
+    // A crash between overwriting and removing is finished by the next try.
+    let place = std::path::absolute(&old).unwrap().display().to_string();
+    store.put_record("erasing", &recipient(1).public().0.to_string(), place.as_bytes(), 1).await.unwrap();
+    std::fs::write(&old, [0; 64]).unwrap();
     let made = erase(&config, &old).await.unwrap();
     assert!(!old.exists());
     assert_eq!(made.erasure.0.hpkeKey, recipient(1).public().0);
     assert_eq!(town.world.domain.signer_of(&made.erasure.0, &made.signature), Some(signing(1).address()));
     assert_eq!(erase(&config, &old).await.unwrap(), made, "asked again, the same word");
+    // A backup of the key does not make its custodian a liar.
+    recipient(1).save(&old).unwrap_or_else(|e| panic!("{e}"));
+    let restored = Config { former_recipient_key_files: vec![old.clone()], ..config.clone() };
+    assert!(matches!(Custodian::start(restored).await, Err(Error::Erased(_))));
     assert_eq!(store.verify_audit().await.unwrap(), None);
 }
 

@@ -42,7 +42,7 @@ pub async fn anchor(ui: Ui, args: &AnchorArgs) -> Outcome {
         CliError::refused(codes::CUSTODIANS, format!("{own} is no member of set {set} version {version}"))
             .hint("--set with the id that licen custodian register printed")
     })?;
-    if chain.anchor(set, own).await? == Some((sequence, head)) {
+    if chain.anchors(set, own).await?.contains(&(sequence, head)) {
         ui.progress("This head is anchored already");
     } else {
         let call =

@@ -86,6 +86,11 @@ pub async fn erase(session: &Session, args: &EraseArgs) -> Outcome {
                 .because(&e)
                 .hint("licen explain LIC0702 says how each use ends")
         }
+        licen_custodian::Error::Busy(_) => {
+            CliError::environment(codes::CUSTODIANS, "the key was not destroyed")
+                .because(&e)
+                .hint("stop the custodian, erase, start it again without the key")
+        }
         _ => CliError::of(codes::CUSTODIANS, "the key was not destroyed", &e),
     })?;
     let erasure = &made.erasure.0;

@@ -1,16 +1,17 @@
 //! `licen export`: the owner's own rows, out of storage.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use licen_seal::DatasetKey;
-use licen_seal::stream::{StreamAad, dataset_aad, decrypt};
+use licen_seal::stream::{StreamAad, ciphertext_len, dataset_aad, decrypt};
 use serde_json::json;
 
 use crate::cli::ExportArgs;
 use crate::codes;
+use crate::command::search::manifest;
 use crate::error::{CliError, Outcome};
 use crate::owner::recovery::recovered_key;
 use crate::session::Session;
@@ -26,12 +27,17 @@ pub async fn export(session: &Session, args: &ExportArgs) -> Outcome {
             .hint("--out with another file: nothing is overwritten"));
     }
     let domain = session.chain().await?.domain();
-    let policy = session.node()?.dataset(&args.dataset).await?.policy;
+    let dataset = session.node()?.dataset(&args.dataset).await?;
+    // A 0G root says nothing about zeros behind a file, so its end comes from the manifest.
+    let length = ciphertext_len(manifest(session, &dataset).await?.byte_count());
+    let length = length
+        .ok_or_else(|| CliError::refused(codes::STORAGE, "no dataset is as long as its manifest says"))?;
+    let policy = dataset.policy;
     let key = recovered_key(&args.recovery, &domain, policy.datasetUid)?;
     let cipher = session.config.state_dir()?.join(format!("export-{}.bin", policy.datasetUid));
     session.get_file(policy.datasetRoot, &cipher).await?;
     let aad = dataset_aad(&domain, &policy.datasetUid);
-    let opened = open(&key, &aad, &cipher, &args.out);
+    let opened = open(&key, &aad, &cipher, length, &args.out);
     let _ = std::fs::remove_file(&cipher);
     let bytes = opened?;
     session.ui.progress(&format!("{bytes} bytes of rows, as they were published"));
@@ -40,11 +46,11 @@ pub async fn export(session: &Session, args: &ExportArgs) -> Outcome {
     Ok(())
 }
 
-fn open(key: &DatasetKey, aad: &StreamAad, cipher: &Path, out: &Path) -> Outcome<u64> {
+fn open(key: &DatasetKey, aad: &StreamAad, cipher: &Path, length: u64, out: &Path) -> Outcome<u64> {
     let failed = |e: &dyn std::error::Error| {
         CliError::environment(codes::FILE, format!("cannot write {}", out.display())).because(e)
     };
-    let mut source = BufReader::new(File::open(cipher).map_err(|e| failed(&e))?);
+    let mut source = BufReader::new(File::open(cipher).map_err(|e| failed(&e))?.take(length));
     let file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(out).map_err(|e| failed(&e))?;
     let mut sink = BufWriter::new(file);

@@ -28,6 +28,7 @@ use crate::command::search::{short, warnings};
 use crate::error::{CliError, Outcome};
 use crate::output::Ui;
 use crate::owner::encrypt::{Encrypted, encrypt};
+use crate::owner::members::confirmed;
 use crate::owner::recovery::read_passphrase;
 use crate::owner::terms::terms_text;
 use crate::owner::tokens::{count_tokens, tokenizer};
@@ -70,6 +71,9 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     for warning in warnings(draft.requiredLevel, terms.t) {
         ui.warn(&warning);
     }
+
+    confirmed(session, terms.t, &members).await?;
+    let members = envelope_members(&members);
 
     let key =
         DatasetKey::generate().map_err(|e| CliError::of(codes::SEAL, "cannot make a dataset key", &e))?;
@@ -228,11 +232,7 @@ fn dataset_salt(file: &std::path::Path) -> Outcome<B256> {
     Ok(keccak256([file.as_os_str().as_encoded_bytes(), &random[..]].concat()))
 }
 
-async fn custody(
-    session: &Session,
-    args: &PublishArgs,
-    uid: B256,
-) -> Outcome<(EnvelopeTerms, Vec<EnvelopeMember>)> {
+async fn custody(session: &Session, args: &PublishArgs, uid: B256) -> Outcome<(EnvelopeTerms, Vec<Member>)> {
     let set = match &args.custodian_set {
         Some(set) => set.clone(),
         None => session.config.get("custodian_set").to_string(),
@@ -255,7 +255,7 @@ async fn custody(
         custodian_set: set,
         set_version,
     };
-    Ok((terms, envelope_members(&members)))
+    Ok((terms, members))
 }
 
 /// Members of a set as an envelope names them.

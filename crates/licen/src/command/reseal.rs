@@ -2,6 +2,7 @@
 //! custodians. The dataset stays what it is: its uid, its root, its ciphertext and every granted job.
 
 use licen_core::abi::{Member, Policy};
+use licen_core::policy::validate;
 use licen_seal::DatasetKey;
 use licen_seal::Envelope;
 use licen_seal::envelope::{EnvelopeTerms, MAX_ENVELOPE_BYTES, Uses, seal_envelope};
@@ -13,13 +14,15 @@ use crate::command::policy::{owned, replace};
 use crate::command::publish::envelope_members;
 use crate::command::search::{short, warnings};
 use crate::error::{CliError, Outcome};
+use crate::owner::members::confirmed;
 use crate::owner::recovery::recovered_key;
 use crate::session::{Session, parse_b256};
 
 /// Seals to the newest version of a set, and puts a policy into force that names it.
 ///
 /// # Errors
-/// Not the owner, not this dataset's key, no such set; nothing has changed then.
+/// Not the owner, not this dataset's key, no such set, keys that are not confirmed; nothing has left then.
+/// Where storage or chain fail later, the new custodians may have the envelope under no policy.
 pub async fn reseal(session: &Session, args: &ResealArgs) -> Outcome {
     let chain = session.chain().await?;
     let domain = chain.domain();
@@ -37,6 +40,14 @@ pub async fn reseal(session: &Session, args: &ResealArgs) -> Outcome {
         .map_err(|e| e.hint("licen custodian register prints the id of a new set"))?;
     let key = recovered_key(&args.recovery, &domain, old.datasetUid)?;
     same_key(session, &key, old).await?;
+    let next = Policy { version: old.version + 1, custodianSet: set, setVersion: set_version, ..old.clone() };
+    // Once the envelope is stored its custodians can open it, so whatever can be refused comes before.
+    validate(&next, domain.chain_id, chain.now().await?)
+        .map_err(|e| CliError::refused(codes::POLICY_INVALID, e.to_string()))?;
+    confirmed(session, t, &members).await?;
+    for warning in warnings(next.requiredLevel, t) {
+        session.ui.warn(&warning);
+    }
     agreed(session, old, t, &members)?;
     let terms = EnvelopeTerms {
         domain,
@@ -52,17 +63,8 @@ pub async fn reseal(session: &Session, args: &ResealArgs) -> Outcome {
         envelope.map_err(|e| CliError::of(codes::SEAL, "cannot seal the key to the custodians", &e))?;
     drop(key);
     let envelope_hash = session.put_blob(envelope).await?;
-    let next = Policy {
-        version: old.version + 1,
-        envelopeHash: envelope_hash,
-        custodianSet: set,
-        setVersion: set_version,
-        ..old.clone()
-    };
+    let next = Policy { envelopeHash: envelope_hash, ..next };
     let next = replace(session, &dataset, next).await?;
-    for warning in warnings(next.requiredLevel, t) {
-        session.ui.warn(&warning);
-    }
     session.ui.progress(&format!("Sealed to {} custodians, {t} needed", members.len()));
     session.ui.record(&json!({"datasetUid": next.datasetUid, "version": next.version,
         "custodianSet": set, "setVersion": set_version, "envelopeHash": envelope_hash}));

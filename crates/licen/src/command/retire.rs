@@ -104,8 +104,12 @@ pub async fn sealed_to(session: &Session, uid: B256) -> Outcome<Vec<Sealed>> {
     let sets: BTreeSet<(B256, u32)> = policies.iter().map(|p| (p.custodianSet, p.setVersion)).collect();
     let mut sealed = Vec::new();
     for set in sets {
-        let (t, members) = chain.custodians(set.0, set.1).await?;
-        sealed.push(Sealed { set, t, members });
+        // A policy may name a set that nobody made; nothing can be sealed to it.
+        match chain.custodians(set.0, set.1).await {
+            Ok((t, members)) => sealed.push(Sealed { set, t, members }),
+            Err(error) if error.code == codes::TRANSACTION => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(sealed)
 }

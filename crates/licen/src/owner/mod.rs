@@ -2,6 +2,7 @@
 
 pub mod commitment;
 pub mod encrypt;
+pub mod members;
 pub mod recovery;
 pub mod terms;
 pub mod tokens;

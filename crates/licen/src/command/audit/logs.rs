@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use licen_core::abi::Job;
+use licen_core::abi::{Job, Member};
 use licen_core::primitives::{B256, keccak256};
 use licen_core::wire::custodian::AuditRecord;
 
@@ -12,27 +12,50 @@ use crate::error::Outcome;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Most anchors of one member that are compared: the newest ones, and the first.
+const COMPARED: usize = 64;
+
 /// One line for each member of the job's set that ever anchored. Anchoring is not demanded, so who did not
 /// is not mentioned.
 pub(super) async fn anchored(audit: &mut Audit<'_>, job: &Job) -> Outcome {
     let chain = audit.session.chain().await?;
-    let (_, members) = chain.custodians(job.custodianSet, job.setVersion).await?;
-    for member in members {
-        let Some((sequence, head)) = chain.anchor(job.custodianSet, member.signer).await? else { continue };
-        let asked = async {
-            let client = CustodianClient::of(audit.session, member.signer, DEADLINE).await?;
-            client.audit(sequence).await
-        };
-        match asked.await {
-            Ok(records) => {
-                let verdict = is_anchored(&records, sequence, head);
-                audit.line(
-                    "custodian log",
-                    verdict.map(|()| format!("{} is what it anchored at {sequence}", member.signer)),
-                );
-            }
-            Err(error) => audit.session.ui.warn(&format!("{}: {error}", member.signer)),
+    let (_, members) = match chain.custodians(job.custodianSet, job.setVersion).await {
+        Ok(set) => set,
+        Err(error) => {
+            audit.line("custodian set", Err(error.message));
+            return Ok(());
         }
+    };
+    for member in members {
+        let anchors = chain.anchors(job.custodianSet, member.signer).await?;
+        let Some((last, _)) = anchors.last().copied() else { continue };
+        let verdict = match contradiction(&anchors) {
+            Some(reason) => Err(reason),
+            None => compared(audit, &member, &anchors).await,
+        };
+        let verdict = verdict.map(|()| format!("{} is what it anchored up to {last}", member.signer));
+        audit.line("custodian log", verdict.map_err(|reason| format!("{}: {reason}", member.signer)));
+    }
+    Ok(())
+}
+
+/// Heads that no one log can have had, whatever it is now.
+fn contradiction(anchors: &[(u64, B256)]) -> Option<String> {
+    let wrong = anchors.windows(2).find(|pair| match pair {
+        [(before, head), (after, next)] => after < before || (after == before && head != next),
+        _ => false,
+    });
+    wrong.map(|pair| format!("it anchored record {} after {}: two logs", pair[1].0, pair[0].0))
+}
+
+/// Every anchor against what the custodian hands out now; one that hands out nothing has a log to hide.
+async fn compared(audit: &Audit<'_>, member: &Member, anchors: &[(u64, B256)]) -> Result<(), String> {
+    let client =
+        CustodianClient::of(audit.session, member.signer, DEADLINE).await.map_err(|e| e.to_string())?;
+    let newest = anchors.iter().rev().take(COMPARED);
+    for (sequence, head) in newest.chain(anchors.first()) {
+        let records = client.audit(*sequence).await.map_err(|e| e.to_string())?;
+        is_anchored(&records, *sequence, *head)?;
     }
     Ok(())
 }
@@ -82,6 +105,13 @@ mod tests {
         let log = log();
         assert_eq!(is_anchored(&log[1..], 2, log[1].hash), Ok(()));
         assert_eq!(is_anchored(&log[3..], 4, log[3].hash), Ok(()));
+    }
+
+    #[test]
+    fn two_heads_of_one_place_are_two_logs() {
+        let (a, b) = (B256::repeat_byte(1), B256::repeat_byte(2));
+        assert_eq!(contradiction(&[(1, a), (1, a), (7, b)]), None);
+        assert!(contradiction(&[(7, a), (7, b)]).is_some() && contradiction(&[(7, a), (6, b)]).is_some());
     }
 
     #[test]
