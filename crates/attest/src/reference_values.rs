@@ -238,3 +238,20 @@ impl ReferenceEntry {
         &self.values
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Product;
+
+    #[test]
+    fn firmware_of_amd_is_never_left_to_chance() {
+        let mut values = ReferenceValues::simulated("test", Vec::new());
+        values.tee_types = vec![TeeType::Snp];
+        values.amd.products = vec![Product::Milan];
+        let refused = values.check().unwrap_err().to_string();
+        assert!(refused.contains("minTcb"), "{refused}");
+        values.amd.min_tcb.microcode = 115;
+        assert!(values.check().is_ok());
+    }
+}

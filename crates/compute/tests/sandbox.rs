@@ -102,6 +102,8 @@ fn try_network_and_programs(refused: &mut Refused) {
     refused.call("seccomp", libc::SYS_seccomp, [0; 4]);
     refused.call("prlimit64", libc::SYS_prlimit64, [0, libc::RLIMIT_DATA as usize, 0, 0]);
     refused.call("shmget", libc::SYS_shmget, [0, 4096, 0o1600, 0]);
+    refused.call("fcntl(F_SETOWN)", libc::SYS_fcntl, [1, libc::F_SETOWN as usize, 1, 0]);
+    refused.call("fcntl(O_ASYNC)", libc::SYS_fcntl, [1, libc::F_SETFL as usize, libc::O_ASYNC as usize, 0]);
     refused.call("ioctl", libc::SYS_ioctl, [0, libc::TIOCSTI as usize, 0, 0]);
     let execute = libc::PROT_READ | libc::PROT_EXEC;
     // SAFETY: a new mapping at an address of the kernel's choice.
@@ -109,6 +111,10 @@ fn try_network_and_programs(refused: &mut Refused) {
         libc::mmap(std::ptr::null_mut(), 4096, execute, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
     };
     refused.note("mmap(PROT_EXEC)", if mapped == libc::MAP_FAILED { -1 } else { 0 });
+    let shared = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    // SAFETY: as above.
+    let mapped = unsafe { libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, shared, -1, 0) };
+    refused.note("mmap(MAP_SHARED)", if mapped == libc::MAP_FAILED { -1 } else { 0 });
     let page = vec![0_u8; 8192];
     let at = (page.as_ptr() as usize).next_multiple_of(4096);
     refused.call("mprotect(PROT_EXEC)", libc::SYS_mprotect, [at, 4096, execute as usize, 0]);

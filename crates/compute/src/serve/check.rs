@@ -220,3 +220,25 @@ fn check_here(job: &Job, chain_id: u64, config: &Config) -> Result<(), DispatchE
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use licen_core::policy::LEVEL_HARDWARE;
+
+    use super::*;
+
+    #[test]
+    fn a_node_with_a_tee_takes_what_a_simulation_may_not() {
+        let config = |tee| {
+            let file = serde_json::json!({"workDir": "work", "tee": tee});
+            serde_json::from_value::<Config>(file).unwrap()
+        };
+        let hardware = Job { requiredLevel: LEVEL_HARDWARE, ..Job::default() };
+        let refused = |job: &Job, chain_id, tee| check_here(job, chain_id, &config(tee)).err();
+        assert!(matches!(refused(&hardware, LOCAL_CHAIN_ID, "simulated"), Some(DispatchError::NotHere(_))));
+        assert!(matches!(refused(&Job::default(), 1, "simulated"), Some(DispatchError::NotHere(_))));
+        for tee in ["tdx", "snp"] {
+            assert!(refused(&hardware, 1, tee).is_none());
+        }
+    }
+}

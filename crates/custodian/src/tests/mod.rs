@@ -2,6 +2,7 @@
 //! says what the test wants it to say. Records are those of the real store.
 
 mod anvil;
+mod deaf;
 mod deliver;
 mod http;
 mod kills;

@@ -305,32 +305,44 @@ fn old_keys(place: &Place) {
     let (config, key) = (place.dir.join("custodian1.toml"), place.dir.join("custodian1.recipient"));
     let (config, key) = (config.display().to_string(), key.display().to_string());
     let erase = ["--yes", "custodian", "erase", "--config", &config, "--key", &key];
-    check(place, &erase, expect![[r#"
+    check(
+        place,
+        &erase,
+        expect![[r#"
         error: the key was not destroyed [LIC0701]
           because: another process uses WORLD/custodian1-state; a custodian has to be stopped first
 
         hint: stop the custodian, erase, start it again without the key
         exit 2
-    "#]]);
+    "#]],
+    );
     place.end_started("custodian1");
-    check(place, &erase, expect![[r#"
+    check(
+        place,
+        &erase,
+        expect![[r#"
         error: WORLD/custodian1.recipient was not destroyed [LIC0702]
           because: key 0x.. is needed: the configuration names it as WORLD/custodian1.recipient
 
         hint: licen explain LIC0702 says how each use ends
         exit 1
-    "#]]);
+    "#]],
+    );
     rewrite(place, |line| match line.starts_with("formerRecipientKeyFiles") {
         true => String::new(),
         false => line.to_owned(),
     });
-    check(place, &erase, expect![[r#"
+    check(
+        place,
+        &erase,
+        expect![[r#"
         error: WORLD/custodian1.recipient was not destroyed [LIC0702]
           because: key 0x.. is needed: dataset 0x.. is sealed to it under a live policy
 
         hint: licen explain LIC0702 says how each use ends
         exit 1
-    "#]]);
+    "#]],
+    );
     place.custodian("custodian1");
 }
 
