@@ -70,7 +70,6 @@ fn values(tee_types: Vec<TeeType>) -> ReferenceValues {
         products: vec![Product::Milan],
         min_report_version: 2,
         allow_smt: true,
-        ..AmdRules::default()
     };
     ReferenceValues { tee_types, intel, amd, ..ReferenceValues::simulated("samples", Vec::new()) }
 }
