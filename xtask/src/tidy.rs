@@ -204,7 +204,8 @@ fn makers(source: &Source) -> Vec<String> {
     if is_test(&source.path) || path.starts_with("xtask/") {
         return Vec::new();
     }
-    let code = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+    // Unit tests stand last in a file (Clippy says so). Other test code may stand before product code.
+    let code = source.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     MAKERS
         .iter()
         .filter(|(maker, homes)| code.contains(maker) && !homes.iter().any(|home| path.starts_with(home)))
@@ -236,5 +237,57 @@ mod tests {
             "dependencies": [{"name": "licen-seal", "path": "/x", "kind": null}]
         }]});
         assert_eq!(edges(&metadata), ["licen-orchestrator must not depend on licen-seal"]);
+    }
+
+    /// The dependency graph, with these features of the packages that have dangerous ones.
+    fn graph(on: &[(&str, &str)]) -> Value {
+        let node = |(package, feature): &(&str, &str)| serde_json::json!({"id": format!("registry+https://x#{package}@1.0.0"), "features": [feature]});
+        serde_json::json!({"resolve": {"nodes": on.iter().map(node).collect::<Vec<_>>()}})
+    }
+
+    #[test]
+    fn a_feature_that_switches_a_check_off_is_a_breach() {
+        let harmless = FEATURES.map(|(package, _)| (package, "std"));
+        assert_eq!(features(&graph(&harmless)), [""; 0]);
+        for (position, (package, feature)) in FEATURES.into_iter().enumerate() {
+            let mut on = harmless;
+            on[position] = (package, feature);
+            let breach = format!("{package} has its feature {feature} on, which switches a check off");
+            assert_eq!(features(&graph(&on)), std::slice::from_ref(&breach));
+            // A second version of the package does not hide the first.
+            assert_eq!(features(&graph(&[&harmless[..], &on[..]].concat())), [breach]);
+        }
+    }
+
+    #[test]
+    fn a_feature_rule_that_guards_nothing_is_a_breach() {
+        let gone = FEATURES
+            .map(|(package, _)| format!("{package} is not among the dependencies: its rule guards nothing"));
+        assert_eq!(features(&graph(&[])), gone);
+    }
+
+    #[test]
+    fn a_forged_proof_is_a_breach_outside_of_its_home() {
+        for (maker, homes) in MAKERS {
+            let source = |path: &str, text: String| Source {
+                path: path.into(),
+                text,
+                lines: 1,
+                functions: Vec::new(),
+                names: Vec::new(),
+            };
+            let call = format!("fn f() {{ let proof = {maker}(x); }}");
+            let forged = makers(&source("crates/custodian/src/run.rs", call.clone()));
+            assert_eq!(forged.len(), 1, "{maker}: {forged:?}");
+            assert!(forged[0].starts_with("crates/custodian/src/run.rs: only crates/"), "{forged:?}");
+            assert!(forged[0].ends_with(maker), "{forged:?}");
+            for home in homes {
+                assert_eq!(makers(&source(&format!("{home}x.rs"), call.clone())), [""; 0], "{maker}");
+            }
+            let behind = format!("#[cfg(test)]\nmod tests;\n{call}");
+            assert_eq!(makers(&source("crates/custodian/src/run.rs", behind)).len(), 1, "{maker}");
+            let in_tests = format!("#[cfg(test)]\nmod tests {{ {call} }}");
+            assert_eq!(makers(&source("crates/custodian/src/run.rs", in_tests)), [""; 0], "{maker}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use crate::collateral::{Collateral, IntelCollateral};
 use crate::intel::{self, Root, verify_with};
 use crate::reference_values::{ReferenceEntry, ReferenceValues, TeeType};
 use crate::refusal::Refusal;
-use crate::rules::{AmdRules, AmdSvn, IntelRules, Product};
+use crate::rules::{AmdRules, AmdSvn, AmdTcb, IntelRules, Product};
 use crate::{amd, examine};
 
 pub(crate) const TDX: &[u8] = include_bytes!("../../../vectors/attest/tdx_quote");
@@ -336,6 +336,79 @@ fn a_genuine_quote_or_report_about_something_else_passes_every_rule_but_the_last
     }
     let quote = Evidence::Tdx { quote: TDX.to_vec().into() };
     assert!(matches!(select(&quote, &held[..1]), Err(Refusal::NoCollateral { tee: "tdx", .. })));
+}
+
+/// No sample is of a guest or platform like these, so the claims of a genuine one are changed after they
+/// were verified.
+#[test]
+fn a_guest_or_platform_that_no_sample_is_of_is_refused() {
+    let platform = B256::repeat_byte(7);
+    let good = Claims { platform: Some(platform), ..verify_tdx(TDX, TDX_AT).unwrap() };
+    let open = values(vec![TeeType::Tdx]);
+    let listed = ReferenceValues { platforms: vec![platform], ..open.clone() };
+    let rule = |values: &ReferenceValues, change: &dyn Fn(&mut Claims)| {
+        let mut claims = good.clone();
+        change(&mut claims);
+        values.appraise(&claims, None, TDX_AT).err().map(|refusal| refusal.rule())
+    };
+    assert_eq!((rule(&open, &|_| {}), rule(&listed, &|_| {})), (None, None));
+    assert_eq!(rule(&open, &|claims| claims.debug = true), Some("debug"));
+    assert_eq!(rule(&open, &|claims| claims.vmpl = 1), Some("vmpl"));
+    assert_eq!(rule(&open, &|claims| claims.migratable = true), Some("migration"));
+    assert_eq!(rule(&open, &|claims| claims.platform = None), None);
+    assert_eq!(rule(&listed, &|claims| claims.platform = None), Some("platform"), "a masked chip");
+    let registered = open.appraise(&Claims { platform: None, ..good.clone() }, Some(&[platform]), TDX_AT);
+    assert_eq!(registered, Err(Refusal::Platform(None)));
+}
+
+#[test]
+fn a_revoked_platform_is_refused_although_listed_and_an_old_one_after_its_grace() {
+    let good = verify_tdx(TDX, TDX_AT).unwrap();
+    let tried = |status: TcbStatus, grace: u64, age: u64| {
+        let mut values = values(vec![TeeType::Tdx]);
+        (values.intel.statuses, values.intel.out_of_date_grace) = (vec![status], grace);
+        let mut claims = good.clone();
+        let Tcb::Intel(tcb) = &mut claims.tcb else { panic!("not Intel's") };
+        assert_ne!(tcb.status, status);
+        (tcb.status, tcb.tcb_date) = (status, TDX_AT - age);
+        values.appraise(&claims, None, TDX_AT).err().map(|refusal| refusal.rule())
+    };
+    assert_eq!(tried(TcbStatus::Revoked, u64::MAX, 0), Some("tcb-status"));
+    for status in [TcbStatus::OutOfDate, TcbStatus::OutOfDateConfigurationNeeded] {
+        assert_eq!(tried(status, 0, 1), Some("tcb-grace"), "listed, but with no time of grace");
+        assert_eq!((tried(status, 60, 60), tried(status, 60, 61)), (None, Some("tcb-grace")));
+    }
+    assert_eq!(tried(TcbStatus::SWHardeningNeeded, 0, 86_400), None, "grace is for old ones");
+}
+
+#[test]
+fn a_report_of_firmware_that_can_be_taken_back_or_with_smt_is_refused() {
+    let good = amd::verify(&report(), VCEK, SNP_AT).unwrap();
+    let Tcb::Amd(AmdTcb { reported, .. }) = good.tcb else { panic!("not AMD's") };
+    let tried = |allow_smt: bool, change: &dyn Fn(&mut AmdTcb)| {
+        let mut values = values(vec![TeeType::Snp]);
+        (values.amd.min_tcb, values.amd.allow_smt) = (reported, allow_smt);
+        let mut claims = good.clone();
+        let Tcb::Amd(tcb) = &mut claims.tcb else { panic!("not AMD's") };
+        (tcb.committed, tcb.smt) = (reported, false);
+        change(tcb);
+        values.appraise(&claims, None, SNP_AT).err().map(|refusal| refusal.rule())
+    };
+    assert_eq!(tried(false, &|_| {}), None);
+    type Part = fn(&mut AmdSvn) -> &mut u8;
+    let parts: [Part; 4] =
+        [|svn| &mut svn.bootloader, |svn| &mut svn.tee, |svn| &mut svn.snp, |svn| &mut svn.microcode];
+    let lowered = parts.iter().filter(|part| {
+        let mut older = reported;
+        let number = part(&mut older);
+        let lower = number.checked_sub(1);
+        *number = lower.unwrap_or(0);
+        assert_eq!(tried(false, &|tcb| tcb.committed = older), lower.map(|_| "firmware"));
+        lower.is_some()
+    });
+    assert!(lowered.count() > 1, "some of {reported:?} can be lower");
+    assert_eq!(tried(false, &|tcb| tcb.smt = true), Some("platform-flag"));
+    assert_eq!(tried(true, &|tcb| tcb.smt = true), None);
 }
 
 #[test]

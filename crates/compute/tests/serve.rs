@@ -1,6 +1,7 @@
 //! The node from dispatch to delivery, in one process: the real blob server, custodians that appraise
 //! and re-seal for real, the tiny base model.
 
+mod serve_attacks;
 mod serve_world;
 
 use std::sync::atomic::Ordering;

@@ -221,6 +221,7 @@ pub fn check_run(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
     use alloc::vec;
 
     fn spec() -> JobSpec {
@@ -243,7 +244,11 @@ mod tests {
         let steps = limits(TrainingLimits { max_steps: Some(99), ..Default::default() });
         assert!(matches!(check(&steps, &spec(), &provider), Err(ConstraintBreach::Steps { .. })));
         let dp = limits(TrainingLimits { epsilon: Some(3.0), ..Default::default() });
-        assert!(matches!(check(&dp, &spec(), &provider), Err(ConstraintBreach::Unsupported(_))));
+        let unkept = check(&dp, &spec(), &provider).map_err(|breach| breach.to_string());
+        assert!(unkept.is_err_and(|why| why.contains("epsilon")));
+        let leak = limits(TrainingLimits { max_leak_score: Some(0.5), ..Default::default() });
+        let unkept = check(&leak, &spec(), &provider).map_err(|breach| breach.to_string());
+        assert!(unkept.is_err_and(|why| why.contains("maxLeakScore")));
         let place = Constraints { jurisdictions: vec!["DE".into()], ..Constraints::default() };
         assert!(matches!(check(&place, &spec(), &provider), Err(ConstraintBreach::Jurisdiction(_))));
         let who = Constraints { providers: vec![B256::ZERO], ..Constraints::default() };

@@ -207,6 +207,9 @@ fn evidence_about_other_runtime_data_is_refused() {
     let mut signer = data();
     signer.signer = Address::repeat_byte(0xee);
     assert_eq!(judge(&evidence_of(&data()), &signer).unwrap_err(), Refusal::ReportData);
+    let mut recipient = data();
+    recipient.hpke_key = B256::repeat_byte(0xee);
+    assert_eq!(judge(&evidence_of(&data()), &recipient).unwrap_err(), Refusal::ReportData);
     // The hash alone is not enough: the signer in the report is compared too.
     let evidence = tee().evidence_for(&hash_of(&data()), Address::repeat_byte(0xee)).unwrap();
     assert_eq!(judge(&evidence, &data()).unwrap_err(), Refusal::ReportData);

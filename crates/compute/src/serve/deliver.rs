@@ -200,6 +200,44 @@ fn sealed_for(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use licen_core::eip712::compact;
+    use licen_core::primitives::Address;
+    use licen_seal::SigningKey;
+
+    /// Compute signs its only statement once t custodians hold the result: a word that is not theirs must
+    /// not bring it to sign.
+    #[test]
+    fn a_held_that_its_custodian_did_not_sign_for_this_result_does_not_count() {
+        let domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(9) };
+        let key = SigningKey::generate().ok().unwrap();
+        let member = Member { i: 2, id: key.address(), url: String::new() };
+        let expected = Held { jobId: B256::repeat_byte(1), attempt: 1, resultHash: B256::repeat_byte(2) };
+        let sign = |key: &SigningKey, held: &Held, index: u16| {
+            let signature = key.sign(&domain.digest(held)).unwrap();
+            let signature = compact(index, signature.as_bytes()).unwrap();
+            HeldResponse { held: AbiHex(held.clone()), signature: AbiHex(signature) }
+        };
+        let check = |answer: &HeldResponse| check_held(&domain, &member, answer, &expected);
+        assert_eq!(check(&sign(&key, &expected, 1)), Ok(()));
+        for other in [
+            Held { jobId: B256::ZERO, ..expected.clone() },
+            Held { attempt: 2, ..expected.clone() },
+            Held { resultHash: B256::ZERO, ..expected.clone() },
+        ] {
+            assert!(check(&sign(&key, &other, 1)).unwrap_err().contains("something else"), "{other:?}");
+            let mut relabelled = sign(&key, &other, 1);
+            relabelled.held = AbiHex(expected.clone());
+            assert!(check(&relabelled).unwrap_err().contains("not signed"), "{other:?}");
+        }
+        for index in [0, 2] {
+            assert!(check(&sign(&key, &expected, index)).unwrap_err().contains("another member"));
+        }
+        let host = SigningKey::generate().ok().unwrap();
+        assert!(check(&sign(&host, &expected, 1)).unwrap_err().contains("not signed"));
+        let elsewhere = Domain { chain_id: 1, ..domain };
+        let answer = sign(&key, &expected, 1);
+        assert!(check_held(&elsewhere, &member, &answer, &expected).unwrap_err().contains("not signed"));
+    }
 
     #[test]
     fn waiting_for_slow_custodians_leaves_time_to_settle() {

@@ -303,7 +303,7 @@ pub(crate) fn contains(hay: &[u8], needle: &[u8]) -> bool {
     hay.windows(needle.len()).any(|w| w == needle)
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     let list = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
     entries.flatten().flat_map(|e| list(e.path())).collect()

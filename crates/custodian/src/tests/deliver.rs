@@ -92,7 +92,8 @@ async fn a_second_result_of_one_attempt_is_refused() {
     assert_eq!(status(&bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await), 200);
     let other = Finished::of(&job, 2);
     bench.blobs.insert(root(&other.blob), other.blob.clone());
-    assert_eq!(status(&bench.ask(Ask::Deliver(other.delivery(&job, &compute, 1))).await), 409);
+    let reply = bench.ask(Ask::Deliver(other.delivery(&job, &compute, 1))).await;
+    assert_eq!(problem(&reply), (409, "another result of this attempt is held"));
 }
 
 #[tokio::test]
@@ -151,7 +152,9 @@ async fn a_result_of_another_job_is_refused() {
     let (_, mut bench, compute, job, _) = running().await;
     let foreign = Finished::of(&Job { jobId: B256::repeat_byte(0x66), ..job.clone() }, 2);
     bench.blobs.insert(root(&foreign.blob), foreign.blob.clone());
-    assert_eq!(status(&bench.ask(Ask::Deliver(foreign.delivery(&job, &compute, 1))).await), 409);
+    let reply = bench.ask(Ask::Deliver(foreign.delivery(&job, &compute, 1))).await;
+    let (code, why) = problem(&reply);
+    assert!(code == 409 && why.contains("another job or attempt"), "{why}");
 }
 
 #[tokio::test]
@@ -193,16 +196,17 @@ async fn a_manifest_without_enough_holders_is_not_published() {
     let manifest = finished.manifest(&job);
     let (one, three) = (finished.held_by(&job, 1), finished.held_by(&job, 3));
     let wrong_index = AbiHex(MemberSignature { index: 1, ..three.0.clone() });
-    for held in [
-        vec![],
-        vec![one.clone()],
-        vec![one.clone(), one.clone()],
-        vec![three.clone(), one.clone()],
-        vec![one.clone(), wrong_index],
-        vec![one, AbiHex(MemberSignature { index: 7, ..three.0 })],
+    for (held, expected) in [
+        (vec![], "0 members hold the result, 2 are needed"),
+        (vec![one.clone()], "1 members hold the result, 2 are needed"),
+        (vec![one.clone(), one.clone()], "wrong order of Held signatures"),
+        (vec![three.clone(), one.clone()], "wrong order of Held signatures"),
+        (vec![one.clone(), wrong_index], "Held is not signed by"),
+        (vec![one, AbiHex(MemberSignature { index: 7, ..three.0 })], "wrong member index"),
     ] {
-        let ask = finished.sealed(&manifest, &compute.signing, held);
-        assert_eq!(status(&bench.ask(ask).await), 409);
+        let reply = bench.ask(finished.sealed(&manifest, &compute.signing, held)).await;
+        let (code, why) = problem(&reply);
+        assert!(code == 409 && why.contains(expected), "{expected}: {why}");
     }
     assert_eq!(bench.store.held(job.jobId).await.unwrap().unwrap().manifest, None);
 }
@@ -213,16 +217,18 @@ async fn a_manifest_of_somebody_else_or_about_something_else_is_refused() {
     let good = finished.manifest(&job);
     let two = || vec![finished.held_by(&job, 1), finished.held_by(&job, 3)];
     let stranger = finished.sealed(&good, &signing(0x21), two());
-    assert_eq!(status(&bench.ask(stranger).await), 409);
-    for bad in [
-        ResultManifest { actualEpochs: 0, ..good.clone() },
-        ResultManifest { actualEpochs: 4, ..good.clone() },
-        ResultManifest { datasetRoot: B256::ZERO, ..good.clone() },
-        ResultManifest { resultHash: B256::ZERO, ..good.clone() },
-        ResultManifest { attestationRef: B256::ZERO, ..good.clone() },
+    let reply = bench.ask(stranger).await;
+    assert!(matches!(problem(&reply), (409, why) if why.contains("the manifest is not signed by")));
+    for (bad, field) in [
+        (ResultManifest { actualEpochs: 0, ..good.clone() }, "actualEpochs"),
+        (ResultManifest { actualEpochs: 4, ..good.clone() }, "actualEpochs"),
+        (ResultManifest { datasetRoot: B256::ZERO, ..good.clone() }, "datasetRoot"),
+        (ResultManifest { resultHash: B256::ZERO, ..good.clone() }, "resultHash"),
+        (ResultManifest { attestationRef: B256::ZERO, ..good.clone() }, "attestationRef"),
     ] {
-        let ask = finished.sealed(&bad, &compute.signing, two());
-        assert_eq!(status(&bench.ask(ask).await), 409);
+        let reply = bench.ask(finished.sealed(&bad, &compute.signing, two())).await;
+        let (code, why) = problem(&reply);
+        assert!(code == 409 && why.contains(field), "{field}: {why}");
     }
 }
 

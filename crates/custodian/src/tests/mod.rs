@@ -467,6 +467,12 @@ pub(super) fn status(reply: &Reply) -> u16 {
     }
 }
 
+/// Status and reason of a refusal that says why.
+pub(super) fn problem(reply: &Reply) -> (u16, &str) {
+    let Reply::Problem(problem) = reply else { panic!("{reply:?}") };
+    (problem.status, &problem.detail)
+}
+
 /// A finished training: result, shares, and what compute says about it.
 pub(super) struct Finished {
     domain: Domain,

@@ -95,6 +95,7 @@ async fn another_attempt_under_the_same_keys_gets_no_share() {
     let other = Job { attempt: 2, ..job };
     bench.chain.say(|said| said.job = other.clone());
     assert_eq!(status(&bench.ask(release(&other)).await), 403);
+    assert!(bench.machine.last_counted().contains("no verdict"));
 }
 
 #[tokio::test]
@@ -105,6 +106,7 @@ async fn another_job_of_the_same_dataset_gets_no_share() {
     let other = Job { jobId: B256::repeat_byte(0x99), ..job };
     bench.chain.say(|said| said.job = other.clone());
     assert_eq!(status(&bench.ask(release(&other)).await), 403);
+    assert!(bench.machine.last_counted().contains("no verdict"));
 }
 
 #[tokio::test]
@@ -114,6 +116,7 @@ async fn a_job_near_its_run_deadline_gets_no_share() {
     let job = bench.run(&world, &Compute::new(0x20)).await;
     bench.chain.say(|said| said.now = job.runDeadline - 30);
     assert_eq!(status(&bench.ask(release(&job)).await), 403);
+    assert!(bench.reasons().await[0].contains("run deadline"));
     bench.chain.say(|said| said.now = job.runDeadline - 31);
     assert_eq!(status(&bench.ask(release(&job)).await), 200);
 }
@@ -191,6 +194,76 @@ async fn a_crash_between_record_and_verdict_gives_the_same_verdict() {
     bench.now_ms += 5_000;
     let answer: VerdictResponse = body(&bench.ask(Ask::Verdict(request)).await);
     assert_eq!(answer.verdict.0.expiresAt, NOW + 900);
+}
+
+/// What stands in every file of a folder, one after the other.
+fn bytes_below(dir: &std::path::Path) -> Vec<u8> {
+    let files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    files.flat_map(|file| std::fs::read(file).unwrap()).collect()
+}
+
+/// With t = 1 the share is the key itself, so a single share that was kept open would give it away.
+#[tokio::test]
+async fn a_copied_database_holds_no_opened_share() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::on(&Site { t: 1, n: 1, ..SITE }, &Constraints::default(), |_| {});
+    let store = Store::open(&dir.path().join("custodian.db")).await.unwrap();
+    let mut bench = Bench::over(1, FakeChain::new(&world), store);
+    let compute = Compute::new(0x20);
+    let job = bench.run(&world, &compute).await;
+    let reply = bench.ask(release(&job)).await;
+    let answer: ReleaseResponse = body(&reply);
+    let key = DatasetKey::import(&mut [0xdd; 32]);
+    let terms = ReleaseTerms {
+        recipient: compute.recipient.public(),
+        runtime_data_hash: job.runtimeDataHash,
+        domain: ReleaseDomain::Simulated,
+    };
+    let envelope = envelope_of(&world);
+    let share = open_released(&answer.share, &compute.recipient, &envelope, &terms);
+    let combined = combine(&envelope, &[share.unwrap_or_else(|e| panic!("{e}"))]);
+    assert_eq!(
+        combined.unwrap_or_else(|e| panic!("{e}")).commitment(&world.job.datasetUid),
+        key.commitment(&world.job.datasetUid),
+        "this share alone is the key"
+    );
+    let Reply::Json(sealed) = reply else { unreachable!("it has a body") };
+    let while_open = bytes_below(dir.path());
+    bench.store.close().await;
+    for copied in [while_open, bytes_below(dir.path())] {
+        let stored = copied.windows(sealed.len()).any(|window| window == &sealed[..]);
+        assert!(stored, "what was released is there, sealed to compute");
+        assert!(!key.appears_in(&copied));
+    }
+}
+
+/// Whoever runs the custodian's disk puts an old state back to get one nonce accepted for two machines. It
+/// gets a verdict for each; the chain starts one of them, and no other key gets a share.
+#[tokio::test]
+async fn a_database_that_is_put_back_gives_no_second_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copy) = (dir.path().join("custodian.db"), dir.path().join("copy"));
+    let world = World::new();
+    let chain = FakeChain::new(&world);
+    let mut bench = Bench::over(1, chain.clone(), Store::open(&path).await.unwrap());
+    let nonce = bench.nonce(&world).await;
+    bench.store.close().await;
+    std::fs::copy(&path, &copy).unwrap();
+    let (first, thief) = (Compute::new(0x20), Compute::new(0x21));
+    for compute in [&first, &thief] {
+        std::fs::copy(&copy, &path).unwrap();
+        bench = Bench::over(1, chain.clone(), Store::open(&path).await.unwrap());
+        let request = compute.request(&world, &compute.data(&world, nonce));
+        assert_eq!(status(&bench.ask(Ask::Verdict(request)).await), 200);
+        bench.store.close().await;
+    }
+    bench = Bench::over(1, chain.clone(), Store::open(&path).await.unwrap());
+    let [started, stolen] = [&first, &thief].map(|compute| world.running(&compute.data(&world, nonce)));
+    chain.say(|said| (said.state, said.job) = (Some(JobState::Running), started.clone()));
+    assert_eq!(status(&bench.ask(release(&stolen)).await), 425, "this key did not start");
+    assert_eq!(status(&bench.ask(release(&started)).await), 403, "its verdict was forgotten");
+    assert!(bench.machine.last_counted().contains("no verdict"));
+    assert_eq!(bench.store.release(world.job.jobId, 1, "share").await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -35,6 +35,7 @@ async fn the_owner_ends_a_dataset_once_and_for_ever() {
     assert_eq!(said.refusal.0, expected);
     assert_eq!(DOMAIN.signer_of(&said.refusal.0, &said.signature), Some(signing(1).address()));
     assert_eq!(status(&bench.ask(release(&job)).await), 403, "a verdict was given, no share leaves");
+    assert!(bench.machine.last_counted().contains("is retired"));
     bench.now_ms += 60_000;
     assert_eq!(bench.ask(Ask::Retire(request)).await, first, "the same word again, with its first time");
     assert_eq!(bench.store.verify_audit().await.unwrap(), None);
@@ -45,15 +46,18 @@ async fn nobody_else_ends_a_dataset() {
     let world = world();
     let mut bench = Bench::new(&world).await;
     let stranger = retire(&world, &signing(0x66));
-    assert_eq!(status(&bench.ask(Ask::Retire(stranger.clone())).await), 409);
+    let reply = bench.ask(Ask::Retire(stranger.clone())).await;
+    assert!(matches!(problem(&reply), (409, why) if why.contains("is not signed by")));
     // Who says to be the owner makes another uid.
     let own = RetireRequest { owner: signing(0x66).address(), ..stranger };
-    assert_eq!(status(&bench.ask(Ask::Retire(own)).await), 400);
+    let reply = bench.ask(Ask::Retire(own)).await;
+    assert_eq!(problem(&reply), (400, "owner and salt make another datasetUid"));
     let elsewhere = Domain { chain_id: 1, ..DOMAIN };
     let mut signed_there = retire(&world, &signing(0x50));
     let signature = signing(0x50).sign(&elsewhere.digest(&signed_there.retire.0)).unwrap();
     signed_there.signature = Bytes::copy_from_slice(signature.as_bytes());
-    assert_eq!(status(&bench.ask(Ask::Retire(signed_there)).await), 409);
+    let reply = bench.ask(Ask::Retire(signed_there)).await;
+    assert!(matches!(problem(&reply), (409, why) if why.contains("is not signed by")));
     assert_eq!(bench.store.tombstone(world.job.datasetUid).await.unwrap(), None);
     assert_eq!(bench.store.audit_head().await.unwrap(), None, "strangers leave nothing");
 }

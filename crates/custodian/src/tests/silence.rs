@@ -319,19 +319,24 @@ async fn a_successor_that_does_not_follow_is_refused() {
     let (world, mut bench, _, job) = running().await;
     bench.pass(700);
     let ahead = Job { attempt: 2, ..job.clone() };
-    let request = next_verdict(&mut bench, &world, &ahead, 0x30).await.unwrap();
+    let mut request = next_verdict(&mut bench, &world, &ahead, 0x30).await.unwrap();
+    assert_eq!(request.attempt, 3, "of which nobody started the second");
     assert_eq!(status(&bench.ask(Ask::Verdict(request)).await), 403);
     let granted = world.job.clone();
-    let mut request = next_verdict(&mut bench, &world, &job, 0x30).await.unwrap();
+    request = next_verdict(&mut bench, &world, &job, 0x30).await.unwrap();
     request.job = AbiHex(granted);
     assert_eq!(status(&bench.ask(Ask::Verdict(request)).await), 403);
     for attempt in [0, 4] {
         let challenge = ChallengeRequest { attempt, ..world.challenge() };
-        assert_eq!(status(&bench.ask(Ask::Challenge(challenge)).await), 400);
+        let reply = bench.ask(Ask::Challenge(challenge)).await;
+        assert_eq!(problem(&reply), (400, "attempt is not 1, 2 or 3"));
     }
     let late = next_verdict(&mut bench, &world, &job, 0x30).await.unwrap();
     bench.chain.say(|said| said.now = said.job.runDeadline + 1);
     assert_eq!(status(&bench.ask(Ask::Verdict(late)).await), 403);
+    let expected = ["not the one the contract committed to", "another attempt", "the run deadline"];
+    let reasons = bench.reasons().await;
+    assert!(reasons.len() == 3 && reasons.iter().zip(expected).all(|(r, e)| r.contains(e)), "{reasons:?}");
     bench.chain.say(|said| said.now = NOW + 700);
     let challenge = ChallengeRequest { attempt: 2, ..world.challenge() };
     bench.chain.say(|said| said.state = Some(JobState::Granted));

@@ -94,7 +94,9 @@ async fn a_nonce_is_spent_even_when_the_request_fails() {
     let mut bad = good.clone();
     bad.envelope = vec![1].into();
     assert_eq!(status(&bench.ask(Ask::Verdict(bad)).await), 403);
+    assert!(bench.reasons().await[0].contains("the envelope has root"));
     assert_eq!(status(&bench.ask(Ask::Verdict(good)).await), 403);
+    assert!(bench.machine.last_counted().contains("nonce was used"));
 }
 
 #[tokio::test]
@@ -106,6 +108,7 @@ async fn an_old_nonce_is_refused() {
     let compute = Compute::new(0x20);
     let request = compute.request(&world, &compute.data(&world, nonce));
     assert_eq!(status(&bench.ask(Ask::Verdict(request)).await), 403);
+    assert!(bench.machine.last_counted().contains("has expired"));
 }
 
 #[tokio::test]
@@ -116,6 +119,17 @@ async fn a_nonce_that_was_never_given_is_refused() {
 #[tokio::test]
 async fn the_nonce_of_another_custodian_is_refused() {
     let reason = refused_data(|d| d.challenges[0].custodian_id = signing(2).address()).await;
+    assert!(reason.contains("no nonce of this custodian"), "{reason}");
+}
+
+/// With two of them a caller could offer an old nonce beside a good one.
+#[tokio::test]
+async fn two_nonces_of_one_custodian_are_refused() {
+    let reason = refused_data(|d| {
+        let again = Challenge { nonce: B256::repeat_byte(0xee), ..d.challenges[0].clone() };
+        d.challenges.push(again);
+    })
+    .await;
     assert!(reason.contains("no nonce of this custodian"), "{reason}");
 }
 
@@ -140,6 +154,19 @@ async fn the_evidence_of_another_run_is_refused() {
         let other = RuntimeData { attempt: 9, ..RuntimeData::from_bytes(&request.runtime_data).unwrap() };
         let compute = Compute::new(0x20);
         request.evidence = compute.request(&World::new(), &other).evidence;
+    });
+    assert!(reason.await.contains("other runtime data"));
+}
+
+/// The share goes to the key in the runtime data: evidence of a genuine machine must not lead to a key
+/// that this machine does not have.
+#[tokio::test]
+async fn a_relay_that_puts_its_own_key_into_the_runtime_data_is_refused() {
+    let reason = refused_request(|request| {
+        let genuine = RuntimeData::from_bytes(&request.runtime_data).unwrap();
+        let relays = RuntimeData { hpke_key: recipient(0x66).public().0, ..genuine.clone() };
+        assert_ne!(relays, genuine);
+        request.runtime_data = relays.to_bytes().unwrap().into();
     });
     assert!(reason.await.contains("other runtime data"));
 }
@@ -207,6 +234,33 @@ async fn a_copied_envelope_of_another_dataset_opens_nothing() {
     assert!(reason.contains("datasetUid"), "{reason}");
 }
 
+/// Owner and salt make the uid. Who names others for a dataset that is not its own is found out by them.
+#[tokio::test]
+async fn an_owner_or_salt_that_does_not_make_the_uid_is_refused() {
+    let changes: [fn(&mut Policy); 2] =
+        [|policy| policy.owner = Address::repeat_byte(0x66), |policy| policy.salt = B256::repeat_byte(0x66)];
+    for change in changes {
+        let mut world = World::new();
+        change(&mut world.policy);
+        world.job.policyHash = policy_hash(&world.policy);
+        let (reply, reason) = judged(&world, |_, _| {}, |_| {}).await;
+        assert_eq!(status(&reply), 403);
+        assert!(reason.contains("envelope has another datasetUid"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn an_envelope_of_another_chain_or_contract_is_refused() {
+    let elsewhere =
+        [Domain { chain_id: 1, ..DOMAIN }, Domain { contract: Address::repeat_byte(8), ..DOMAIN }];
+    for domain in elsewhere {
+        let world = World::with(&Constraints::default(), |terms| terms.domain = domain);
+        let (reply, reason) = judged(&world, |_, _| {}, |_| {}).await;
+        assert_eq!(status(&reply), 403);
+        assert!(reason.contains("envelope has another chain or contract"), "{reason}");
+    }
+}
+
 #[tokio::test]
 async fn an_envelope_for_download_or_of_another_set_is_refused() {
     let reason = |change: fn(&mut EnvelopeTerms)| async move {
@@ -228,6 +282,15 @@ async fn a_custodian_outside_the_set_refuses() {
 async fn a_custodian_whose_registered_key_is_another_refuses() {
     let reason = refused_chain(|said| said.set.members[0].hpkeKey = B256::ZERO).await;
     assert!(reason.contains("another HPKE key"), "{reason}");
+}
+
+/// The owner sealed to a key that the set does not name for that member: one that the owner chose.
+#[tokio::test]
+async fn an_envelope_with_another_key_for_another_member_is_refused() {
+    let reason = refused_chain(|said| said.set.members[1].hpkeKey = B256::repeat_byte(0x66)).await;
+    assert!(reason.contains("envelope has another member"), "{reason}");
+    let reason = refused_chain(|said| said.set.members[1].signer = Address::repeat_byte(0x66)).await;
+    assert!(reason.contains("envelope has another member"), "{reason}");
 }
 
 #[tokio::test]
@@ -275,6 +338,31 @@ async fn a_provider_must_be_registered_with_this_platform() {
         let (reply, reason) = judged(&World::new(), change, |_| {}).await;
         assert_eq!(status(&reply), expected, "{reason}");
     }
+}
+
+#[tokio::test]
+async fn a_provider_outside_the_owners_jurisdictions_gets_no_verdict() {
+    let constraints = Constraints { jurisdictions: vec!["CH".into()], ..Constraints::default() };
+    let platform = Compute::new(0x20).tee.platform_id();
+    for (code, expected) in [("DE", 403), ("CHE", 403), ("", 403), ("CH", 200)] {
+        let provider = Provider {
+            creator: Address::repeat_byte(1),
+            platformIds: vec![platform],
+            jurisdiction: B256::right_padding_from(code.as_bytes()),
+            ..Provider::default()
+        };
+        let change = |data: &mut RuntimeData, chain: &FakeChain| {
+            data.provider_id = B256::repeat_byte(0x0d);
+            chain.say(|said| said.provider = Some(provider));
+        };
+        let world = World::with(&constraints, |_| {});
+        let (reply, reason) = judged(&world, change, |_| {}).await;
+        assert_eq!(status(&reply), expected, "{code}: {reason}");
+        assert_eq!(reason.contains("jurisdiction"), expected == 403, "{code}: {reason}");
+    }
+    // Nobody vouches for where a node stands that no provider registered.
+    let (reply, reason) = judged(&World::with(&constraints, |_| {}), |_, _| {}, |_| {}).await;
+    assert!(status(&reply) == 403 && reason.contains("jurisdiction"), "{reason}");
 }
 
 #[tokio::test]
