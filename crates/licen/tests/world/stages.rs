@@ -93,6 +93,7 @@ fn custody_outlives_its_custodians() {
     assert_eq!(said.exit, 0, "{}", said.err);
     let published: Value = serde_json::from_str(said.out.lines().next_back().unwrap()).unwrap();
     let root = published["datasetUid"].as_str().unwrap().to_owned();
+    alone(&place, &root, &all[0]);
     // The researcher does not trust it alone: a custodian of their own choice judges compute as well.
     let judge = place.licen(&["custodian", "register", "--threshold", "1", "--member", &all[2]]);
     trains(&place, &root, "one", &["--verifier-set", judge.out.trim()]);
@@ -123,6 +124,22 @@ fn custody_outlives_its_custodians() {
     old_keys(&place);
     export(&place, &root, &pass);
     retire(&place, &root);
+}
+
+/// Who looks or pays is told that one custodian can do everything, and cannot make it judge itself.
+fn alone(place: &Place, root: &str, member: &str) {
+    let warning = "one custodian alone can read the dataset and settle or withhold the job";
+    assert!(place.licen(&["show", root]).err.contains(warning));
+    let request = ["request", root, "--epochs", "1", "--base", "tiny"];
+    let unpaid = place.licen(&request);
+    assert!(unpaid.exit != 0 && unpaid.err.contains(warning), "{}", unpaid.err);
+    let same = place.licen(&["custodian", "register", "--threshold", "1", "--member", member]);
+    let never = place.licen(&[&["--yes"], &request[..], &["--verifier-set", same.out.trim()]].concat());
+    assert!(
+        never.exit == 1 && never.err.contains("0 custodians of the verifier set are outside"),
+        "{}",
+        never.err
+    );
 }
 
 fn three_of_five(place: &Place, root: &str, set: &str, all: &[String], pass: &str) {
