@@ -259,3 +259,26 @@ async fn problem(response: Response) -> String {
     let parsed = body(response).await.ok().and_then(|b| serde_json::from_slice::<Problem>(&b).ok());
     parsed.map_or_else(|| format!("HTTP {}", status.as_u16()), |p| p.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_was_lost_is_offered_elsewhere_and_only_its_compute_is_asked() {
+        let named = |port: u16| ComputeUrl { url: format!("http://127.0.0.1:{port}"), provider_id: None };
+        let peers = Peers::new(vec![named(1), named(2), named(3)], &[]).unwrap();
+        let granted = Job { jobId: B256::repeat_byte(1), ..Job::default() };
+        let running = Job { attempt: 1, ..granted.clone() };
+        let first = AttemptId { commitment: B256::ZERO, attempt: 1 };
+        let second = AttemptId { attempt: 2, ..first };
+        assert_eq!(peers.asked(first, &running).len(), 3, "nobody knows yet who has it");
+        let took = peers.offered(first, &granted)[0];
+        peers.chosen().insert(granted.jobId, (1, took));
+        assert_eq!(peers.offered(first, &running)[0], took, "only it has the keys");
+        assert_eq!(peers.asked(first, &running), [took], "no other can say that it trains");
+        assert_eq!(peers.offered(first, &granted)[2], took, "it was asked before and did not begin");
+        assert_eq!(peers.offered(second, &running)[2], took, "it lost the attempt before");
+        assert_eq!(peers.asked(second, &running).len(), 3);
+    }
+}

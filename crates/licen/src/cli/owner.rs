@@ -89,7 +89,7 @@ pub enum PolicyCommand {
     Pause(DatasetArg),
     /// Take new requests again
     Resume(DatasetArg),
-    /// Seal the dataset's key to other custodians, or to a newer version of their set
+    /// Seal the dataset's key to other custodians or a newer version of their set, or demand another level
     Reseal(ResealArgs),
 }
 
@@ -126,6 +126,7 @@ pub struct RecoveryArgs {
 #[command(after_help = "Examples:
   licen policy reseal 0x9c1e --recovery a.key --passphrase-file pass
   licen policy reseal 0x9c1e --recovery a.key --passphrase-file pass --custodian-set 0x51ab...
+  licen policy reseal 0x9c1e --recovery a.key --passphrase-file pass --level hardware --appraisal-policy 0x7d20...
 Root, uid and everything granted stay; only new requests go to the new custodians. The old ones keep what they have:
 licen retire, or the erasure of their keys, ends that.")]
 pub struct ResealArgs {
@@ -136,6 +137,12 @@ pub struct ResealArgs {
     /// Custodian set to seal to; the newest version of the present one where left out
     #[arg(long, value_name = "ID")]
     pub custodian_set: Option<String>,
+    /// Attestation level you demand from now on; the present one where left out
+    #[arg(long, value_parser = ["hardware", "software"])]
+    pub level: Option<String>,
+    /// Appraisal policy that says which programs get the key; the present one where left out
+    #[arg(long, value_name = "ID")]
+    pub appraisal_policy: Option<String>,
 }
 
 #[derive(Debug, Args)]

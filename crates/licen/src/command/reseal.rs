@@ -2,7 +2,7 @@
 //! custodians. The dataset stays what it is: its uid, its root, its ciphertext and every granted job.
 
 use licen_core::abi::{Member, Policy};
-use licen_core::policy::validate;
+use licen_core::policy::{LEVEL_HARDWARE, LEVEL_SOFTWARE, validate};
 use licen_seal::DatasetKey;
 use licen_seal::Envelope;
 use licen_seal::envelope::{EnvelopeTerms, MAX_ENVELOPE_BYTES, Uses, seal_envelope};
@@ -40,7 +40,14 @@ pub async fn reseal(session: &Session, args: &ResealArgs) -> Outcome {
         .map_err(|e| e.hint("licen custodian register prints the id of a new set"))?;
     let key = recovered_key(&args.recovery, &domain, old.datasetUid)?;
     same_key(session, &key, old).await?;
-    let next = Policy { version: old.version + 1, custodianSet: set, setVersion: set_version, ..old.clone() };
+    let next = Policy {
+        version: old.version + 1,
+        custodianSet: set,
+        setVersion: set_version,
+        requiredLevel: level(args).unwrap_or(old.requiredLevel),
+        appraisalPolicy: args.appraisal_policy.as_deref().map_or(Ok(old.appraisalPolicy), parse_b256)?,
+        ..old.clone()
+    };
     // Once the envelope is stored its custodians can open it, so whatever can be refused comes before.
     validate(&next, domain.chain_id, chain.now().await?)
         .map_err(|e| CliError::refused(codes::POLICY_INVALID, e.to_string()))?;
@@ -54,7 +61,7 @@ pub async fn reseal(session: &Session, args: &ResealArgs) -> Outcome {
         dataset_uid: old.datasetUid,
         uses: Uses::Job,
         t,
-        required_level: old.requiredLevel,
+        required_level: next.requiredLevel,
         custodian_set: set,
         set_version,
     };
@@ -70,6 +77,11 @@ pub async fn reseal(session: &Session, args: &ResealArgs) -> Outcome {
         "custodianSet": set, "setVersion": set_version, "envelopeHash": envelope_hash}));
     session.ui.data(&format!("set {} version {set_version}", short(&set.to_string())));
     Ok(())
+}
+
+/// The level stands in the envelope as well, so that no policy alone can lower it.
+fn level(args: &ResealArgs) -> Option<u8> {
+    args.level.as_deref().map(|level| if level == "hardware" { LEVEL_HARDWARE } else { LEVEL_SOFTWARE })
 }
 
 /// That the present envelope holds the same key. One that storage has lost holds nobody up: the file

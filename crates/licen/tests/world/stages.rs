@@ -100,6 +100,7 @@ fn custody_outlives_its_custodians() {
 
     three_of_five(&place, &root, &set, &all, &pass);
     trains(&place, &root, "five", &[]);
+    attested(&place, &root, &pass);
 
     // The first custodian gets a new key, and two others are gone: any three is these three.
     new_key(&place, &set, old);
@@ -110,7 +111,7 @@ fn custody_outlives_its_custodians() {
         expect![[r#"
             set 0x.. version 3
             warning: attestation is simulated (level SOFTWARE): compute is not confidential
-              Version 3 holds for new requests; running jobs keep theirs
+              Version 5 holds for new requests; running jobs keep theirs
               Sealed to 5 custodians, 3 needed
             exit 0
         "#]],
@@ -226,6 +227,37 @@ fn three_of_five(place: &Place, root: &str, set: &str, all: &[String], pass: &st
             exit 0
         "#]],
     );
+}
+
+/// Hardware from now on: the simulated compute of this world is refused before anybody pays. And back.
+fn attested(place: &Place, root: &str, pass: &str) {
+    let policy = format!("{}/../../policies/tdx-sample.toml", env!("CARGO_MANIFEST_DIR"));
+    let made = place.owner(&["custodian", "appraisal", "--policy", &policy, "--out", "tdx.json"]);
+    let reseal = ["--yes", "policy", "reseal", root, "--recovery", "a.key", "--passphrase-file", pass];
+    let demand = ["--level", "hardware", "--appraisal-policy", made.out.trim()];
+    check(
+        place,
+        &[&reseal[..], &demand].concat(),
+        expect![[r#"
+        set 0x.. version 2
+          Version 3 holds for new requests; running jobs keep theirs
+          Sealed to 5 custodians, 3 needed
+        exit 0
+    "#]],
+    );
+    let request = ["--yes", "request", root, "--epochs", "1", "--base", "tiny"];
+    golden(
+        place,
+        &place.licen(&request),
+        expect![[r#"
+        error: the owner demands hardware attestation, the compute of this node is simulated [LIC0213]
+
+        hint: licen search for a dataset of level SOFTWARE, or --node URL with hardware compute
+        exit 1
+    "#]],
+    );
+    let back = ["--level", "software", "--appraisal-policy", &place.setting("appraisal_policy")];
+    assert_eq!(place.owner(&[&reseal[..], &back].concat()).exit, 0);
 }
 
 fn reseal(place: &Place, root: &str, pass: &str, expected: Expect) {
@@ -427,7 +459,7 @@ fn retire(place: &Place, root: &str) {
         place,
         &audit,
         expect![[r#"
-            ok      policy on chain        version 3
+            ok      policy on chain        version 5
             ok      dataset uid            computed from owner and salt: 0x..
             ok      set 0x.. v1   0 of 1 refuse, 0 of 1 destroyed the key, 1 needed: its shares can be released
             ok      set 0x.. v2   0 of 5 refuse, 0 of 5 destroyed the key, 3 needed: its shares can be released
@@ -459,7 +491,7 @@ fn retire(place: &Place, root: &str) {
         place,
         &audit,
         expect![[r#"
-            ok      policy on chain        version 3
+            ok      policy on chain        version 5
             ok      dataset uid            computed from owner and salt: 0x..
             ok      refusal                0x.. since TIME
             ok      set 0x.. v1   1 of 1 refuse, 0 of 1 destroyed the key, 1 needed: too few are left who would release a share
