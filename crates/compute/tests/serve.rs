@@ -513,11 +513,13 @@ async fn quotes_are_signed_by_the_providers_signer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_that_custodians_called_silent_ends_with_a_report() {
     let modes = vec![Mode::CallsSilent, Mode::Honest, Mode::CallsSilent];
-    let world = World::new(Setting { modes, config: json!({"aliveSeconds": 1}), ..Setting::default() }).await;
+    let world =
+        World::new(Setting { modes, epochs: 9, config: json!({"aliveSeconds": 1}), ..Setting::default() })
+            .await;
     let running = world.start().await;
     let status = world.until("the report", failed).await;
     assert_eq!(reason(&world, &status, running.signer), Reason::ComputeTaskFailed, "{status:?}");
-    assert!(status.message.contains("silent"), "{status:?}");
+    assert!(status.message.contains("2 of 3 custodians have called the attempt silent"), "{status:?}");
 }
 
 /// Another compute, or this one after it forgot its keys, takes the place of an attempt that is gone.

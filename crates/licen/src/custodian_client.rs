@@ -85,7 +85,7 @@ impl CustodianClient {
 
     /// Whether it answers at all.
     pub async fn is_alive(&self) -> bool {
-        self.get::<serde_json::Value>("/v1/custodian").await.is_ok()
+        self.about().await.is_ok()
     }
 
     /// The manifest it holds of a job.

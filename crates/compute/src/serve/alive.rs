@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use licen_core::abi::{Alive, Job, Silence};
 use licen_core::primitives::Bytes;
 use licen_core::wire::AbiHex;
@@ -15,6 +16,8 @@ use super::node::Node;
 use super::setup::Prepared;
 
 const CALL_LIMIT: Duration = Duration::from_secs(20);
+/// Short, because the next word must not wait for a custodian that only says that it is done with us.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(5);
 
 /// When the next word is due, and its number.
 #[derive(Debug, Default)]
@@ -55,10 +58,9 @@ pub(super) async fn say(
         async move { post_raw(&node.http, &member.url, "/v1/alive", request, CALL_LIMIT).await.map(drop) }
     })
     .await;
-    let mut silenced = 0;
-    for (member, _) in answers.failed.iter().filter(|(_, error)| error.called_silent) {
-        silenced += usize::from(has_declared(node, prepared, job, member).await);
-    }
+    let said = answers.failed.iter().filter(|(_, error)| error.called_silent);
+    let declared = join_all(said.map(|(member, _)| has_declared(node, prepared, job, member))).await;
+    let silenced = declared.into_iter().filter(|declared| *declared).count();
     let (n, t) = (prepared.documents.hpke_members.len(), prepared.documents.envelope.terms().t);
     for (member, error) in &answers.failed {
         tracing::debug!(custodian = %member.id, index = member.i, error = %error.message, "has not heard us");
@@ -74,7 +76,8 @@ pub(super) async fn say(
 async fn has_declared(node: &Node, prepared: &Prepared, job: &Job, member: &Member) -> bool {
     let path = format!("/v1/silence/{}", job.jobId);
     let request = SilenceRequest { job: AbiHex(job.clone()) };
-    let said: Result<SilenceResponse, _> = post(&node.http, &member.url, &path, &request, CALL_LIMIT).await;
+    let said: Result<SilenceResponse, _> =
+        post(&node.http, &member.url, &path, &request, STATEMENT_LIMIT).await;
     let Ok(SilenceResponse { silence, signature }) = said else { return false };
     let about = Silence { jobId: job.jobId, attempt: job.attempt };
     let domain = prepared.documents.envelope.terms().domain;

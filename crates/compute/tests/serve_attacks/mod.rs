@@ -8,7 +8,7 @@ use licen_core::primitives::{Address, B256, Bytes};
 use licen_core::wire::AbiHex;
 use licen_core::wire::compute::{Dispatch, StopRequest, TaskStatus};
 
-use super::serve_world::{Setting, T, World, contains, files, logs};
+use super::serve_world::{Mode, Setting, T, World, contains, files, logs};
 use super::{delivered, failed, manifest_of};
 
 /// With the signature the host could settle alone, before custodians publish the manifest.
@@ -97,4 +97,15 @@ async fn a_dispatch_with_custodians_of_its_own_starts_nothing() {
         assert!(status.message.contains(expected), "{status:?}");
         assert!(status.start.is_none() && status.failure.is_none(), "{status:?}");
     }
+}
+
+/// Custodians answer in plain HTTP: whoever is on the way can say in their name that the attempt is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unsigned_word_of_silence_ends_nothing() {
+    let modes = vec![Mode::SpokenFor, Mode::Honest, Mode::SpokenFor];
+    let config = serde_json::json!({"aliveSeconds": 1});
+    // Long enough for several words, as in the test where the statements are genuine.
+    let world = World::new(Setting { modes, epochs: 9, config, ..Setting::default() }).await;
+    world.start().await;
+    world.until("delivery", delivered).await;
 }

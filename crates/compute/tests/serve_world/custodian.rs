@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use licen_attest::{
     AppraisalPolicy, AttestationResult, ReferenceEntry, ReferenceValues, SimulatedTee, appraise, select,
 };
-use licen_core::abi::{Held, Job, MemberSignature, ResultManifest, Verdict};
+use licen_core::abi::{Held, Job, MemberSignature, ResultManifest, Silence, Verdict};
 use licen_core::canonical::json_from_slice;
 use licen_core::eip712::{Domain, compact};
 use licen_core::id::{as_granted, job_hash};
@@ -19,7 +19,8 @@ use licen_core::runtime_data::RuntimeData;
 use licen_core::sol_types::SolStruct;
 use licen_core::wire::custodian::{
     AliveRequest, ChallengeRequest, ChallengeResponse, DeliverRequest, HeldResponse, ReleaseRequest,
-    ReleaseResponse, SignedManifest, VerdictRequest, VerdictResponse, delivery,
+    ReleaseResponse, SignedManifest, SilenceRequest, SilenceResponse, VerdictRequest, VerdictResponse,
+    delivery,
 };
 use licen_core::wire::{AbiHex, Problem};
 use licen_seal::delivery::{DeliveryTerms, open_manifest};
@@ -51,6 +52,8 @@ pub(crate) enum Mode {
     LiesAboutHolding,
     /// Has called the attempt silent: takes no sign of life and no result of it.
     CallsSilent,
+    /// Somebody on its way answers signs of life in its name; it has said nothing of the kind.
+    SpokenFor,
     /// Honest, but needs longer to hold the result than compute waits for one that is not there.
     SlowToHold,
 }
@@ -102,6 +105,7 @@ impl Custodian {
             .route("/v1/release", post(release))
             .route("/v1/deliver", post(deliver))
             .route("/v1/alive", post(alive))
+            .route("/v1/silence/{job}", post(silence))
             .with_state(self.clone());
         let url = if self.mode == Mode::Dead { "http://127.0.0.1:9".into() } else { listen(router).await };
         self.url.set(url).unwrap();
@@ -209,7 +213,7 @@ async fn release(State(me): Me, Json(request): Json<ReleaseRequest>) -> Answer<R
 }
 
 async fn alive(State(me): Me, Json(request): Json<AliveRequest>) -> Result<(), Silent> {
-    if me.mode == Mode::CallsSilent {
+    if matches!(me.mode, Mode::CallsSilent | Mode::SpokenFor) {
         return Err(silent());
     }
     let job = &request.job.0;
@@ -217,6 +221,17 @@ async fn alive(State(me): Me, Json(request): Json<AliveRequest>) -> Result<(), S
     assert_eq!(me.domain.signer_of(&said, &request.signature), Some(job.signer));
     me.memory.lock().unwrap().heard.push(request.seq);
     Ok(())
+}
+
+async fn silence(State(me): Me, Json(request): Json<SilenceRequest>) -> Answer<SilenceResponse> {
+    let job = &request.job.0;
+    let statement = Silence { jobId: job.jobId, attempt: job.attempt };
+    // In its name, and not by its key.
+    let stranger = SigningKey::generate().unwrap_or_else(|_| panic!("randomness"));
+    let key = if me.mode == Mode::CallsSilent { &me.signer } else { &stranger };
+    let signature = key.sign(&me.domain.digest(&statement)).unwrap();
+    let signature = compact(u16::from(me.i) - 1, signature.as_bytes()).unwrap();
+    Ok(Json(SilenceResponse { silence: AbiHex(statement), signature: AbiHex(signature) }))
 }
 
 type Silent = (StatusCode, Json<Problem>);

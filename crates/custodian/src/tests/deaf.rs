@@ -1,34 +1,14 @@
 //! Words of compute that were said and not taken in: they make nobody silent, whoever sees to it that they
 //! are not.
 
-use licen_core::job::JobState;
-
+use super::silence::{running, sign_of_life, silence_of};
 use super::*;
 use crate::machine::Machine;
-
-fn sign_of_life(job: &Job, compute: &Compute, seq: u64) -> Ask {
-    let signature = compute.signing.sign(&DOMAIN.digest(&alive(job, seq))).unwrap();
-    let signature = Bytes::copy_from_slice(signature.as_bytes());
-    Ask::Alive(AliveRequest { job: AbiHex(job.clone()), seq, signature })
-}
-
-fn silence_of(job: &Job) -> Ask {
-    Ask::Silence { job_id: job.jobId, request: SilenceRequest { job: AbiHex(job.clone()) } }
-}
-
-async fn running() -> (Bench, Compute, Job) {
-    let world = World::new();
-    let mut bench = Bench::new(&world).await;
-    let compute = Compute::new(0x20);
-    let job = bench.run(&world, &compute).await;
-    bench.chain.say(|said| said.state = Some(JobState::Running));
-    (bench, compute, job)
-}
 
 /// An RPC that answers each call just in time, and all of them too late.
 #[tokio::test]
 async fn a_slow_chain_makes_nobody_silent() {
-    let (mut bench, compute, job) = running().await;
+    let (_, mut bench, compute, job) = running().await;
     bench.pass(560);
     let (id, mut effects) = (RequestId(1 << 64), Vec::new());
     let ask = Box::new(sign_of_life(&job, &compute, 0));
@@ -48,7 +28,7 @@ async fn a_slow_chain_makes_nobody_silent() {
 /// Somebody behind the same address asks so often that compute's words are turned away.
 #[tokio::test]
 async fn a_busy_address_makes_nobody_silent() {
-    let (mut bench, compute, job) = running().await;
+    let (_, mut bench, compute, job) = running().await;
     bench.machine = Machine::new(Settings {
         rates: Rates { per_peer: 30, per_job: 1_000, total: 10_000 },
         ..settings(1)

@@ -6,17 +6,17 @@ use licen_core::job::JobState;
 use super::*;
 use crate::machine::Machine;
 
-fn sign_of_life(job: &Job, compute: &Compute, seq: u64) -> Ask {
+pub(super) fn sign_of_life(job: &Job, compute: &Compute, seq: u64) -> Ask {
     let signature = compute.signing.sign(&DOMAIN.digest(&alive(job, seq))).unwrap();
     let signature = Bytes::copy_from_slice(signature.as_bytes());
     Ask::Alive(AliveRequest { job: AbiHex(job.clone()), seq, signature })
 }
 
-fn silence_of(job: &Job) -> Ask {
+pub(super) fn silence_of(job: &Job) -> Ask {
     Ask::Silence { job_id: job.jobId, request: SilenceRequest { job: AbiHex(job.clone()) } }
 }
 
-async fn running() -> (World, Bench, Compute, Job) {
+pub(super) async fn running() -> (World, Bench, Compute, Job) {
     let world = World::new();
     let mut bench = Bench::new(&world).await;
     let compute = Compute::new(0x20);

@@ -55,7 +55,13 @@ pub async fn update(session: &Session, args: &UpdateSetArgs) -> Outcome {
     let members = members(&args.members)?;
     let (t, count) = (args.members.threshold, members.len());
     let chain = session.chain().await?;
-    let (last, ..) = chain.newest_custodians(id).await?;
+    let (last, last_t, last_members) = chain.newest_custodians(id).await?;
+    if (last_t, &last_members) == (t, &members) {
+        // As after a crash: the same version twice would only cost its owners a reseal.
+        session.ui.progress("The newest version of the set is this one already");
+        session.ui.data(&format!("version {last}: any {t} of {count}"));
+        return Ok(());
+    }
     let named = keccak256((members.clone(), U256::from(t)).abi_encode());
     let call = Custody::addSetVersionCall { setId: id, t, members };
     session.send(&format!("set:{id}:{}:{named}", last + 1), chain.custody(), &call, U256::ZERO).await?;
