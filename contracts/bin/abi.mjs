@@ -11,7 +11,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const check = process.argv.includes("--check");
 
 const forge = join(root, "node_modules", ".bin", "forge");
-const build = spawnSync(forge, ["build", "--skip", "test", "--quiet"], {
+const build = spawnSync(forge, ["build", "src", "--quiet"], {
   cwd: root,
   stdio: ["ignore", "ignore", "inherit"],
 });

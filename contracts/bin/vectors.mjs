@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Writes ../vectors/contracts.json from test/Vectors.t.sol: the inputs, read back out of their ABI
 // encodings with the field names of src/Types.sol, and what they hash to. Vectors.t.sol then checks the
-// file in every test run.
+// file in every test run, and ../vectors/check_contracts.py computes all of it a second time.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -21,11 +21,12 @@ if (run.status !== 0) {
   process.exit(1);
 }
 
+// `.path.to[3].value: 0x...`, or a number.
 const values = {};
 for (const line of run.stdout.split("\n")) {
-  const found = line.match(/^\s*\.([A-Za-z.]+): (0x[0-9a-f]*)$/);
+  const found = line.match(/^\s*\.([A-Za-z.[\]0-9]+): (0x[0-9a-f]*|[0-9]+)(?: \[[0-9.e]+\])?$/);
   if (!found) continue;
-  const path = found[1].split(".");
+  const path = found[1].split(/[.[\]]+/);
   let at = values;
   for (const name of path.slice(0, -1)) at = at[name] ??= {};
   at[path.at(-1)] = found[2];
@@ -53,9 +54,6 @@ const decode = (name, hex, base = 0) => {
       const length = Number(BigInt("0x" + word(at)));
       out[field] = Array.from({ length }, (_, i) => value(type.slice(0, -2), word(at + 1 + i)));
       index += 1;
-    } else if (type === "Vesting") {
-      out[field] = decode("Vesting", hex, base + index);
-      index += 2;
     } else {
       out[field] = value(type, word(index));
       index += 1;
@@ -68,13 +66,16 @@ const struct = (name, key, dynamic) => decode(name, values.encoded[key].slice(2)
 const text = JSON.stringify(
   {
     about:
-      "Inputs (numbers are decimal strings, names as in contracts/src/Types.sol), their ABI encodings and what they hash to. Written by contracts/bin/vectors.mjs, checked by contracts/test/Vectors.t.sol.",
+      "Inputs (numbers are decimal strings, names as in contracts/src/Types.sol), their ABI encodings and what they hash to. Written by contracts/bin/vectors.mjs, checked by contracts/test/Vectors.t.sol and vectors/check_contracts.py.",
     chainId: "31337",
     verifyingContract: "0x5fbdb2315678afecb367f032d93f642f64180aa3",
     counter: "1",
+    registerNonce: "4",
     registerDeadline: "1800000500",
     policy: struct("Policy", "policy", true),
     split: struct("Split", "split", true),
+    innerSplit: struct("Split", "innerSplit", true),
+    request: struct("Request", "request"),
     job: struct("Job", "job"),
     startedJob: struct("Job", "startedJob"),
     verdict: struct("Verdict", "verdict"),
@@ -83,6 +84,8 @@ const text = JSON.stringify(
     resultManifest: struct("ResultManifest", "resultManifest"),
     failureReport: struct("FailureReport", "failureReport"),
     silence: struct("Silence", "silence"),
+    money: Object.values(values.money),
+    vesting: Object.values(values.vesting),
     encoded: values.encoded,
     expected: values.expected,
   },

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.37;
 
 import {
+    AccountRefused,
     AppraisalEntryExists,
     AppraisalEntryUnknown,
     AppraisalEntryZero,
@@ -23,13 +24,16 @@ import { Member, Provider } from "./Types.sol";
 import { ICustody } from "./interfaces/ICustody.sol";
 import { Sets } from "./lib/Sets.sol";
 
-/// Who holds key shares, who runs compute, and which code is approved: three registries that anybody
+/// @title Custodian sets, providers and appraisal policies
+/// @notice Who holds key shares, who runs compute, and which code is approved: three registries that anybody
 /// may write to, each record run by its creator only, none by an admin. Records are trusted by nobody
 /// until an owner's policy names them, and an id is made of its creator's address, so nobody can take
 /// the id of somebody else's record.
 contract Custody is ICustody {
+    /// @inheritdoc ICustody
     uint256 public constant MAX_MEMBERS = 16;
-    /// Long enough for the owners who pinned a policy to see a new entry and move away.
+    // Long enough for the owners who pinned a policy to see a new entry and move away.
+    /// @inheritdoc ICustody
     uint64 public constant APPRAISAL_DELAY = 48 hours;
 
     uint64 private constant _REVOKED = type(uint64).max;
@@ -46,24 +50,13 @@ contract Custody is ICustody {
 
     mapping(bytes32 setId => SetHead) private _sets;
     mapping(bytes32 providerId => Provider) private _providers;
-    mapping(address reporter => mapping(bytes32 providerId => uint256)) public strikes;
     mapping(bytes32 appraisalPolicy => AppraisalHead) private _appraisal;
     /// The time from which an entry is live; 0 = absent, _REVOKED = for ever refused.
     mapping(bytes32 appraisalPolicy => mapping(bytes32 entry => uint64)) private _entries;
 
-    event CustodianSetVersion(
-        bytes32 indexed setId, uint32 setVersion, address indexed creator, uint8 t, Member[] members
-    );
-    event ProviderSet(bytes32 indexed providerId, Provider provider);
-    event ProviderStruck(address indexed reporter, bytes32 indexed providerId, uint256 strikes);
-    event AppraisalPolicyCreated(bytes32 indexed appraisalPolicy, address indexed creator, bytes32[] entries);
-    event AppraisalEntryAdded(bytes32 indexed appraisalPolicy, bytes32 indexed entry, uint64 liveAt);
-    event AppraisalEntryRevoked(bytes32 indexed appraisalPolicy, bytes32 indexed entry);
-    event AppraisalPolicyEnded(bytes32 indexed appraisalPolicy);
-    event AuditAnchored(bytes32 indexed setId, address indexed member, uint64 sequence, bytes32 head);
-
     // ------------------------------------------------------------------------------- custodian sets
 
+    /// @inheritdoc ICustody
     function createSet(bytes32 salt, uint8 t, Member[] calldata members) external returns (bytes32 setId) {
         setId = idOf(msg.sender, salt);
         if (_sets[setId].creator != address(0)) revert SetExists(setId);
@@ -71,18 +64,20 @@ contract Custody is ICustody {
         _writeSet(setId, 1, t, members);
     }
 
-    /// Versions are added, never changed: a policy or job that names one keeps what it named.
+    /// @inheritdoc ICustody
     function addSetVersion(bytes32 setId, uint8 t, Member[] calldata members)
         external
         returns (uint32 setVersion)
     {
         SetHead storage head = _sets[setId];
         if (msg.sender != head.creator) revert NotAuthorized(msg.sender, head.creator);
+        // Versions are added, never changed: a policy or job that names one keeps what it named.
         setVersion = head.latest + 1;
         head.latest = setVersion;
         _writeSet(setId, setVersion, t, members);
     }
 
+    /// @inheritdoc ICustody
     function setOf(bytes32 setId, uint32 setVersion)
         external
         view
@@ -99,12 +94,12 @@ contract Custody is ICustody {
         }
     }
 
-    /// The newest version; 0 where the set does not exist.
+    /// @inheritdoc ICustody
     function latestSetVersion(bytes32 setId) external view returns (uint32) {
         return _sets[setId].latest;
     }
 
-    /// A member states where its audit log stands. Nothing is kept: the event is the statement.
+    /// @inheritdoc ICustody
     function anchorAudit(bytes32 setId, uint32 setVersion, uint16 memberIndex, uint64 sequence, bytes32 head)
         external
     {
@@ -116,6 +111,7 @@ contract Custody is ICustody {
 
     // ------------------------------------------------------------------------------------ providers
 
+    /// @inheritdoc ICustody
     function registerProvider(
         bytes32 salt,
         address signer,
@@ -128,7 +124,7 @@ contract Custody is ICustody {
         _setProvider(providerId, signer, payee, jurisdiction, platformIds);
     }
 
-    /// Jobs that were opened keep the payee of their quote.
+    /// @inheritdoc ICustody
     function updateProvider(
         bytes32 providerId,
         address signer,
@@ -141,6 +137,7 @@ contract Custody is ICustody {
         _setProvider(providerId, signer, payee, jurisdiction, platformIds);
     }
 
+    /// @inheritdoc ICustody
     function providerOf(bytes32 providerId) external view returns (Provider memory) {
         return _providers[providerId];
     }
@@ -151,16 +148,9 @@ contract Custody is ICustody {
         return (provider.signer, provider.payee);
     }
 
-    /// A strike counts under whoever reports it: a reader decides whose strikes mean something, and
-    /// those of a DataPolicy mean that a job named this provider in advance and it did not end it.
-    function strike(bytes32 providerId) external {
-        uint256 count = ++strikes[msg.sender][providerId];
-        emit ProviderStruck(msg.sender, providerId, count);
-    }
-
     // --------------------------------------------------------------------------- appraisal policies
 
-    /// The entries it starts with are live at once: whoever pins the policy has seen them.
+    /// @inheritdoc ICustody
     function createAppraisalPolicy(bytes32 salt, bytes32[] calldata entries)
         external
         returns (bytes32 appraisalPolicy)
@@ -169,32 +159,36 @@ contract Custody is ICustody {
         if (_appraisal[appraisalPolicy].creator != address(0)) revert AppraisalPolicyExists(appraisalPolicy);
         _appraisal[appraisalPolicy].creator = msg.sender;
         emit AppraisalPolicyCreated(appraisalPolicy, msg.sender, entries);
+        // Live at once: whoever pins the policy has seen them.
         for (uint256 i = 0; i < entries.length; ++i) {
             _addEntry(appraisalPolicy, entries[i], uint64(block.timestamp));
         }
     }
 
+    /// @inheritdoc ICustody
     function addAppraisalEntry(bytes32 appraisalPolicy, bytes32 entry) external {
         _requireAppraisalCreator(appraisalPolicy);
         _addEntry(appraisalPolicy, entry, uint64(block.timestamp) + APPRAISAL_DELAY);
     }
 
-    /// Immediate and final, also for an entry that is not live yet.
+    /// @inheritdoc ICustody
     function revokeAppraisalEntry(bytes32 appraisalPolicy, bytes32 entry) external {
         _requireAppraisalCreator(appraisalPolicy);
         uint64 liveAt = _entries[appraisalPolicy][entry];
+        // Also one that is not live yet.
         if (liveAt == 0 || liveAt == _REVOKED) revert AppraisalEntryUnknown(appraisalPolicy, entry);
         _entries[appraisalPolicy][entry] = _REVOKED;
         emit AppraisalEntryRevoked(appraisalPolicy, entry);
     }
 
-    /// Immediate and final: no job starts under it any more. Running jobs end as they began.
+    /// @inheritdoc ICustody
     function revokeAppraisalPolicy(bytes32 appraisalPolicy) external {
         _requireAppraisalCreator(appraisalPolicy);
         _appraisal[appraisalPolicy].revoked = true;
         emit AppraisalPolicyEnded(appraisalPolicy);
     }
 
+    /// @inheritdoc ICustody
     function isEntryLive(bytes32 appraisalPolicy, bytes32 entry) external view returns (bool) {
         uint64 liveAt = _entries[appraisalPolicy][entry];
         return liveAt != 0 && liveAt != _REVOKED && block.timestamp >= liveAt
@@ -207,7 +201,7 @@ contract Custody is ICustody {
         return head.creator != address(0) && !head.revoked;
     }
 
-    /// The id of every record here.
+    /// @inheritdoc ICustody
     function idOf(address creator, bytes32 salt) public pure returns (bytes32) {
         return keccak256(abi.encode(creator, salt));
     }
@@ -241,6 +235,8 @@ contract Custody is ICustody {
     ) private {
         if (signer == address(0)) revert ProviderSignerZero(providerId);
         if (payee == 0) revert ProviderPayeeZero(providerId);
+        // Custody has no credits, so what is paid to it is lost.
+        if (payee == bytes32(uint256(uint160(address(this))))) revert AccountRefused(payee);
         Provider memory provider = Provider({
             creator: msg.sender,
             signer: signer,

@@ -7,7 +7,6 @@ import {
     DeadlineNotPassed,
     DeadlinePassed,
     EpochsOutOfRange,
-    GasTooLow,
     JobMismatch,
     JobStateWrong,
     ManifestEmpty,
@@ -36,45 +35,38 @@ import {
     Silence,
     Verdict
 } from "./Types.sol";
-import { ICustody } from "./interfaces/ICustody.sol";
+import { IDataPolicy } from "./interfaces/IDataPolicy.sol";
 import { Jobs } from "./lib/Jobs.sol";
 import { Money } from "./lib/Money.sol";
 import { Sets } from "./lib/Sets.sol";
 import { Signatures } from "./lib/Signatures.sol";
 import { TypedData } from "./lib/TypedData.sol";
+import { Units } from "./lib/Units.sol";
 
-/// Datasets, their policies, and the life of a training job: escrow, start, settlement, ways out.
+/// @title Datasets, their policies, and the life of a training job: escrow, start, settlement, ways out
 ///
-/// Nobody has authority here. Each step is valid because of what owner, provider, custodians or
+/// @notice Nobody has authority here. Each step is valid because of what owner, provider, custodians or
 /// compute signed, or because of the clock, and anybody may send it. Every waiting state has a
 /// deadline, and behind every deadline is an exit that the requester can take alone: `cancelJob` and
 /// `expireJob`. Exits never look at pause, expiry or revocation, and call nothing that could refuse.
 contract DataPolicy is Requests {
-    /// A verdict says what was true when evidence was fresh, so it must be used soon.
+    // A verdict says what was true when evidence was fresh, so it must be used soon.
+    /// @inheritdoc IDataPolicy
     uint64 public constant MAX_VERDICT_AGE = 15 minutes;
+    /// @inheritdoc IDataPolicy
     uint32 public constant MAX_ATTEMPTS = 3;
-    /// What one strike may cost; it is a record, never a condition.
-    uint256 public constant STRIKE_GAS = 60_000;
 
-    event JobStarted(
-        bytes32 indexed jobId, uint32 attempt, address signer, bytes32 runtimeDataHash, uint64 runDeadline
-    );
-    event JobCompleted(
-        bytes32 indexed jobId, uint32 actualEpochs, bytes32 resultHash, bytes32 attestationRef
-    );
-    event RoyaltySettled(bytes32 indexed jobId, uint256 amount);
-    event JobFailed(bytes32 indexed jobId, Reason reasonCode);
-    event JobExpired(bytes32 indexed jobId);
-    event JobCancelled(bytes32 indexed jobId);
-
-    constructor(address custody_, address license_, address disputes_, address feeRecipient_, uint16 feeBps_)
-        Requests(custody_, license_, disputes_, feeRecipient_, feeBps_)
+    /// @param custody_ The registries, for good.
+    /// @param license_ 0.
+    /// @param feeRecipient_ Where the protocol fee goes; neither 0, where there is a fee, nor this contract.
+    /// @param feeBps_ The protocol fee in basis points of the royalty, at most MAX_FEE_BPS.
+    constructor(address custody_, address license_, address feeRecipient_, uint16 feeBps_)
+        Requests(custody_, license_, feeRecipient_, feeBps_)
     { }
 
     // ------------------------------------------------------------------------------------ the steps
 
-    /// Granted -> Running: the custodians found approved code behind `signer`. The chain now names
-    /// the one key that shares may go to.
+    /// @inheritdoc IDataPolicy
     function startJob(
         Job calldata job,
         address signer,
@@ -88,8 +80,7 @@ contract DataPolicy is Requests {
         _start(job, slot, uint64(block.timestamp) + job.runWindow, 1, signer, verdicts, signatures);
     }
 
-    /// Running -> Running, next attempt: the custodians agree, by as many as can declare silence,
-    /// that the attempt before is dead. No deadline moves.
+    /// @inheritdoc IDataPolicy
     function restartJob(
         Job calldata job,
         address signer,
@@ -102,7 +93,7 @@ contract DataPolicy is Requests {
         _start(job, slot, job.runDeadline, job.attempt + 1, signer, verdicts, signatures);
     }
 
-    /// Running -> Completed: pays for the epochs that compute says it trained, returns the rest.
+    /// @inheritdoc IDataPolicy
     function confirmTrainingComplete(
         Job calldata job,
         ResultManifest calldata manifest,
@@ -110,34 +101,24 @@ contract DataPolicy is Requests {
     ) external guarded {
         Slot storage slot = _require(job, JobState.Running);
         if (block.timestamp > job.runDeadline) revert DeadlinePassed(job.runDeadline, block.timestamp);
-        if (
-            manifest.jobId != job.jobId || manifest.attempt != job.attempt
-                || manifest.datasetRoot != job.datasetRoot
-        ) revert ManifestMismatch(manifest.jobId, manifest.attempt, manifest.datasetRoot);
-        uint32 epochs = manifest.actualEpochs;
-        if (epochs == 0 || epochs > job.epochs) revert EpochsOutOfRange(epochs, job.epochs);
-        if (manifest.resultHash == 0 || manifest.attestationRef == 0) {
-            revert ManifestEmpty(manifest.resultHash, manifest.attestationRef);
-        }
+        _checkManifest(job, manifest);
         _requireSigner(job.signer, TypedData.hash(manifest), signature);
+        _record(job.jobId, slot, manifest);
 
-        _end(slot, JobState.Completed);
-        emit JobCompleted(job.jobId, epochs, manifest.resultHash, manifest.attestationRef);
-        uint256 royalty = Money.line(job.royaltyPerEpoch, epochs);
+        uint256 royalty = Money.royalty(job.royaltyPerUnit, job.units, Units.done(job.unit, manifest));
         uint256 fee = Money.protocolFee(royalty, job.protocolFeeBps);
         emit RoyaltySettled(job.jobId, royalty);
         unchecked {
             // fee <= royalty, because protocolFeeBps <= MAX_FEE_BPS.
-            _credit(job.payee, job.token, royalty - fee);
+            _credit(job.payee, job.token, job.jobId, royalty - fee);
         }
-        _credit(accountOf(feeRecipient), job.token, fee);
-        _payAndRefund(job, royalty, epochs);
+        _credit(accountOf(feeRecipient), job.token, job.jobId, fee);
+        _payAndRefund(job, royalty, manifest.actualEpochs);
     }
 
     // ------------------------------------------------------------------------------------- ways out
 
-    /// Running -> Failed by compute's own statement. Only JOB_SPEC_INVALID, which is the requester's
-    /// fault, pays for compute's epochs.
+    /// @inheritdoc IDataPolicy
     function markJobFailed(Job calldata job, FailureReport calldata report, bytes calldata signature)
         external
         guarded
@@ -159,8 +140,7 @@ contract DataPolicy is Requests {
         _fail(job, slot, JobState.Running, reason, paidEpochs);
     }
 
-    /// Running -> Failed because compute fell silent: said by more members of the pinned set than
-    /// could be missing for a manifest to exist.
+    /// @inheritdoc IDataPolicy
     function markJobFailed(Job calldata job, MemberSignature[] calldata silences) external guarded {
         Slot storage slot = _require(job, JobState.Running);
         bytes memory set = Sets.read(address(custody), job.custodianSet, job.setVersion);
@@ -174,7 +154,7 @@ contract DataPolicy is Requests {
         _fail(job, slot, JobState.Running, Reason.COMPUTE_TASK_FAILED, 0);
     }
 
-    /// Granted -> Failed: the operator or the owner will not serve it.
+    /// @inheritdoc IDataPolicy
     function declineJob(Job calldata job) external guarded {
         Slot storage slot = _require(job, JobState.Granted);
         if (msg.sender != job.owner && msg.sender != job.operator) {
@@ -183,7 +163,7 @@ contract DataPolicy is Requests {
         _fail(job, slot, JobState.Granted, Reason.OWNER_WITHDREW, 0);
     }
 
-    /// Granted -> Cancelled: the requester changed their mind before anybody worked.
+    /// @inheritdoc IDataPolicy
     function cancelJob(Job calldata job) external guarded {
         Slot storage slot = _require(job, JobState.Granted);
         if (msg.sender != job.requester) revert NotAuthorized(msg.sender, job.requester);
@@ -193,49 +173,77 @@ contract DataPolicy is Requests {
         _refund(job.jobId, job.token, job.requester, _escrow(job));
     }
 
-    /// Granted or Running -> Expired: by anybody, as soon as nothing else can happen to it. A job is
-    /// confirmed up to and including its deadline and expired after it, so the two never race.
+    /// @inheritdoc IDataPolicy
     function expireJob(Job calldata job) external guarded {
-        (Slot storage slot, JobState state) = _matched(job);
-        if (state != JobState.Granted && state != JobState.Running) {
-            revert JobStateWrong(job.jobId, state, JobState.Running);
-        }
+        JobState state = Jobs.stateOf(_jobs[job.jobId].word);
+        if (state != JobState.Granted) state = JobState.Running;
+        Slot storage slot = _require(job, state);
+        // A job is confirmed up to and including its deadline and expired after it, so the two never race.
         uint64 deadline = state == JobState.Granted ? job.startDeadline : job.runDeadline;
         if (block.timestamp <= deadline) revert DeadlineNotPassed(deadline, block.timestamp);
         _end(slot, JobState.Expired);
         _returnRun(job, state);
         emit JobExpired(job.jobId);
-        if (state == JobState.Running) _strike(job.providerId);
         _refund(job.jobId, job.token, job.requester, _escrow(job));
     }
 
     // ---------------------------------------------------------------------------------------- views
 
-    /// The commitment is keccak256(abi.encode(job)) with its low 8 bits 0.
+    /// @inheritdoc IDataPolicy
     function jobState(bytes32 id) external view returns (JobState state, bytes32 commitment) {
         bytes32 slot = _jobs[id].word;
         return (Jobs.stateOf(slot), Jobs.commitmentOf(slot));
     }
 
+    /// @inheritdoc IDataPolicy
     function jobCommitment(Job calldata job) external pure returns (bytes32) {
         return Jobs.commitment(job);
     }
 
-    // ------------------------------------------------------------------------------------ internals
-
-    function _require(Job calldata job, JobState expected) private view returns (Slot storage) {
-        (Slot storage slot, JobState state) = _matched(job);
-        if (state != expected) revert JobStateWrong(job.jobId, state, expected);
-        return slot;
+    /// @inheritdoc IDataPolicy
+    function isResult(Job calldata job, ResultManifest calldata manifest) external view returns (bool) {
+        bytes32 commitment = Jobs.commitmentCompleted(Jobs.commitment(job), keccak256(abi.encode(manifest)));
+        return _jobs[job.jobId].word == Jobs.pack(commitment, JobState.Completed);
     }
 
-    /// The slot and the state of a job whose every field is as the chain knows it.
-    function _matched(Job calldata job) private view returns (Slot storage, JobState) {
-        Slot storage slot = _jobs[job.jobId];
+    // ------------------------------------------------------------------------------------ internals
+
+    /// The slot of a job that is in this state and whose every field is as the chain knows it. The state
+    /// comes first, because the slot of a Completed job commits to more than the job.
+    function _require(Job calldata job, JobState expected) private view returns (Slot storage slot) {
+        slot = _jobs[job.jobId];
         bytes32 word = slot.word;
+        JobState state = Jobs.stateOf(word);
+        if (state != expected) revert JobStateWrong(job.jobId, state, expected);
         bytes32 given = Jobs.commitment(job);
         if (given != Jobs.commitmentOf(word)) revert JobMismatch(job.jobId, given, Jobs.commitmentOf(word));
-        return (slot, Jobs.stateOf(word));
+    }
+
+    function _checkManifest(Job calldata job, ResultManifest calldata manifest) private pure {
+        if (
+            manifest.jobId != job.jobId || manifest.attempt != job.attempt
+                || manifest.datasetRoot != job.datasetRoot
+        ) revert ManifestMismatch(manifest.jobId, manifest.attempt, manifest.datasetRoot);
+        uint32 epochs = manifest.actualEpochs;
+        if (epochs == 0 || epochs > job.epochs) revert EpochsOutOfRange(epochs, job.epochs);
+        if (
+            manifest.resultHash == 0 || manifest.attestationRef == 0 || manifest.baseModelRoot == 0
+                || manifest.adapterRoot == 0 || manifest.reportHash == 0
+        ) revert ManifestEmpty();
+    }
+
+    /// Running -> Completed: from here on the slot answers for the result as well as for the job.
+    function _record(bytes32 id, Slot storage slot, ResultManifest calldata manifest) private {
+        // The one place where every field of the manifest is checked to be clean.
+        bytes memory encoded = abi.encode(manifest);
+        bytes32 commitment = Jobs.commitmentCompleted(Jobs.commitmentOf(slot.word), keccak256(encoded));
+        slot.word = Jobs.pack(commitment, JobState.Completed);
+        emit JobCompleted(id, manifest.actualEpochs, manifest.resultHash, manifest.attestationRef);
+        bytes32 topic = ResultRecorded.selector;
+        // `emit ResultRecorded(id, manifest)`, from the encoding that was just hashed.
+        assembly ("memory-safe") {
+            log2(add(encoded, 0x20), mload(encoded), topic, id)
+        }
     }
 
     function _start(
@@ -375,32 +383,18 @@ contract DataPolicy is Requests {
         _end(slot, JobState.Failed);
         _returnRun(job, from);
         emit JobFailed(job.jobId, reason);
-        if (reason == Reason.COMPUTE_TASK_FAILED) _strike(job.providerId);
         _payAndRefund(job, 0, paidEpochs);
     }
 
     /// Compute's line for the epochs it did, then everything that is left back to the requester: the
     /// refund is what remains, so the parts cannot fail to add up to the escrow.
     function _payAndRefund(Job calldata job, uint256 royalty, uint32 paidEpochs) private {
-        uint256 computeFee = Money.line(job.computeFeePerEpoch, paidEpochs);
-        _credit(job.computePayee, job.token, computeFee);
+        uint256 computeFee = Money.computeFee(job.computeFeePerEpoch, paidEpochs);
+        _credit(job.computePayee, job.token, job.jobId, computeFee);
         _refund(job.jobId, job.token, job.requester, _escrow(job) - royalty - computeFee);
     }
 
     function _escrow(Job calldata job) private pure returns (uint256) {
-        return Money.escrow(job.royaltyPerEpoch, job.computeFeePerEpoch, job.epochs);
-    }
-
-    /// Remembers that a provider named in advance did not end its job. Nothing about it can stop an
-    /// exit, and nobody can starve it without failing the whole transaction.
-    function _strike(bytes32 providerId) private {
-        if (providerId == 0) return;
-        uint256 gasLeft = gasleft();
-        if (gasLeft < STRIKE_GAS * 2) revert GasTooLow(gasLeft, STRIKE_GAS * 2);
-        address target = address(custody);
-        bytes memory data = abi.encodeCall(ICustody.strike, (providerId));
-        assembly ("memory-safe") {
-            pop(call(STRIKE_GAS, target, 0, add(data, 0x20), mload(data), 0, 0))
-        }
+        return Money.escrow(job.royaltyPerUnit, job.units, job.computeFeePerEpoch, job.epochs);
     }
 }

@@ -14,8 +14,8 @@ import {
     DatasetRootZero,
     DatasetUidWrong,
     DatasetUnknown,
-    DisputesNotBuilt,
     LevelRefused,
+    NonceWrong,
     NotAuthorized,
     PolicyIdentityChanged,
     PolicyLimitZero,
@@ -29,27 +29,34 @@ import {
     StartWindowOutOfRange
 } from "./Errors.sol";
 import { Ledger } from "./Ledger.sol";
-import { Admission, LEVEL_HARDWARE, LEVEL_SOFTWARE, Policy } from "./Types.sol";
+import { Admission, Approval, LEVEL_HARDWARE, LEVEL_SOFTWARE, Policy } from "./Types.sol";
+import { IDataPolicy } from "./interfaces/IDataPolicy.sol";
 import { Signatures } from "./lib/Signatures.sol";
 import { TypedData } from "./lib/TypedData.sol";
 
-/// Datasets and their one current policy each, kept as one slot: 248 bits of the policy's hash, and
+/// @notice Datasets and their one current policy each, kept as one slot: 248 bits of the policy's hash, and
 /// whether the dataset is paused. The policy itself comes in calldata and is logged once in full.
 ///
 /// A dataset's uid is made of its owner's address, so nobody can take a uid before its owner does,
-/// and it stands in every AAD, so a copied root registered by somebody else opens nothing.
-abstract contract Datasets is Ledger {
+/// and it stands in every AAD, so a copied root registered by somebody else opens nothing. It names no
+/// contract: the same dataset can be registered at every deployment, by its owner or with a signature for
+/// that deployment.
+abstract contract Datasets is Ledger, IDataPolicy {
+    /// @inheritdoc IDataPolicy
     uint32 public constant MAX_START_WINDOW = 7 days;
+    /// @inheritdoc IDataPolicy
     uint32 public constant MAX_RUN_WINDOW = 30 days;
-    /// A request looks its purpose up one by one.
+    // A request looks its purpose up one by one.
+    /// @inheritdoc IDataPolicy
     uint256 public constant MAX_PURPOSES = 64;
-    /// The one chain where a simulated TEE counts: a chain that exists on one machine only.
+    // A chain that exists on one machine only.
+    /// @inheritdoc IDataPolicy
     uint256 public constant LOCAL_CHAIN_ID = 31_337;
 
     bytes32 private constant _DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
     bytes32 private constant _NAME_HASH = keccak256("LICEN");
-    bytes32 private constant _VERSION_HASH = keccak256("1");
+    bytes32 private constant _VERSION_HASH = keccak256("2");
 
     bytes32 private constant _ACTIVE = bytes32(uint256(1));
     bytes32 private constant _PAUSED = bytes32(uint256(2));
@@ -59,38 +66,50 @@ abstract contract Datasets is Ledger {
     bytes32 private immutable _domain;
 
     mapping(bytes32 datasetUid => bytes32) private _datasets;
-
-    event DatasetRegistered(bytes32 indexed datasetRoot, address indexed owner, bytes32 manifestHash);
-    event PolicySet(bytes32 indexed policyHash, Policy policy);
-    event PolicyPaused(bytes32 indexed datasetUid);
-    event PolicyResumed(bytes32 indexed datasetUid);
+    mapping(address owner => uint64) private _nonces;
 
     constructor() {
         _chainId = block.chainid;
         _domain = _makeDomain();
     }
 
-    /// The owner registers.
+    /// @inheritdoc IDataPolicy
     function registerDataset(Policy calldata policy) external {
         if (msg.sender != policy.owner) revert NotAuthorized(msg.sender, policy.owner);
         _register(policy);
     }
 
-    /// Anybody registers with the owner's signature over all of it; it cannot be used twice because a
-    /// uid is registered once.
-    function registerDataset(Policy calldata policy, uint64 deadline, bytes calldata ownerSignature)
-        external
-    {
+    /// @inheritdoc IDataPolicy
+    function registerDataset(
+        Policy calldata policy,
+        uint64 nonce,
+        uint64 deadline,
+        bytes calldata ownerSignature
+    ) external {
+        address owner = policy.owner;
         if (block.timestamp > deadline) revert SignatureExpired(deadline, block.timestamp);
-        bytes32 digest = TypedData.digest(domainSeparator(), TypedData.hashRegister(policy, deadline));
-        if (!Signatures.isBy(policy.owner, digest, ownerSignature)) revert SignatureInvalid(policy.owner);
+        // So that what was signed before and never sent cannot put an older policy into force.
+        uint64 current = _nonces[owner];
+        if (nonce != current) revert NonceWrong(nonce, current);
+        _nonces[owner] = nonce + 1;
+        bytes32 digest = TypedData.digest(domainSeparator(), TypedData.hashRegister(policy, nonce, deadline));
+        if (!Signatures.isBy(owner, digest, ownerSignature)) revert SignatureInvalid(owner);
         _register(policy);
     }
 
-    /// Replaces the current policy by its next version. Requests that name the old one are refused
-    /// from now on; jobs that run under it are untouched, because a job carries its own terms.
+    /// @inheritdoc IDataPolicy
+    function raiseNonce(uint64 nonce) external {
+        uint64 current = _nonces[msg.sender];
+        if (nonce <= current) revert NonceWrong(nonce, current);
+        _nonces[msg.sender] = nonce;
+        emit NonceRaised(msg.sender, nonce);
+    }
+
+    /// @inheritdoc IDataPolicy
     function updatePolicy(Policy calldata old, Policy calldata next) external {
         (bytes32 slot,) = _owned(old);
+        // Requests that name the old one are refused from now on; jobs that run under it are untouched,
+        // because a job carries its own terms.
         if (
             next.datasetUid != old.datasetUid || next.datasetRoot != old.datasetRoot
                 || next.owner != old.owner || next.salt != old.salt
@@ -101,7 +120,7 @@ abstract contract Datasets is Ledger {
         _set(next, slot & ~_COMMITMENT);
     }
 
-    /// Stops new requests for one dataset; never an exit, and never a job that was granted.
+    /// @inheritdoc IDataPolicy
     function pausePolicy(Policy calldata policy) external {
         (bytes32 slot, bytes32 uid) = _owned(policy);
         if (slot & _PAUSED != 0) revert DatasetPaused(uid);
@@ -109,6 +128,7 @@ abstract contract Datasets is Ledger {
         emit PolicyPaused(uid);
     }
 
+    /// @inheritdoc IDataPolicy
     function resumePolicy(Policy calldata policy) external {
         (bytes32 slot, bytes32 uid) = _owned(policy);
         if (slot & _PAUSED == 0) revert DatasetNotPaused(uid);
@@ -116,23 +136,30 @@ abstract contract Datasets is Ledger {
         emit PolicyResumed(uid);
     }
 
-    /// The current policy's hash with its low 8 bits 0 (0 = no such dataset), and the pause.
+    /// @inheritdoc IDataPolicy
     function datasetState(bytes32 uid) external view returns (bytes32 commitment, bool paused) {
         bytes32 slot = _datasets[uid];
         return (slot & _COMMITMENT, slot & _PAUSED != 0);
     }
 
-    function datasetUid(address owner, bytes32 salt) public view returns (bytes32) {
-        return keccak256(abi.encode("LICEN/uid/v1", block.chainid, address(this), owner, salt));
+    /// @inheritdoc IDataPolicy
+    function registrationNonce(address owner) external view returns (uint64) {
+        return _nonces[owner];
     }
 
+    /// @inheritdoc IDataPolicy
+    function datasetUid(address owner, bytes32 salt) public view returns (bytes32) {
+        return keccak256(abi.encode("LICEN/uid/v2", block.chainid, owner, salt));
+    }
+
+    /// @inheritdoc IDataPolicy
     function policyHash(Policy calldata policy) external pure returns (bytes32) {
         return TypedData.policyHash(policy);
     }
 
-    /// The EIP-712 domain: what is signed for one chain and one deployment is void on every other. A
-    /// fork of the chain gets a domain of its own.
+    /// @inheritdoc IDataPolicy
     function domainSeparator() public view returns (bytes32) {
+        // What is signed for one chain and one deployment is void on every other, also on a fork.
         return block.chainid == _chainId ? _domain : _makeDomain();
     }
 
@@ -158,14 +185,13 @@ abstract contract Datasets is Ledger {
             }
             return;
         }
-        if (admission.approval.datasetUid != policy.datasetUid || admission.approval.requester != msg.sender)
-        {
-            revert ApprovalMismatch(admission.approval.datasetUid, admission.approval.requester);
-        }
-        if (block.timestamp > admission.approval.expires) {
-            revert ApprovalExpired(admission.approval.expires, block.timestamp);
-        }
-        bytes32 digest = TypedData.digest(domainSeparator(), TypedData.hash(admission.approval));
+        Approval calldata approval = admission.approval;
+        if (
+            approval.datasetUid != policy.datasetUid || approval.requestersRoot != root
+                || approval.requester != msg.sender
+        ) revert ApprovalMismatch(approval.datasetUid, approval.requestersRoot, approval.requester);
+        if (block.timestamp > approval.expires) revert ApprovalExpired(approval.expires, block.timestamp);
+        bytes32 digest = TypedData.digest(domainSeparator(), TypedData.hash(approval));
         if (!Signatures.isBy(policy.owner, digest, admission.signature)) {
             revert SignatureInvalid(policy.owner);
         }
@@ -198,16 +224,18 @@ abstract contract Datasets is Ledger {
         // The one place where every field is checked to be clean, before anything is committed to.
         bytes memory encoded = abi.encode(policy);
         bytes32 hash = keccak256(encoded);
-        _datasets[policy.datasetUid] = (hash & _COMMITMENT) | flags;
+        bytes32 uid = policy.datasetUid;
+        _datasets[uid] = (hash & _COMMITMENT) | flags;
         bytes32 topic = PolicySet.selector;
-        // `emit PolicySet(hash, policy)`, from the encoding that was just hashed.
+        // `emit PolicySet(hash, uid, policy)`, from the encoding that was just hashed.
         assembly ("memory-safe") {
-            log2(add(encoded, 0x20), mload(encoded), topic, hash)
+            log3(add(encoded, 0x20), mload(encoded), topic, hash, uid)
         }
     }
 
     function _checkPolicy(Policy calldata policy) private view {
         if (policy.payee == 0) revert PolicyPayeeZero(policy.datasetUid);
+        _requirePayable(policy.payee);
         if (policy.maxEpochsPerRun == 0 || policy.maxRunsPerRequester == 0) {
             revert PolicyLimitZero(policy.maxEpochsPerRun, policy.maxRunsPerRequester);
         }
@@ -220,9 +248,6 @@ abstract contract Datasets is Ledger {
         uint256 purposes = policy.purposes.length;
         if (purposes == 0 || purposes > MAX_PURPOSES) revert PurposesOutOfRange(purposes, MAX_PURPOSES);
         _requireLevel(policy.requiredLevel);
-        if (policy.disputeWindow != 0 || policy.arbitrator != address(0)) {
-            revert DisputesNotBuilt(policy.disputeWindow, policy.arbitrator);
-        }
     }
 
     function _owned(Policy calldata policy) private view returns (bytes32 slot, bytes32 uid) {

@@ -19,6 +19,8 @@ error TokenAmountWrong(address token, uint256 expected, uint256 received);
 error TransferFailed(address token, address to, uint256 amount);
 error NothingToWithdraw(address account, address token);
 error NothingToDistribute(bytes32 account, address token, uint256 available);
+error ReceiverRefused(address to);
+error AccountRefused(bytes32 account);
 error SplitPayeesOutOfRange(uint256 payees, uint256 max);
 error SplitLengthsDiffer(uint256 payees, uint256 bps);
 error SplitPayeeZero(uint256 index);
@@ -46,23 +48,24 @@ error StartWindowOutOfRange(uint32 given, uint32 max);
 error RunWindowOutOfRange(uint32 given, uint32 max);
 error PurposesOutOfRange(uint256 given, uint256 max);
 error LevelRefused(uint8 level, uint256 chainId);
-error DisputesNotBuilt(uint32 disputeWindow, address arbitrator);
+error NonceWrong(uint64 given, uint64 current);
 
 // DataPolicy: a request.
 error PolicyExpired(uint64 policyExpiry, uint256 timestamp);
 error EpochsOutOfRange(uint32 epochs, uint32 max);
+error UnitsMismatch(uint64 units, uint32 epochs);
 error RunsUsedUp(uint32 runs, uint32 max);
 error PurposeNotAllowed(bytes32 purposeId);
 error TermsNotAccepted(bytes32 given, bytes32 expected);
 error LicenseNotBuilt(uint256 licenseId);
 error QuoteMissing(bytes32 providerId);
 error QuoteUnexpected(bytes32 providerId);
-error QuoteMismatch(bytes32 providerId, bytes32 datasetUid, bytes32 jobSpecHash);
+error QuoteMismatch(bytes32 quotedJobId, bytes32 jobId);
 error QuoteExpired(uint64 expiresAt, uint256 timestamp);
 error ProviderUnknown(bytes32 providerId);
 error AdmissionMissing(bytes32 datasetUid, address requester);
 error AdmissionProofInvalid(bytes32 requestersRoot, address requester);
-error ApprovalMismatch(bytes32 datasetUid, address requester);
+error ApprovalMismatch(bytes32 datasetUid, bytes32 requestersRoot, address requester);
 error ApprovalExpired(uint64 expires, uint256 timestamp);
 
 // DataPolicy: a job.
@@ -81,7 +84,7 @@ error AppraisalPolicyNotLive(bytes32 appraisalPolicy);
 error MembersTooFew(bytes32 setId, uint256 given, uint256 needed);
 error MembersNotAscending(uint256 index, uint256 lowestAllowed);
 error ManifestMismatch(bytes32 jobId, uint32 attempt, bytes32 datasetRoot);
-error ManifestEmpty(bytes32 resultHash, bytes32 attestationRef);
+error ManifestEmpty();
 error ReportMismatch(bytes32 jobId, uint32 attempt, bytes32 runtimeDataHash);
 error ReasonNotAllowed(Reason reasonCode);
 

@@ -17,61 +17,57 @@ import {
     QuoteUnexpected,
     RunsUsedUp,
     SignatureInvalid,
-    TermsNotAccepted
+    TermsNotAccepted,
+    UnitsMismatch
 } from "./Errors.sol";
 import { Ledger } from "./Ledger.sol";
-import { Admission, Job, JobState, Policy, Request, SignedQuote } from "./Types.sol";
+import { Admission, Job, JobState, Policy, Quote, Request, SignedQuote, UNIT_EPOCH } from "./Types.sol";
 import { ICustody } from "./interfaces/ICustody.sol";
+import { IDataPolicy } from "./interfaces/IDataPolicy.sol";
 import { Jobs } from "./lib/Jobs.sol";
 import { Money } from "./lib/Money.sol";
+import { RunCount } from "./lib/Runs.sol";
 import { Signatures } from "./lib/Signatures.sol";
 import { TypedData } from "./lib/TypedData.sol";
 
-/// Requests: what a researcher asks is checked against the owner's current policy, paid in full, and
+/// @notice Requests: what a researcher asks is checked against the owner's current policy, paid in full, and
 /// written down as one slot. From here on the job carries its own terms: nothing that owner, provider
 /// or registry change later reaches it.
 abstract contract Requests is Datasets {
-    /// A Running job has cost the owner's custodians a release, so its run slot returns this often only.
+    // A Running job has cost the owner's custodians a release, so its run returns this often only.
+    /// @inheritdoc IDataPolicy
     uint8 public constant MAX_RETURNED_RUNS = 3;
+    /// @inheritdoc IDataPolicy
     ICustody public immutable custody;
-    /// 0 = the feature is refused.
+    /// @inheritdoc IDataPolicy
     address public immutable license;
-    address public immutable disputes;
-
-    uint256 private constant _ONE_RUN = 1;
-    uint256 private constant _ONE_RETURNED = 1 << 32;
-    uint256 private constant _ONE_COUNTER = 1 << 40;
 
     /// One word that is located once and then read and written.
     struct Slot {
         bytes32 word;
     }
 
+    /// The same for a run count.
+    struct RunSlot {
+        RunCount count;
+    }
+
     mapping(bytes32 jobId => Slot) internal _jobs;
-    /// counter << 40 | returned << 32 | runs, in one word: the counter only grows, so no jobId comes
-    /// twice, and it lies beside what changes with it.
-    mapping(bytes32 datasetUid => mapping(address requester => Slot)) private _runs;
+    mapping(bytes32 datasetUid => mapping(address requester => RunSlot)) private _runs;
 
-    event AccessGranted(
-        bytes32 indexed jobId, bytes32 indexed datasetRoot, address indexed requester, uint32 epochs
-    );
-    event JobOpened(bytes32 indexed jobId, Job job);
-
-    constructor(address custody_, address license_, address disputes_, address feeRecipient_, uint16 feeBps_)
+    constructor(address custody_, address license_, address feeRecipient_, uint16 feeBps_)
         Ledger(feeRecipient_, feeBps_)
     {
         if (custody_ == address(0)) revert CustodyZero(custody_);
-        // This code knows neither contract: accepting an address would promise what it cannot do.
+        // This code knows no license: accepting an address would promise what it cannot do.
         if (license_ != address(0)) revert FeatureNotBuilt(license_);
-        if (disputes_ != address(0)) revert FeatureNotBuilt(disputes_);
         custody = ICustody(custody_);
         license = license_;
-        disputes = disputes_;
     }
 
     // ------------------------------------------------------------------------------------- requests
 
-    /// Any provider, no allow-list.
+    /// @inheritdoc IDataPolicy
     function requestAccess(Policy calldata policy, Request calldata request)
         external
         payable
@@ -81,10 +77,10 @@ abstract contract Requests is Datasets {
         bytes32 hash = _requireOpen(policy);
         if (request.providerId != 0) revert QuoteMissing(request.providerId);
         if (policy.requestersRoot != 0) revert AdmissionMissing(policy.datasetUid, msg.sender);
-        return _open(policy, hash, request, 0, 0);
+        return _open(_draft(policy, hash, request));
     }
 
-    /// With a provider's price and proof of admission, each only where it is needed.
+    /// @inheritdoc IDataPolicy
     function requestAccess(
         Policy calldata policy,
         Request calldata request,
@@ -93,36 +89,34 @@ abstract contract Requests is Datasets {
     ) external payable guarded returns (bytes32) {
         bytes32 hash = _requireOpen(policy);
         _requireAdmitted(policy, admission);
-        bytes32 computePayee = _requireQuote(policy.datasetUid, request, quote);
-        return _open(policy, hash, request, quote.quote.computeFeePerEpoch, computePayee);
+        Job memory job = _draft(policy, hash, request);
+        _price(job, quote);
+        return _open(job);
     }
 
+    /// @inheritdoc IDataPolicy
     function runsOf(bytes32 uid, address requester)
         external
         view
         returns (uint64 counter, uint32 runs, uint8 returned)
     {
-        uint256 entry = uint256(_runs[uid][requester].word);
-        // forge-lint: disable-next-line(unsafe-typecast)
-        return (uint64(entry >> 40), uint32(entry), uint8(entry >> 32));
+        RunCount count = _runs[uid][requester].count;
+        return (count.counter(), count.runs(), count.returned());
     }
 
+    /// @inheritdoc IDataPolicy
     function jobId(bytes32 uid, address requester, uint64 counter) public view returns (bytes32) {
         return keccak256(abi.encode(block.chainid, address(this), uid, requester, counter));
     }
 
     // ------------------------------------------------------------------------------------ internals
 
-    function _open(
-        Policy calldata policy,
-        bytes32 hash,
-        Request calldata request,
-        uint128 computeFeePerEpoch,
-        bytes32 computePayee
-    ) private returns (bytes32 id) {
+    /// The job that was asked for, under its id, without a provider's price.
+    function _draft(Policy calldata policy, bytes32 hash, Request calldata request)
+        private
+        returns (Job memory job)
+    {
         _checkRequest(policy, request);
-
-        Job memory job;
         job.policyHash = hash;
         job.requester = msg.sender;
         job.datasetUid = policy.datasetUid;
@@ -132,11 +126,11 @@ abstract contract Requests is Datasets {
         job.payee = policy.payee;
         job.operator = policy.operator;
         job.owner = policy.owner;
-        job.royaltyPerEpoch = policy.royaltyPerEpoch;
+        job.royaltyPerUnit = policy.royaltyPerEpoch;
+        job.unit = UNIT_EPOCH;
+        job.units = request.units;
         job.epochs = request.epochs;
-        job.computeFeePerEpoch = computeFeePerEpoch;
         job.providerId = request.providerId;
-        job.computePayee = computePayee;
         job.protocolFeeBps = feeBps;
         job.jobSpecHash = request.jobSpecHash;
         job.resultKey = request.resultKey;
@@ -150,18 +144,21 @@ abstract contract Requests is Datasets {
         job.requiredLevel = policy.requiredLevel;
         job.runWindow = policy.runWindow;
         job.startDeadline = uint64(block.timestamp) + policy.startWindow;
+        job.jobId = jobId(job.datasetUid, msg.sender, _takeRun(job.datasetUid, policy.maxRunsPerRequester));
+    }
 
-        id = jobId(job.datasetUid, msg.sender, _takeRun(job.datasetUid, policy.maxRunsPerRequester));
-        job.jobId = id;
+    function _open(Job memory job) private returns (bytes32 id) {
+        id = job.jobId;
         _jobs[id].word = Jobs.pack(Jobs.commitmentMemory(job), JobState.Granted);
         emit AccessGranted(id, job.datasetRoot, msg.sender, job.epochs);
         bytes32 topic = JobOpened.selector;
+        uint256 size = Jobs.SIZE;
         // `emit JobOpened(id, job)`: a Job in memory is its own encoding (see Jobs).
         assembly ("memory-safe") {
-            log2(job, 1024, topic, id)
+            log2(job, size, topic, id)
         }
         // Last, because a token may call back; the guard is held.
-        _pull(job.token, Money.escrow(job.royaltyPerEpoch, job.computeFeePerEpoch, job.epochs));
+        _pull(job.token, Money.escrow(job.royaltyPerUnit, job.units, job.computeFeePerEpoch, job.epochs));
     }
 
     function _checkRequest(Policy calldata policy, Request calldata request) private view {
@@ -171,6 +168,8 @@ abstract contract Requests is Datasets {
         if (epochs == 0 || epochs > policy.maxEpochsPerRun) {
             revert EpochsOutOfRange(epochs, policy.maxEpochsPerRun);
         }
+        // Without a license a unit is an epoch.
+        if (request.units != epochs) revert UnitsMismatch(request.units, epochs);
         if (request.termsHash != policy.termsHash) {
             revert TermsNotAccepted(request.termsHash, policy.termsHash);
         }
@@ -183,66 +182,61 @@ abstract contract Requests is Datasets {
         revert PurposeNotAllowed(purposeId);
     }
 
-    /// The provider's price binds the provider: signed, for this dataset and this job, not too old.
-    function _requireQuote(bytes32 uid, Request calldata request, SignedQuote calldata signed)
-        private
-        view
-        returns (bytes32 payee)
-    {
-        bytes32 providerId = request.providerId;
+    /// The provider's price binds the provider: signed, for exactly this job, not too old.
+    function _price(Job memory job, SignedQuote calldata signed) private view {
+        bytes32 providerId = job.providerId;
         if (providerId == 0) {
             // A fee that nobody would be paid must not be collected.
             if (
                 signed.signature.length != 0 || signed.quote.computeFeePerEpoch != 0
                     || signed.quote.providerId != 0
             ) revert QuoteUnexpected(signed.quote.providerId);
-            return 0;
+            return;
         }
         if (signed.signature.length == 0) revert QuoteMissing(providerId);
-        if (
-            signed.quote.providerId != providerId || signed.quote.datasetUid != uid
-                || signed.quote.jobSpecHash != request.jobSpecHash
-        ) {
-            revert QuoteMismatch(signed.quote.providerId, signed.quote.datasetUid, signed.quote.jobSpecHash);
-        }
-        if (block.timestamp > signed.quote.expiresAt) {
-            revert QuoteExpired(signed.quote.expiresAt, block.timestamp);
-        }
-        address signer;
-        (signer, payee) = custody.providerTerms(providerId);
+        uint64 expiresAt = signed.quote.expiresAt;
+        job.computeFeePerEpoch = signed.quote.computeFeePerEpoch;
+        // What the quote must say word for word.
+        bytes32 structHash = TypedData.hashMemory(
+            Quote({
+                providerId: providerId,
+                jobId: job.jobId,
+                policyHash: job.policyHash,
+                licenseId: job.licenseId,
+                token: job.token,
+                jobSpecHash: job.jobSpecHash,
+                epochs: job.epochs,
+                computeFeePerEpoch: job.computeFeePerEpoch,
+                expiresAt: expiresAt
+            })
+        );
+        if (TypedData.hash(signed.quote) != structHash) revert QuoteMismatch(signed.quote.jobId, job.jobId);
+        if (block.timestamp > expiresAt) revert QuoteExpired(expiresAt, block.timestamp);
+        (address signer, bytes32 payee) = custody.providerTerms(providerId);
         if (signer == address(0)) revert ProviderUnknown(providerId);
-        bytes32 digest = TypedData.digest(domainSeparator(), TypedData.hash(signed.quote));
+        _requirePayable(payee);
+        job.computePayee = payee;
+        bytes32 digest = TypedData.digest(domainSeparator(), structHash);
         if (!Signatures.isBy(signer, digest, signed.signature)) revert SignatureInvalid(signer);
     }
 
-    function _takeRun(bytes32 uid, uint32 max) private returns (uint64 counter) {
-        Slot storage slot = _runs[uid][msg.sender];
-        uint256 entry = uint256(slot.word);
-        // forge-lint: disable-next-line(unsafe-typecast)
-        uint32 runs = uint32(entry);
-        if (runs >= max) revert RunsUsedUp(runs, max);
-        unchecked {
-            // runs < 2^32 - 1 here, and nobody pays for 2^64 requests.
-            entry += _ONE_COUNTER + _ONE_RUN;
-        }
-        slot.word = bytes32(entry);
-        // forge-lint: disable-next-line(unsafe-typecast)
-        return uint64(entry >> 40);
+    function _takeRun(bytes32 uid, uint32 max) private returns (uint64) {
+        RunSlot storage slot = _runs[uid][msg.sender];
+        RunCount count = slot.count;
+        if (count.runs() >= max) revert RunsUsedUp(count.runs(), max);
+        count = count.take();
+        slot.count = count;
+        return count.counter();
     }
 
     /// A run that never started costs nobody anything and always returns.
     function _returnRun(Job calldata job, JobState from) internal {
-        Slot storage slot = _runs[job.datasetUid][job.requester];
-        uint256 entry = uint256(slot.word);
-        unchecked {
-            // The job that ends took a run and has not given it back, so runs >= 1.
-            if (from == JobState.Running) {
-                // forge-lint: disable-next-line(unsafe-typecast)
-                if (uint8(entry >> 32) >= MAX_RETURNED_RUNS) return;
-                entry += _ONE_RETURNED;
-            }
-            entry -= _ONE_RUN;
+        RunSlot storage slot = _runs[job.datasetUid][job.requester];
+        RunCount count = slot.count;
+        if (from != JobState.Running) {
+            slot.count = count.giveBack();
+        } else if (count.returned() < MAX_RETURNED_RUNS) {
+            slot.count = count.giveBackStarted();
         }
-        slot.word = bytes32(entry);
     }
 }

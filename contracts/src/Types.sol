@@ -9,6 +9,12 @@ pragma solidity ^0.8.37;
 uint8 constant LEVEL_SOFTWARE = 1;
 uint8 constant LEVEL_HARDWARE = 2;
 
+// What a royalty is counted in. A job without a license counts epochs.
+uint8 constant UNIT_EPOCH = 1;
+uint8 constant UNIT_SAMPLE = 2;
+uint8 constant UNIT_KILOTOKEN = 3;
+uint8 constant UNIT_COMPUTE_SECOND = 4;
+
 /// Reasons a Running job fails; the wire value is the position, 0 is never emitted.
 enum Reason {
     NONE,
@@ -59,14 +65,14 @@ struct Policy {
     bytes32 appraisalPolicy;
     uint8 requiredLevel;
     address operator;
-    uint32 disputeWindow;
-    address arbitrator;
 }
 
-/// What a researcher asks for.
+/// What a researcher asks for: at most `epochs` passes, and royalty for at most `units`. Without a
+/// license the unit is the epoch, so the two are equal.
 struct Request {
     bytes32 purposeId;
     uint32 epochs;
+    uint64 units;
     bytes32 termsHash;
     bytes32 jobSpecHash;
     bytes32 resultKey;
@@ -76,11 +82,16 @@ struct Request {
     uint256 licenseId;
 }
 
-/// A provider's price, signed by the provider's signer.
+/// A provider's price for exactly one job, signed by the provider's signer. `jobId` names requester
+/// and counter, `policyHash` windows and custodians, so a quote opens one job, once.
 struct Quote {
     bytes32 providerId;
-    bytes32 datasetUid;
+    bytes32 jobId;
+    bytes32 policyHash;
+    uint256 licenseId;
+    address token;
     bytes32 jobSpecHash;
+    uint32 epochs;
     uint128 computeFeePerEpoch;
     uint64 expiresAt;
 }
@@ -90,9 +101,10 @@ struct SignedQuote {
     bytes signature;
 }
 
-/// The owner's gas-free admission of one requester.
+/// The owner's gas-free admission of one requester; it ends with the list it was given under.
 struct Approval {
     bytes32 datasetUid;
+    bytes32 requestersRoot;
     address requester;
     uint64 expires;
 }
@@ -117,7 +129,9 @@ struct Job {
     bytes32 payee;
     address operator;
     address owner;
-    uint128 royaltyPerEpoch;
+    uint128 royaltyPerUnit;
+    uint8 unit;
+    uint64 units;
     uint32 epochs;
     uint128 computeFeePerEpoch;
     bytes32 providerId;
@@ -162,7 +176,8 @@ struct MemberSignature {
     bytes32 vs;
 }
 
-/// What compute states about a finished attempt. Losses are x 1e6.
+/// What compute states about a finished attempt. Losses are x 1e6; `computeSeconds` are CPU seconds of
+/// the trainer, rounded up; `adapterRoot` names the plaintext result, `reportHash` the report about it.
 struct ResultManifest {
     bytes32 jobId;
     uint32 attempt;
@@ -172,9 +187,13 @@ struct ResultManifest {
     uint64 samples;
     uint64 tokensSeen;
     uint64 tokensTrained;
+    uint64 computeSeconds;
     uint64 evalBefore;
     uint64 evalAfter;
+    bytes32 baseModelRoot;
+    bytes32 adapterRoot;
     bytes32 attestationRef;
+    bytes32 reportHash;
 }
 
 /// What compute states about a failed attempt.
@@ -192,17 +211,14 @@ struct Silence {
     uint32 attempt;
 }
 
-/// Linear release of everything that ever came in; duration 0 releases at once.
-struct Vesting {
+/// Many payees behind one account, keccak256(abi.encode("LICEN/split/v2", Split)). A payee is an
+/// account, so splits nest. bps sum to 10,000. Everything that ever came in is released linearly from
+/// `start` over `duration`; duration 0 is a cliff at `start`.
+struct Split {
+    bytes32[] accounts;
+    uint16[] bps;
     uint64 start;
     uint64 duration;
-}
-
-/// A payee of many: the account is keccak256(abi.encode(Split)). bps sum to 10,000.
-struct Split {
-    address[] payees;
-    uint16[] bps;
-    Vesting vesting;
 }
 
 /// A custodian: the address that signs verdicts and the HPKE key (X25519) that shares are sealed to.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
-import { Job, MemberSignature, Policy, Request, ResultManifest, Verdict } from "../src/Types.sol";
+import { Job, MemberSignature, Policy, Request, ResultManifest, Split, Verdict } from "../src/Types.sol";
 import { Base } from "./utils/Base.sol";
 import { Digests } from "./utils/Digests.sol";
 
@@ -88,6 +88,50 @@ contract GasTest is Base {
         vm.snapshotGasLastCall("LICEN-others", "confirm_native_first_with_fee");
         confirm(second, 3);
         vm.snapshotGasLastCall("LICEN-others", "confirm_native_repeat_with_fee");
+    }
+
+    /// A job from request to settlement: three transactions, two verdicts, no refund.
+    function test_wholeJob_native() public {
+        register(policy);
+        vm.snapshotValue(GROUP, "wholeJob_native_first", wholeJob());
+        vm.snapshotValue(GROUP, "wholeJob_native_repeat", wholeJob());
+    }
+
+    function wholeJob() private returns (uint256 gas) {
+        (uint64 counter,,) = policies.runsOf(policy.datasetUid, requester);
+        Job memory j = expectedJob(policy, request, requester, 0, counter + 1);
+        vm.prank(requester);
+        policies.requestAccess{ value: escrowOf(j) }(policy, request);
+        gas += vm.lastCallGas().gasTotalUsed;
+        Job memory s = started(j, 1);
+        (Verdict[] memory v, MemberSignature[] memory m) = verdictsOf(s, range(0, 2));
+        policies.startJob(j, compute, v, m);
+        gas += vm.lastCallGas().gasTotalUsed;
+        ResultManifest memory r = makeManifest(s, 3);
+        bytes memory signature = sign(computeKey, r.hash());
+        policies.confirmTrainingComplete(s, r, signature);
+        gas += vm.lastCallGas().gasTotalUsed;
+    }
+
+    function test_withdraw() public {
+        register(policy);
+        confirm(start(open(policy, request)), 3);
+        vm.deal(payee, 1);
+        vm.prank(payee);
+        policies.withdraw(payee, address(0));
+        vm.snapshotGasLastCall("LICEN-others", "withdraw_native");
+    }
+
+    function test_distribute() public {
+        Split memory s = splitOf(payee, stranger, 7000);
+        policy.payee = policies.splitAccount(s);
+        register(policy);
+        confirm(start(open(policy, request)), 3);
+        policies.distribute(s, address(0));
+        vm.snapshotGasLastCall("LICEN-others", "distribute_two_payees_first");
+        confirm(start(open(policy, request)), 3);
+        policies.distribute(s, address(0));
+        vm.snapshotGasLastCall("LICEN-others", "distribute_two_payees_repeat");
     }
 
     function test_expireJob() public {

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
-/// Who signed a digest. One signature has one form: a high s is refused, so nobody can make a second
+/// @notice Who signed a digest. One signature has one form: a high s is refused, so nobody can make a second
 /// valid encoding of somebody else's signature, and a failed recovery is never the address 0.
 library Signatures {
     /// Half the order of secp256k1, rounded down.
     uint256 private constant HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
     bytes4 private constant EIP1271_MAGIC = 0x1626ba7e;
 
-    /// Recovers an EIP-2098 compact signature, or returns 0.
+    /// @notice Recovers an EIP-2098 compact signature, or returns 0.
     function recover(bytes32 digest, bytes32 r, bytes32 vs) internal view returns (address) {
         uint256 s = uint256(vs) & (type(uint256).max >> 1);
         if (s > HALF_ORDER) return address(0);
         return _ecrecover(digest, uint8((uint256(vs) >> 255) + 27), r, bytes32(s));
     }
 
-    /// Recovers 65 bytes (r, s, v) or 64 bytes (EIP-2098), or returns 0.
+    /// @notice Recovers 65 bytes (r, s, v) or 64 bytes (EIP-2098), or returns 0.
     function recover(bytes32 digest, bytes calldata signature) internal view returns (address) {
         if (signature.length == 64) {
             return recover(digest, bytes32(signature[0:32]), bytes32(signature[32:64]));
@@ -27,7 +27,7 @@ library Signatures {
         return _ecrecover(digest, v, bytes32(signature[0:32]), s);
     }
 
-    /// True where `account` signed: by its key, or, where it has code, by EIP-1271. The key is asked
+    /// @notice True where `account` signed: by its key, or, where it has code, by EIP-1271. The key is asked
     /// first because an account that delegates its code (EIP-7702) still has its key.
     function isBy(address account, bytes32 digest, bytes calldata signature) internal view returns (bool) {
         if (account == address(0)) return false;

@@ -72,7 +72,9 @@ contract OriginalFaultsTest is Base {
     function test_fault_d_noStepNeedsAnAccountOfOurs() public {
         Policy memory p = makePolicy();
         vm.startPrank(stranger);
-        policies.registerDataset(p, uint64(START), sign(ownerKey, Digests.hashRegister(p, uint64(START))));
+        policies.registerDataset(
+            p, 0, uint64(START), sign(ownerKey, Digests.hashRegister(p, 0, uint64(START)))
+        );
         vm.stopPrank();
         Job memory j = open(p, makeRequest(2));
         vm.startPrank(stranger);
@@ -101,11 +103,7 @@ contract OriginalFaultsTest is Base {
 
     /// Native coin and one payee only.
     function test_fault_f_tokensAndManyPayees() public {
-        Split memory split;
-        split.payees = new address[](2);
-        (split.payees[0], split.payees[1]) = (payee, stranger);
-        split.bps = new uint16[](2);
-        (split.bps[0], split.bps[1]) = (7500, 2500);
+        Split memory split = splitOf(payee, stranger, 7500);
         Policy memory p = makePolicy();
         p.token = address(token);
         p.payee = policies.splitAccount(split);
@@ -130,7 +128,9 @@ contract OriginalFaultsTest is Base {
         Job memory s = started(j, 1);
         m = makeManifest(s, 2);
         signature = sign(computeKey, Digests.hash(m));
-        vm.expectPartialRevert(JobMismatch.selector);
+        vm.expectRevert(
+            abi.encodeWithSelector(JobStateWrong.selector, s.jobId, JobState.Granted, JobState.Running)
+        );
         policies.confirmTrainingComplete(s, m, signature);
     }
 

@@ -3,8 +3,8 @@ pragma solidity ^0.8.37;
 
 import { Test } from "forge-std/Test.sol";
 
-import { Job, JobState, Policy } from "../../src/Types.sol";
-import { ICustody, IDataPolicy } from "../utils/Interfaces.sol";
+import { Job, JobState, Policy, ResultManifest } from "../../src/Types.sol";
+import { IDataPolicy } from "../../src/interfaces/IDataPolicy.sol";
 import { Handler } from "./Handler.sol";
 
 /// The numbers are those of README.md beside this file.
@@ -33,7 +33,7 @@ contract DataPolicyInvariantTest is Test {
 
     function _1_9_creditsAndOpenEscrowAreWhatIsHeld() private view {
         bytes32[] memory accounts = handler.accounts();
-        for (uint256 i = 0; i < 5; ++i) {
+        for (uint256 i = 0; i < handler.TOKENS(); ++i) {
             address token = handler.tokens(i);
             uint256 owed = handler.openEscrow(token);
             for (uint256 a = 0; a < accounts.length; ++a) {
@@ -51,12 +51,22 @@ contract DataPolicyInvariantTest is Test {
             assertEq(uint8(state), uint8(handler.states(k)), "3");
             bool open = state == JobState.Granted || state == JobState.Running;
             assertEq(handler.endings(k), open ? 0 : 1, "3");
-            assertEq(commitment, bytes32((uint256(keccak256(abi.encode(job))) >> 8) << 8), "5");
+            bytes32 expected = masked(keccak256(abi.encode(job)));
+            if (state == JobState.Completed) {
+                ResultManifest memory m = handler.manifestAt(k);
+                assertTrue(policies.isResult(job, m), "5");
+                expected = masked(keccak256(abi.encodePacked(expected, keccak256(abi.encode(m)))));
+            }
+            assertEq(commitment, expected, "5");
         }
     }
 
+    function masked(bytes32 hash) private pure returns (bytes32) {
+        return bytes32((uint256(hash) >> 8) << 8);
+    }
+
     function _4_runsStayUnderTheCap() private view {
-        for (uint256 i = 0; i < 5; ++i) {
+        for (uint256 i = 0; i < handler.TOKENS(); ++i) {
             Policy memory p = handler.policyAt(i);
             for (uint256 r = 0; r < 6; ++r) {
                 (uint64 counter, uint32 runs, uint8 returned) =
@@ -69,12 +79,14 @@ contract DataPolicyInvariantTest is Test {
     }
 
     function _7_splitBooksAddUp() private view {
-        bytes32 account = handler.splitAccount();
-        for (uint256 i = 0; i < 5; ++i) {
+        for (uint256 i = 0; i < handler.TOKENS(); ++i) {
             address token = handler.tokens(i);
-            (uint256 totalIn, uint256 released) = policies.splitBooks(account, token);
-            assertEq(totalIn, policies.credit(account, token) + released, "7");
-            assertEq(released, handler.released(token), "7");
+            for (uint256 which = 0; which < 2; ++which) {
+                bytes32 account = handler.splitAccounts(which);
+                (uint256 totalIn, uint256 paid) = policies.splitBooks(handler.splitAt(which), token);
+                assertEq(totalIn, policies.credit(account, token) + paid, "7");
+                assertEq(paid, handler.paid(account, token), "7");
+            }
         }
     }
 
@@ -82,9 +94,19 @@ contract DataPolicyInvariantTest is Test {
         assertEq(handler.feeToken().balanceOf(address(policies)), 0, "8");
     }
 
-    /// A walk that happens to do nothing would prove nothing: -vv shows what each walk did.
+    /// 10, and a walk that happens to do nothing would prove nothing: -vv shows what each walk did.
     function afterInvariant() public {
-        string[11] memory steps = [
+        handler.drain();
+        invariant_1_to_9();
+        for (uint256 i = 0; i < handler.TOKENS(); ++i) {
+            address token = handler.tokens(i);
+            uint256 outer = policies.credit(handler.splitAccounts(0), token);
+            uint256 inner = policies.credit(handler.splitAccounts(1), token);
+            assertLt(outer, handler.splitAt(0).accounts.length, "10");
+            assertLt(inner, handler.splitAt(1).accounts.length, "10");
+            assertEq(handler.held(token), outer + inner, "10");
+        }
+        string[13] memory steps = [
             "request",
             "start",
             "restart",
@@ -95,7 +117,9 @@ contract DataPolicyInvariantTest is Test {
             "decline",
             "expire",
             "withdraw",
-            "distribute"
+            "withdrawTo",
+            "distribute",
+            "distribute inner"
         ];
         for (uint256 i = 0; i < steps.length; ++i) {
             emit log_named_uint(steps[i], handler.done(steps[i]));

@@ -8,21 +8,25 @@ import { BlacklistToken, CallbackToken, FeeToken, NoReturnToken, PlainToken } fr
 /// Plays everybody, at random, and remembers what should be true (test/invariant/README.md).
 contract Handler is Base {
     uint32 public constant CAP = 6;
+    uint256 public constant TOKENS = 6;
 
     address[] public tokens;
     Policy[] internal current;
     address[] public requesters;
-    Split internal split;
-    bytes32 public splitAccount;
+    /// `outer` pays three: an address, `inner`, and a receiver that rejects coins.
+    Split internal outer;
+    Split internal inner;
+    bytes32[2] public splitAccounts;
 
     Job[] internal jobs;
+    ResultManifest[] internal manifests;
     JobState[] public states;
     uint256[] public endings;
 
     mapping(address token => uint256) public paidIn;
     mapping(address token => uint256) public paidOut;
     mapping(address token => uint256) public openEscrow;
-    mapping(address token => uint256) public released;
+    mapping(bytes32 account => mapping(address token => uint256)) public paid;
     mapping(uint256 dataset => mapping(address => uint64)) public counters;
     mapping(string step => uint256) public done;
 
@@ -37,27 +41,40 @@ contract Handler is Base {
         callback = new CallbackToken();
         feeToken = new FeeToken();
         NoReturnToken noReturn = new NoReturnToken();
-        tokens = [address(0), address(token), address(blacklist), address(callback), address(noReturn)];
-
-        split.payees = [makeAddr("annotator"), makeAddr("curator"), makeAddr("host")];
-        split.bps = [uint16(6000), 3000, 1000];
-        split.vesting = Vesting(uint64(START), 1 days);
-        splitAccount = policies.splitAccount(split);
+        // The last one has two decimals, so prices are cents.
+        PlainToken cents = new PlainToken();
+        tokens = [
+            address(0),
+            address(token),
+            address(blacklist),
+            address(callback),
+            address(noReturn),
+            address(cents)
+        ];
 
         vm.deal(address(this), 10_000 ether);
         requesters.push(requester);
         for (uint256 k = 0; k < 5; ++k) {
             requesters.push(address(new Receiver{ value: 1000 ether }(policies, Receiver.Kind(k))));
         }
+        inner.accounts = [policies.accountOf(makeAddr("annotator")), policies.accountOf(makeAddr("curator"))];
+        inner.bps = [uint16(3333), 6667];
+        inner.start = uint64(START + 3 hours);
+        splitAccounts[1] = policies.splitAccount(inner);
+        outer.accounts =
+            [policies.accountOf(makeAddr("host")), splitAccounts[1], policies.accountOf(requesters[2])];
+        outer.bps = [uint16(6000), 3001, 999];
+        (outer.start, outer.duration) = (uint64(START), 1 days);
+        splitAccounts[0] = policies.splitAccount(outer);
         for (uint256 i = 0; i < tokens.length; ++i) {
             Policy memory p = makePolicy();
             p.salt = bytes32(i + 1);
             p.datasetUid = policies.datasetUid(owner, p.salt);
             p.token = tokens[i];
             p.maxRunsPerRequester = CAP;
-            p.royaltyPerEpoch = uint128(ROYALTY + 7 * i + 1);
+            p.royaltyPerEpoch = i == 5 ? 1999 : uint128(ROYALTY + 7 * i + 1);
             p.startWindow = 2 hours;
-            if (i % 2 == 0) p.payee = splitAccount;
+            if (i % 2 == 0 || i == 5) p.payee = splitAccounts[0];
             register(p);
             current.push(p);
             for (uint256 r = 0; r < requesters.length && i > 0; ++r) {
@@ -95,25 +112,38 @@ contract Handler is Base {
         return current[i];
     }
 
+    function manifestAt(uint256 i) external view returns (ResultManifest memory) {
+        return manifests[i];
+    }
+
+    function splitAt(uint256 i) public view returns (Split memory) {
+        return i == 0 ? outer : inner;
+    }
+
+    /// The two splits first, then everybody.
     function accounts() external view returns (bytes32[] memory out) {
         address[8] memory known = [
             payee,
             treasury,
             computePayee,
-            split.payees[0],
-            split.payees[1],
-            split.payees[2],
+            makeAddressOf(outer.accounts[0]),
+            makeAddressOf(inner.accounts[0]),
+            makeAddressOf(inner.accounts[1]),
             requester,
             stranger
         ];
-        out = new bytes32[](9 + 5);
+        out = new bytes32[](2 + 8 + 5);
+        (out[0], out[1]) = (splitAccounts[0], splitAccounts[1]);
         for (uint256 i = 0; i < 8; ++i) {
-            out[i] = policies.accountOf(known[i]);
+            out[2 + i] = policies.accountOf(known[i]);
         }
-        out[8] = splitAccount;
         for (uint256 i = 0; i < 5; ++i) {
-            out[9 + i] = policies.accountOf(requesters[1 + i]);
+            out[10 + i] = policies.accountOf(requesters[1 + i]);
         }
+    }
+
+    function makeAddressOf(bytes32 account) private pure returns (address) {
+        return address(uint160(uint256(account)));
     }
 
     /// One call of a walk. Steps that move a job forward come more often, so that walks get somewhere.
@@ -130,7 +160,7 @@ contract Handler is Base {
         else if (k < 22) expire(seed, flag);
         else if (k < 23) reopen(seed);
         else if (k < 25) withdraw(seed, other);
-        else if (k < 27) distribute(seed);
+        else if (k < 27) distribute(seed, flag ? 1 : 0);
         else if (k < 28) pause(seed);
         else if (k < 29) update(seed, uint128(other));
         else if (k < 30) list(seed, flag);
@@ -152,11 +182,12 @@ contract Handler is Base {
         Job memory j = expectedJob(p, r, who, quoted ? COMPUTE_FEE : 0, counters[i][who] + 1);
         uint256 value = i == 0 ? escrowOf(j) : 0;
         if (i == 0 && who.balance < value) return;
-        SignedQuote memory quote = quoted ? makeQuote(p, r) : noQuote();
+        SignedQuote memory quote = quoted ? makeQuote(j) : noQuote();
         vm.prank(who);
         policies.requestAccess{ value: value }(p, r, quote, noAdmission());
         ++counters[i][who];
         jobs.push(j);
+        manifests.push();
         states.push(JobState.Granted);
         endings.push(0);
         paidIn[j.token] += escrowOf(j);
@@ -176,7 +207,7 @@ contract Handler is Base {
         Policy memory old = current[i];
         Policy memory next = current[i];
         next.version += 1;
-        next.royaltyPerEpoch = uint128(bound(royalty, 0, 1 ether));
+        next.royaltyPerEpoch = uint128(bound(royalty, 0, i == 5 ? 99_999 : 1 ether));
         vm.prank(owner);
         policies.updatePolicy(old, next);
         current[i].version = next.version;
@@ -234,13 +265,14 @@ contract Handler is Base {
         uint256[5] memory before = books(s);
         policies.confirmTrainingComplete(s, m, signature);
         uint256[5] memory later = books(s);
-        uint256 royalty = uint256(s.royaltyPerEpoch) * m.actualEpochs;
+        uint256 royalty = uint256(s.royaltyPerUnit) * m.actualEpochs;
         uint256 fee = royalty * s.protocolFeeBps / 10_000;
         assertEq(later[0] - before[0], royalty - fee, "payee");
         assertEq(later[1] - before[1], fee, "protocol");
         assertEq(later[2] - before[2], uint256(s.computeFeePerEpoch) * m.actualEpochs, "compute");
         uint256 parts = (later[0] - before[0]) + (later[1] - before[1]) + (later[2] - before[2]);
         ended(k, JobState.Completed, before[4] - later[4]);
+        manifests[k] = m;
         // 2: the refund is a coin that left, or a credit.
         assertEq(parts + (later[3] - before[3]) + (before[4] - later[4]), escrowOf(s), "sum");
         ++done["confirm"];
@@ -331,36 +363,78 @@ contract Handler is Base {
 
     // ------------------------------------------------------------------------------------- the money
 
+    /// To itself, or, where the account takes no coins and half of the time, to somewhere else.
     function withdraw(uint256 seed, uint256 tokenSeed) private {
         bytes32[] memory all = this.accounts();
-        bytes32 account = all[seed % all.length];
         address t = tokens[tokenSeed % tokens.length];
-        uint256 owed = policies.credit(account, t);
-        if (owed == 0 || account == splitAccount) return;
-        address who = address(uint160(uint256(account)));
-        uint256 before = held(t);
-        if (t == address(callback)) {
-            callback.arm(address(policies), abi.encodeCall(IDataPolicy.withdraw, (who, t)));
-        }
-        try policies.withdraw(who, t) {
-            assertEq(before - held(t), owed);
-            assertEq(policies.credit(account, t), 0);
-            paidOut[t] += owed;
-            ++done["withdraw"];
-        } catch {
-            // A receiver or a token that refuses keeps its own credit, and only that.
-            assertEq(policies.credit(account, t), owed);
-        }
+        withdrawOne(all[2 + seed % (all.length - 2)], t, seed % 2 == 0);
     }
 
-    function distribute(uint256 tokenSeed) private {
+    function withdrawOne(bytes32 account, address t, bool elsewhere) private {
+        uint256 owed = policies.credit(account, t);
+        if (owed == 0) return;
+        address who = makeAddressOf(account);
+        uint256 before = held(t);
+        if (t == address(callback)) {
+            callback.arm(address(policies), abi.encodeCall(ILedger.withdraw, (who, t)));
+        }
+        bool ok;
+        if (elsewhere) {
+            vm.prank(who);
+            (ok,) = address(policies).call(abi.encodeCall(ILedger.withdrawTo, (makeAddr("elsewhere"), t)));
+            assertTrue(ok, "withdrawTo");
+        } else {
+            (ok,) = address(policies).call(abi.encodeCall(ILedger.withdraw, (who, t)));
+        }
+        if (!ok) {
+            // A receiver or a token that refuses keeps its own credit, and only that.
+            assertEq(policies.credit(account, t), owed);
+            return;
+        }
+        assertEq(before - held(t), owed);
+        assertEq(policies.credit(account, t), 0);
+        paidOut[t] += owed;
+        ++done[elsewhere ? "withdrawTo" : "withdraw"];
+    }
+
+    function distribute(uint256 tokenSeed, uint256 which) private {
         address t = tokens[tokenSeed % tokens.length];
-        if (policies.distributable(split, t) == 0) return;
-        policies.distribute(split, t);
-        (, uint256 now_) = policies.splitBooks(splitAccount, t);
-        assertGt(now_, released[t]);
-        released[t] = now_;
-        ++done["distribute"];
+        Split memory s = splitAt(which);
+        uint256 due = policies.distributable(s, t);
+        if (due == 0) {
+            vm.expectPartialRevert(NothingToDistribute.selector);
+            policies.distribute(s, t);
+            return;
+        }
+        policies.distribute(s, t);
+        (, uint256 now_) = policies.splitBooks(s, t);
+        assertEq(now_, paid[splitAccounts[which]][t] + due);
+        paid[splitAccounts[which]][t] = now_;
+        ++done[which == 0 ? "distribute" : "distribute inner"];
+    }
+
+    /// The end of the world: every job ends, everything vests, everybody is paid. A receiver that takes no
+    /// coins is paid somewhere else.
+    function drain() external {
+        vm.warp(block.timestamp + 365 days);
+        for (uint256 r = 0; r < requesters.length; ++r) {
+            blacklist.list(requesters[r], false);
+        }
+        for (uint256 k = 0; k < jobs.length; ++k) {
+            if (states[k] != JobState.Granted && states[k] != JobState.Running) continue;
+            uint256 before = held(jobs[k].token);
+            policies.expireJob(jobs[k]);
+            ended(k, JobState.Expired, before - held(jobs[k].token));
+        }
+        bytes32[] memory all = this.accounts();
+        for (uint256 t = 0; t < tokens.length; ++t) {
+            for (uint256 which = 0; which < 2; ++which) {
+                distribute(t, which);
+            }
+            for (uint256 i = 2; i < all.length; ++i) {
+                withdrawOne(all[i], tokens[t], true);
+            }
+        }
     }
 
     function list(uint256 whoSeed, bool value) private {

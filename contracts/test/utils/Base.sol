@@ -23,18 +23,18 @@ import {
     SignedQuote,
     Silence,
     Split,
-    Verdict,
-    Vesting
+    UNIT_EPOCH,
+    Verdict
 } from "../../src/Types.sol";
-import { CustodyEvents } from "./CustodyEvents.sol";
+import { ICustody } from "../../src/interfaces/ICustody.sol";
+import { IDataPolicy } from "../../src/interfaces/IDataPolicy.sol";
+import { ILedger } from "../../src/interfaces/ILedger.sol";
 import { Digests } from "./Digests.sol";
-import { DataPolicyEvents } from "./Events.sol";
-import { ICustody, IDataPolicy } from "./Interfaces.sol";
 import { PlainToken } from "./Tokens.sol";
 
 /// One small world: an owner, a requester, three custodians of whom two suffice, a second set of the
-/// requester's choice, a provider, and compute. Contracts are deployed from their artifacts, so a
-/// test file never compiles them again.
+/// requester's choice, a provider, and compute. Tests reach the contracts through src/interfaces and
+/// deploy them from their artifacts, so a test file never compiles them again.
 abstract contract Base is Test {
     using Digests for *;
 
@@ -96,8 +96,7 @@ abstract contract Base is Test {
     function deploy(uint16 feeBps) internal returns (IDataPolicy) {
         return IDataPolicy(
             deployCode(
-                "DataPolicy.sol:DataPolicy",
-                abi.encode(address(custody), address(0), address(0), treasury, feeBps)
+                "DataPolicy.sol:DataPolicy", abi.encode(address(custody), address(0), treasury, feeBps)
             )
         );
     }
@@ -151,6 +150,7 @@ abstract contract Base is Test {
     function makeRequest(uint32 epochs) internal pure returns (Request memory r) {
         r.purposeId = PURPOSE;
         r.epochs = epochs;
+        r.units = epochs;
         r.termsHash = keccak256("terms");
         r.jobSpecHash = keccak256("spec");
         r.resultKey = keccak256("resultKey");
@@ -179,7 +179,9 @@ abstract contract Base is Test {
         j.payee = p.payee;
         j.operator = p.operator;
         j.owner = p.owner;
-        j.royaltyPerEpoch = p.royaltyPerEpoch;
+        j.royaltyPerUnit = p.royaltyPerEpoch;
+        j.unit = UNIT_EPOCH;
+        j.units = r.units;
         j.epochs = r.epochs;
         j.computeFeePerEpoch = fee;
         j.providerId = r.providerId;
@@ -200,7 +202,7 @@ abstract contract Base is Test {
     }
 
     function escrowOf(Job memory j) internal pure returns (uint256) {
-        return (uint256(j.royaltyPerEpoch) + j.computeFeePerEpoch) * j.epochs;
+        return uint256(j.royaltyPerUnit) * j.units + uint256(j.computeFeePerEpoch) * j.epochs;
     }
 
     /// Opens a job without a provider, as `requester`.
@@ -222,17 +224,30 @@ abstract contract Base is Test {
         (uint64 counter,,) = policies.runsOf(p.datasetUid, requester);
         j = expectedJob(p, r, requester, COMPUTE_FEE, counter + 1);
         uint256 value = p.token == address(0) ? escrowOf(j) : 0;
-        SignedQuote memory quote = makeQuote(p, r);
+        SignedQuote memory quote = makeQuote(j);
         vm.prank(requester);
         policies.requestAccess{ value: value }(p, r, quote, noAdmission());
     }
 
-    function makeQuote(Policy memory p, Request memory r) internal view returns (SignedQuote memory q) {
+    /// A quote for the next job of `requester`.
+    function makeQuote(Policy memory p, Request memory r) internal view returns (SignedQuote memory) {
+        (uint64 counter,,) = policies.runsOf(p.datasetUid, requester);
+        Job memory j = expectedJob(p, r, requester, COMPUTE_FEE, counter + 1);
+        j.providerId = providerId;
+        return makeQuote(j);
+    }
+
+    /// A quote for exactly this job.
+    function makeQuote(Job memory j) internal view returns (SignedQuote memory q) {
         q.quote = Quote({
-            providerId: providerId,
-            datasetUid: p.datasetUid,
-            jobSpecHash: r.jobSpecHash,
-            computeFeePerEpoch: COMPUTE_FEE,
+            providerId: j.providerId,
+            jobId: j.jobId,
+            policyHash: j.policyHash,
+            licenseId: j.licenseId,
+            token: j.token,
+            jobSpecHash: j.jobSpecHash,
+            epochs: j.epochs,
+            computeFeePerEpoch: j.computeFeePerEpoch,
             expiresAt: uint64(block.timestamp) + 1 hours
         });
         q.signature = sign(providerKey, q.quote.hash());
@@ -334,9 +349,13 @@ abstract contract Base is Test {
         m.samples = 1000;
         m.tokensSeen = 123_456;
         m.tokensTrained = 100_000;
+        m.computeSeconds = 3600;
         m.evalBefore = 4_200_000;
         m.evalAfter = 3_100_000;
+        m.baseModelRoot = keccak256("base model");
+        m.adapterRoot = keccak256("adapter");
         m.attestationRef = keccak256("evidence");
+        m.reportHash = keccak256("report");
     }
 
     function confirm(Job memory s, uint32 epochs) internal {
@@ -382,12 +401,43 @@ abstract contract Base is Test {
         }
     }
 
+    // --------------------------------------------------------------------------------------- splits
+
+    function makeSplit(bytes32[] memory accounts, uint16[] memory bps) internal pure returns (Split memory) {
+        return Split({ accounts: accounts, bps: bps, start: 0, duration: 0 });
+    }
+
+    /// Two addresses by weight.
+    function splitOf(address one, address two, uint16 bpsOfOne) internal view returns (Split memory s) {
+        s.accounts = new bytes32[](2);
+        (s.accounts[0], s.accounts[1]) = (policies.accountOf(one), policies.accountOf(two));
+        s.bps = new uint16[](2);
+        (s.bps[0], s.bps[1]) = (bpsOfOne, 10_000 - bpsOfOne);
+    }
+
     // --------------------------------------------------------------------------------- assertions
 
     function assertState(Job memory j, JobState expected) internal view {
         (JobState state, bytes32 commitment) = policies.jobState(j.jobId);
         assertEq(uint8(state), uint8(expected), "state");
-        assertEq(commitment, bytes32((uint256(keccak256(abi.encode(j))) >> 8) << 8), "commitment");
+        assertEq(commitment, commitmentOf(keccak256(abi.encode(j))), "commitment");
+    }
+
+    /// The slot of a Completed job answers for its result too.
+    function assertCompleted(Job memory s, ResultManifest memory m) internal view {
+        (JobState state, bytes32 commitment) = policies.jobState(s.jobId);
+        assertEq(uint8(state), uint8(JobState.Completed), "state");
+        assertEq(commitment, resultCommitment(s, m), "commitment");
+        assertTrue(policies.isResult(s, m), "isResult");
+    }
+
+    function commitmentOf(bytes32 hash) internal pure returns (bytes32) {
+        return bytes32((uint256(hash) >> 8) << 8);
+    }
+
+    function resultCommitment(Job memory s, ResultManifest memory m) internal pure returns (bytes32) {
+        bytes32 job = commitmentOf(keccak256(abi.encode(s)));
+        return commitmentOf(keccak256(abi.encodePacked(job, keccak256(abi.encode(m)))));
     }
 
     function creditOf(address account, address tokenAddress) internal view returns (uint256) {

@@ -15,7 +15,11 @@ import {
 /// what the contracts hash is checked against this.
 library Digests {
     string internal constant POLICY =
-        "Policy(bytes32 datasetUid,bytes32 datasetRoot,address owner,bytes32 salt,uint64 version,bytes32 envelopeHash,bytes32 payee,address token,uint128 royaltyPerEpoch,uint32 maxEpochsPerRun,uint32 maxRunsPerRequester,uint32 startWindow,uint32 runWindow,uint64 policyExpiry,bytes32[] purposes,bytes32 requestersRoot,bytes32 constraintsHash,bytes32 manifestHash,bytes32 termsHash,bytes32 custodianSet,uint32 setVersion,bytes32 appraisalPolicy,uint8 requiredLevel,address operator,uint32 disputeWindow,address arbitrator)";
+        "Policy(bytes32 datasetUid,bytes32 datasetRoot,address owner,bytes32 salt,uint64 version,bytes32 envelopeHash,bytes32 payee,address token,uint128 royaltyPerEpoch,uint32 maxEpochsPerRun,uint32 maxRunsPerRequester,uint32 startWindow,uint32 runWindow,uint64 policyExpiry,bytes32[] purposes,bytes32 requestersRoot,bytes32 constraintsHash,bytes32 manifestHash,bytes32 termsHash,bytes32 custodianSet,uint32 setVersion,bytes32 appraisalPolicy,uint8 requiredLevel,address operator)";
+
+    bytes32 internal constant MANIFEST_TYPEHASH = keccak256(
+        "ResultManifest(bytes32 jobId,uint32 attempt,bytes32 datasetRoot,bytes32 resultHash,uint32 actualEpochs,uint64 samples,uint64 tokensSeen,uint64 tokensTrained,uint64 computeSeconds,uint64 evalBefore,uint64 evalAfter,bytes32 baseModelRoot,bytes32 adapterRoot,bytes32 attestationRef,bytes32 reportHash)"
+    );
 
     function domain(address verifyingContract) internal view returns (bytes32) {
         return keccak256(
@@ -24,7 +28,7 @@ library Digests {
                     "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
                 ),
                 keccak256("LICEN"),
-                keccak256("1"),
+                keccak256("2"),
                 block.chainid,
                 verifyingContract
             )
@@ -56,23 +60,21 @@ library Digests {
             p.manifestHash,
             p.termsHash
         );
-        bytes memory four = abi.encode(
-            p.custodianSet,
-            p.setVersion,
-            p.appraisalPolicy,
-            p.requiredLevel,
-            p.operator,
-            p.disputeWindow,
-            p.arbitrator
-        );
+        bytes memory four =
+            abi.encode(p.custodianSet, p.setVersion, p.appraisalPolicy, p.requiredLevel, p.operator);
         return keccak256(bytes.concat(one, two, three, four));
     }
 
-    function hashRegister(Policy memory p, uint64 deadline) internal pure returns (bytes32) {
+    function hashRegister(Policy memory p, uint64 nonce, uint64 deadline) internal pure returns (bytes32) {
         return keccak256(
             abi.encode(
-                keccak256(bytes(string.concat("RegisterDataset(Policy policy,uint64 deadline)", POLICY))),
+                keccak256(
+                    bytes(
+                        string.concat("RegisterDataset(Policy policy,uint64 nonce,uint64 deadline)", POLICY)
+                    )
+                ),
                 hash(p),
+                nonce,
                 deadline
             )
         );
@@ -82,11 +84,15 @@ library Digests {
         return keccak256(
             abi.encode(
                 keccak256(
-                    "Quote(bytes32 providerId,bytes32 datasetUid,bytes32 jobSpecHash,uint128 computeFeePerEpoch,uint64 expiresAt)"
+                    "Quote(bytes32 providerId,bytes32 jobId,bytes32 policyHash,uint256 licenseId,address token,bytes32 jobSpecHash,uint32 epochs,uint128 computeFeePerEpoch,uint64 expiresAt)"
                 ),
                 q.providerId,
-                q.datasetUid,
+                q.jobId,
+                q.policyHash,
+                q.licenseId,
+                q.token,
                 q.jobSpecHash,
+                q.epochs,
                 q.computeFeePerEpoch,
                 q.expiresAt
             )
@@ -96,8 +102,11 @@ library Digests {
     function hash(Approval memory a) internal pure returns (bytes32) {
         return keccak256(
             abi.encode(
-                keccak256("Approval(bytes32 datasetUid,address requester,uint64 expires)"),
+                keccak256(
+                    "Approval(bytes32 datasetUid,bytes32 requestersRoot,address requester,uint64 expires)"
+                ),
                 a.datasetUid,
+                a.requestersRoot,
                 a.requester,
                 a.expires
             )
@@ -129,24 +138,13 @@ library Digests {
     }
 
     function hash(ResultManifest memory m) internal pure returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                keccak256(
-                    "ResultManifest(bytes32 jobId,uint32 attempt,bytes32 datasetRoot,bytes32 resultHash,uint32 actualEpochs,uint64 samples,uint64 tokensSeen,uint64 tokensTrained,uint64 evalBefore,uint64 evalAfter,bytes32 attestationRef)"
-                ),
-                m.jobId,
-                m.attempt,
-                m.datasetRoot,
-                m.resultHash,
-                m.actualEpochs,
-                m.samples,
-                m.tokensSeen,
-                m.tokensTrained,
-                m.evalBefore,
-                m.evalAfter,
-                m.attestationRef
-            )
+        bytes memory one =
+            abi.encode(MANIFEST_TYPEHASH, m.jobId, m.attempt, m.datasetRoot, m.resultHash, m.actualEpochs);
+        bytes memory two = abi.encode(
+            m.samples, m.tokensSeen, m.tokensTrained, m.computeSeconds, m.evalBefore, m.evalAfter
         );
+        bytes memory three = abi.encode(m.baseModelRoot, m.adapterRoot, m.attestationRef, m.reportHash);
+        return keccak256(bytes.concat(one, two, three));
     }
 
     function hash(FailureReport memory f) internal pure returns (bytes32) {

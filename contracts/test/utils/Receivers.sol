@@ -2,7 +2,8 @@
 pragma solidity ^0.8.37;
 
 import { Job, Policy, Request } from "../../src/Types.sol";
-import { IDataPolicy } from "./Interfaces.sol";
+import { IDataPolicy } from "../../src/interfaces/IDataPolicy.sol";
+import { ILedger } from "../../src/interfaces/ILedger.sol";
 
 /// A requester that is a contract and answers a coin as its kind says.
 contract Receiver {
@@ -53,8 +54,7 @@ contract Receiver {
             }
         }
         if (kind == Kind.Reenter) {
-            (bool ok,) =
-                address(policies).call(abi.encodeCall(IDataPolicy.withdraw, (address(this), address(0))));
+            (bool ok,) = address(policies).call(abi.encodeCall(ILedger.withdraw, (address(this), address(0))));
             reentered = ok;
         }
     }

@@ -32,7 +32,7 @@ contract AddAppraisalEntryTest is Base {
 
     function test_isLiveAfterTheDelay() public {
         vm.expectEmit(address(custody));
-        emit CustodyEvents.AppraisalEntryAdded(appraisal, "one", uint64(START + 48 hours));
+        emit ICustody.AppraisalEntryAdded(appraisal, "one", uint64(START + 48 hours));
         custody.addAppraisalEntry(appraisal, "one");
         vm.warp(START + 48 hours - 1);
         assertFalse(custody.isEntryLive(appraisal, "one"));

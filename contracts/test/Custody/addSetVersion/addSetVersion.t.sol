@@ -25,7 +25,7 @@ contract AddSetVersionTest is Base {
         (uint8 t1, Member[] memory first) = custody.setOf(setId, 1);
         (Member[] memory members,) = makeMembers("next", 5);
         vm.expectEmit(address(custody));
-        emit CustodyEvents.CustodianSetVersion(setId, 2, address(this), 4, members);
+        emit ICustody.CustodianSetVersion(setId, 2, address(this), 4, members);
         assertEq(custody.addSetVersion(setId, 4, members), 2);
         (uint8 t2, Member[] memory second) = custody.setOf(setId, 2);
         assertEq(t2, 4);

@@ -25,7 +25,7 @@ contract AnchorAuditTest is Base {
     function test_logsTheHead() public {
         address member = vm.addr(memberKeys[2]);
         vm.expectEmit(address(custody));
-        emit CustodyEvents.AuditAnchored(setId, member, 42, "head");
+        emit ICustody.AuditAnchored(setId, member, 42, "head");
         vm.prank(member);
         custody.anchorAudit(setId, 1, 2, 42, "head");
     }

@@ -26,7 +26,7 @@ contract CreateAppraisalPolicyTest is Base {
         bytes32 id = custody.idOf(address(this), "new");
         assertFalse(custody.isAppraisalPolicyLive(id));
         vm.expectEmit(address(custody));
-        emit CustodyEvents.AppraisalPolicyCreated(id, address(this), entries);
+        emit ICustody.AppraisalPolicyCreated(id, address(this), entries);
         custody.createAppraisalPolicy("new", entries);
         assertTrue(custody.isAppraisalPolicyLive(id));
         assertTrue(custody.isEntryLive(id, "one"));

@@ -49,7 +49,7 @@ contract CreateSetTest is Base {
         bytes32 id = custody.idOf(stranger, "salt");
         assertEq(id, keccak256(abi.encode(stranger, bytes32("salt"))));
         vm.expectEmit(address(custody));
-        emit CustodyEvents.CustodianSetVersion(id, 1, stranger, t, members);
+        emit ICustody.CustodianSetVersion(id, 1, stranger, t, members);
         vm.prank(stranger);
         custody.createSet("salt", t, members);
         (uint8 keptT, Member[] memory kept) = custody.setOf(id, 1);

@@ -23,7 +23,7 @@ contract RegisterProviderTest is Base {
         Provider memory expected = Provider(stranger, compute, "payee", "DE", platforms);
         bytes32 id = custody.idOf(stranger, "new");
         vm.expectEmit(address(custody));
-        emit CustodyEvents.ProviderSet(id, expected);
+        emit ICustody.ProviderSet(id, expected);
         vm.prank(stranger);
         custody.registerProvider("new", compute, "payee", "DE", platforms);
         assertEq(abi.encode(custody.providerOf(id)), abi.encode(expected));

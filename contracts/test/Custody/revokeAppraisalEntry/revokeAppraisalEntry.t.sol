@@ -24,7 +24,7 @@ contract RevokeAppraisalEntryTest is Base {
         custody.addAppraisalEntry(appraisal, "one");
         custody.addAppraisalEntry(appraisal, "two");
         vm.expectEmit(address(custody));
-        emit CustodyEvents.AppraisalEntryRevoked(appraisal, "one");
+        emit ICustody.AppraisalEntryRevoked(appraisal, "one");
         custody.revokeAppraisalEntry(appraisal, "one");
         vm.warp(START + 365 days);
         assertFalse(custody.isEntryLive(appraisal, "one"));

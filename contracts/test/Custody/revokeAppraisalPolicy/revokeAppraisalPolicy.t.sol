@@ -25,7 +25,7 @@ contract RevokeAppraisalPolicyTest is Base {
         entries[0] = "one";
         bytes32 id = custody.createAppraisalPolicy("new", entries);
         vm.expectEmit(address(custody));
-        emit CustodyEvents.AppraisalPolicyEnded(id);
+        emit ICustody.AppraisalPolicyEnded(id);
         custody.revokeAppraisalPolicy(id);
         assertFalse(custody.isAppraisalPolicyLive(id));
         assertFalse(custody.isEntryLive(id, "one"));

@@ -25,7 +25,7 @@ contract CancelJobTest is Base {
         uint256 before = requester.balance;
         vm.warp(START + later);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.JobCancelled(j.jobId);
+        emit IDataPolicy.JobCancelled(j.jobId);
         vm.prank(requester);
         policies.cancelJob(j);
         assertState(j, JobState.Cancelled);

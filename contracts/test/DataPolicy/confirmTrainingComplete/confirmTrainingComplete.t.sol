@@ -19,7 +19,9 @@ contract ConfirmTrainingCompleteTest is Base {
         );
         Job memory none = copy(j);
         none.jobId = "none";
-        vm.expectPartialRevert(JobMismatch.selector);
+        vm.expectRevert(
+            abi.encodeWithSelector(JobStateWrong.selector, none.jobId, JobState.None, JobState.Running)
+        );
         policies.confirmTrainingComplete(none, makeManifest(none, 3), "");
     }
 
@@ -52,14 +54,60 @@ contract ConfirmTrainingCompleteTest is Base {
         refuse(abi.encodeWithSelector(EpochsOutOfRange.selector, 4, 3), s, makeManifest(s, 4));
     }
 
-    function test_RevertWhen_theResultOrEvidenceIsNotNamed() public {
+    function test_RevertWhen_theJobIsAnother() public {
+        Job memory s = running(address(0), 3, false);
+        Job memory other = copy(s);
+        other.royaltyPerUnit -= 1;
+        refuse(
+            abi.encodeWithSelector(
+                JobMismatch.selector,
+                s.jobId,
+                commitmentOf(keccak256(abi.encode(other))),
+                commitmentOf(keccak256(abi.encode(s)))
+            ),
+            other,
+            makeManifest(s, 3)
+        );
+    }
+
+    function test_RevertWhen_aHashIsNotNamed() public {
+        Job memory s = running(address(0), 3, false);
+        for (uint256 i = 0; i < 5; ++i) {
+            ResultManifest memory m = makeManifest(s, 3);
+            if (i == 0) m.resultHash = 0;
+            if (i == 1) m.attestationRef = 0;
+            if (i == 2) m.baseModelRoot = 0;
+            if (i == 3) m.adapterRoot = 0;
+            if (i == 4) m.reportHash = 0;
+            refuse(abi.encodeWithSelector(ManifestEmpty.selector), s, m);
+        }
+    }
+
+    function test_RevertWhen_anUnreadFieldOfTheManifestIsDirty() public {
         Job memory s = running(address(0), 3, false);
         ResultManifest memory m = makeManifest(s, 3);
-        m.resultHash = 0;
-        refuse(abi.encodeWithSelector(ManifestEmpty.selector, bytes32(0), m.attestationRef), s, m);
-        m = makeManifest(s, 3);
-        m.attestationRef = 0;
-        refuse(abi.encodeWithSelector(ManifestEmpty.selector, m.resultHash, bytes32(0)), s, m);
+        bytes memory data = abi.encodeCall(IDataPolicy.confirmTrainingComplete, (s, m, new bytes(65)));
+        // The highest byte of `samples`, word 5, behind the selector and the 34 words of the job.
+        uint256 manifestAt = 4 + 34 * 32;
+        data[manifestAt + 5 * 32] = 0x01;
+        // Compute's key signs what lies there, dirt and all.
+        bytes memory dirty = abi.encode(m);
+        dirty[5 * 32] = 0x01;
+        bytes32 structHash = keccak256(bytes.concat(Digests.MANIFEST_TYPEHASH, dirty));
+        bytes memory signature = sign(computeKey, structHash);
+        for (uint256 i = 0; i < 65; ++i) {
+            data[4 + 34 * 32 + 15 * 32 + 2 * 32 + i] = signature[i];
+        }
+        (bool ok,) = address(policies).call(data);
+        assertFalse(ok);
+        // The same bytes without the dirt pass, so that nothing but the dirt was refused.
+        data[manifestAt + 5 * 32] = 0x00;
+        signature = sign(computeKey, Digests.hash(m));
+        for (uint256 i = 0; i < 65; ++i) {
+            data[4 + 34 * 32 + 15 * 32 + 2 * 32 + i] = signature[i];
+        }
+        (ok,) = address(policies).call(data);
+        assertTrue(ok);
     }
 
     function test_RevertWhen_theSignerDidNotSignThis() public {
@@ -91,20 +139,22 @@ contract ConfirmTrainingCompleteTest is Base {
         uint256 fee = 2 * uint256(ROYALTY) * FEE_BPS / 10_000;
         uint256 refund = 3 * (uint256(ROYALTY) + COMPUTE_FEE);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.JobCompleted(s.jobId, 2, m.resultHash, m.attestationRef);
+        emit IDataPolicy.JobCompleted(s.jobId, 2, m.resultHash, m.attestationRef);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.RoyaltySettled(s.jobId, 2 * ROYALTY);
+        emit IDataPolicy.ResultRecorded(s.jobId, m);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.Credited(s.payee, address(0), 2 * ROYALTY - fee);
+        emit IDataPolicy.RoyaltySettled(s.jobId, 2 * ROYALTY);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.Credited(policies.accountOf(treasury), address(0), fee);
+        emit ILedger.Credited(s.payee, address(0), s.jobId, 2 * ROYALTY - fee);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.Credited(s.computePayee, address(0), 2 * COMPUTE_FEE);
+        emit ILedger.Credited(policies.accountOf(treasury), address(0), s.jobId, fee);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.RefundIssued(s.jobId, refund);
+        emit ILedger.Credited(s.computePayee, address(0), s.jobId, 2 * COMPUTE_FEE);
+        vm.expectEmit(address(policies));
+        emit ILedger.RefundIssued(s.jobId, refund);
         vm.prank(stranger);
         policies.confirmTrainingComplete(s, m, signature);
-        assertState(s, JobState.Completed);
+        assertCompleted(s, m);
         assertEq(creditOf(payee, address(0)), 2 * ROYALTY - fee);
         assertEq(creditOf(treasury, address(0)), fee);
         assertEq(creditOf(computePayee, address(0)), 2 * COMPUTE_FEE);
@@ -142,7 +192,7 @@ contract ConfirmTrainingCompleteTest is Base {
         custody.revokeAppraisalPolicy(appraisal);
         vm.warp(START + 11);
         confirm(s, 3);
-        assertState(s, JobState.Completed);
+        assertCompleted(s, makeManifest(s, 3));
     }
 
     function test_RevertWhen_itWasSettled() public {

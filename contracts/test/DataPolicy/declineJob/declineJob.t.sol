@@ -28,7 +28,7 @@ contract DeclineJobTest is Base {
             Job memory j = open(p, makeRequest(2));
             uint256 before = requester.balance;
             vm.expectEmit(address(policies));
-            emit DataPolicyEvents.JobFailed(j.jobId, Reason.OWNER_WITHDREW);
+            emit IDataPolicy.JobFailed(j.jobId, Reason.OWNER_WITHDREW);
             vm.prank(who[i]);
             policies.declineJob(j);
             assertState(j, JobState.Failed);

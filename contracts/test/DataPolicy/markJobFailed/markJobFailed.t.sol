@@ -52,14 +52,14 @@ contract MarkJobFailedTest is Base {
         bytes memory data = abi.encodeWithSelector(
             bytes4(
                 keccak256(
-                    "markJobFailed((bytes32,bytes32,address,bytes32,bytes32,bytes32,address,bytes32,address,address,uint128,uint32,uint128,bytes32,bytes32,uint16,bytes32,bytes32,bytes32,uint256,bytes32,uint32,bytes32,uint32,bytes32,uint8,uint32,uint64,uint64,uint32,address,bytes32),(bytes32,uint32,uint8,uint32,bytes32),bytes)"
+                    "markJobFailed((bytes32,bytes32,address,bytes32,bytes32,bytes32,address,bytes32,address,address,uint128,uint8,uint64,uint32,uint128,bytes32,bytes32,uint16,bytes32,bytes32,bytes32,uint256,bytes32,uint32,bytes32,uint32,bytes32,uint8,uint32,uint64,uint64,uint32,address,bytes32),(bytes32,uint32,uint8,uint32,bytes32),bytes)"
                 )
             ),
             s,
             f,
             sign(computeKey, Digests.hash(f))
         );
-        data[4 + 32 * 32 + 3 * 32 - 1] = 0x09;
+        data[4 + 34 * 32 + 3 * 32 - 1] = 0x09;
         (bool ok,) = address(policies).call(data);
         assertFalse(ok);
     }
@@ -93,7 +93,6 @@ contract MarkJobFailedTest is Base {
         assertEq(creditOf(computePayee, address(0)), uint256(COMPUTE_FEE) * done);
         assertEq(requester.balance - before, escrowOf(s) - uint256(COMPUTE_FEE) * done);
         assertEq(creditOf(payee, address(0)), 0);
-        assertEq(custody.strikes(address(policies), providerId), 0);
     }
 
     function test_returnsEverything() public {
@@ -102,9 +101,9 @@ contract MarkJobFailedTest is Base {
         FailureReport memory f = makeReport(s, Reason.DATASET_MISMATCH, type(uint32).max);
         bytes memory signature = sign(computeKey, Digests.hash(f));
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.JobFailed(s.jobId, Reason.DATASET_MISMATCH);
+        emit IDataPolicy.JobFailed(s.jobId, Reason.DATASET_MISMATCH);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.RefundIssued(s.jobId, escrowOf(s));
+        emit ILedger.RefundIssued(s.jobId, escrowOf(s));
         vm.prank(stranger);
         policies.markJobFailed(s, f, signature);
         assertState(s, JobState.Failed);
@@ -112,15 +111,14 @@ contract MarkJobFailedTest is Base {
         assertEq(address(policies).balance, 0);
     }
 
-    function test_strikesForAFailedTaskOnly() public {
+    function test_returnsEverythingForEveryReasonButOne() public {
         Policy memory p = makePolicy();
         register(p);
+        uint256 before = requester.balance;
         for (uint8 r = 1; r <= uint8(type(Reason).max); ++r) {
-            if (Reason(r) == Reason.OWNER_WITHDREW) continue;
-            fail(start(openQuoted(p, makeRequest(1))), Reason(r), 0);
-            assertEq(
-                custody.strikes(address(policies), providerId), r < uint8(Reason.COMPUTE_TASK_FAILED) ? 0 : 1
-            );
+            if (Reason(r) == Reason.OWNER_WITHDREW || Reason(r) == Reason.JOB_SPEC_INVALID) continue;
+            fail(start(openQuoted(p, makeRequest(1))), Reason(r), 1);
+            assertEq(requester.balance, before);
         }
     }
 
@@ -176,12 +174,11 @@ contract MarkJobFailedTest is Base {
         Job memory s = running(address(token), 2, true);
         MemberSignature[] memory m = silencesOf(s, range(1, 2));
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.JobFailed(s.jobId, Reason.COMPUTE_TASK_FAILED);
+        emit IDataPolicy.JobFailed(s.jobId, Reason.COMPUTE_TASK_FAILED);
         vm.prank(stranger);
         policies.markJobFailed(s, m);
         assertState(s, JobState.Failed);
         assertEq(creditOf(requester, address(token)), escrowOf(s));
-        assertEq(custody.strikes(address(policies), providerId), 1);
     }
 
     /// max(t, n - t + 1) for every t of a set of five.

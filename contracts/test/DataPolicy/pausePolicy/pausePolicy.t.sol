@@ -36,7 +36,7 @@ contract PausePolicyTest is Base {
     function test_refusesRequestsAndNothingElse() public {
         Job memory one = open(p, makeRequest(1));
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.PolicyPaused(p.datasetUid);
+        emit IDataPolicy.PolicyPaused(p.datasetUid);
         vm.prank(owner);
         policies.pausePolicy(p);
         vm.expectRevert(abi.encodeWithSelector(DatasetPaused.selector, p.datasetUid));

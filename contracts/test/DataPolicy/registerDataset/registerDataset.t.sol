@@ -32,7 +32,7 @@ contract RegisterDatasetTest is Base {
     }
 
     function signed(Policy memory p, uint64 deadline) private view returns (bytes memory) {
-        return sign(ownerKey, Digests.hashRegister(p, deadline));
+        return sign(ownerKey, Digests.hashRegister(p, 0, deadline));
     }
 
     function test_RevertWhen_theCallerIsNotTheOwner() public {
@@ -47,9 +47,9 @@ contract RegisterDatasetTest is Base {
         bytes32 hash = keccak256(abi.encode(p));
         assertEq(policies.policyHash(p), hash);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.DatasetRegistered(p.datasetRoot, owner, p.manifestHash);
+        emit IDataPolicy.DatasetRegistered(p.datasetRoot, owner, p.manifestHash);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.PolicySet(hash, p);
+        emit IDataPolicy.PolicySet(hash, p.datasetUid, p);
         register(p);
         (bytes32 commitment, bool paused) = policies.datasetState(p.datasetUid);
         assertEq(commitment, bytes32((uint256(hash) >> 8) << 8));
@@ -71,76 +71,80 @@ contract RegisterDatasetTest is Base {
         Policy memory p = makePolicy();
         bytes memory signature = signed(p, uint64(START - 1));
         vm.expectRevert(abi.encodeWithSelector(SignatureExpired.selector, START - 1, START));
-        policies.registerDataset(p, uint64(START - 1), signature);
+        policies.registerDataset(p, 0, uint64(START - 1), signature);
     }
 
     function test_RevertWhen_somebodyElseSigned() public {
         Policy memory p = makePolicy();
-        bytes memory signature = sign(requesterKey, Digests.hashRegister(p, uint64(START)));
+        bytes memory signature = sign(requesterKey, Digests.hashRegister(p, 0, uint64(START)));
         vm.expectRevert(abi.encodeWithSelector(SignatureInvalid.selector, owner));
-        policies.registerDataset(p, uint64(START), signature);
+        policies.registerDataset(p, 0, uint64(START), signature);
     }
 
     function test_RevertWhen_theOwnerSignedAnotherPolicyOrDeadline() public {
         Policy memory p = makePolicy();
         bytes memory signature = signed(p, uint64(START));
         vm.expectRevert(abi.encodeWithSelector(SignatureInvalid.selector, owner));
-        policies.registerDataset(p, uint64(START + 1), signature);
+        policies.registerDataset(p, 0, uint64(START + 1), signature);
         p.payee = policies.accountOf(stranger);
         vm.expectRevert(abi.encodeWithSelector(SignatureInvalid.selector, owner));
-        policies.registerDataset(p, uint64(START), signature);
+        policies.registerDataset(p, 0, uint64(START), signature);
     }
 
     function test_RevertWhen_theOwnerSignedForAnotherDeploymentOrChain() public {
         Policy memory p = makePolicy();
-        bytes32 structHash = Digests.hashRegister(p, uint64(START));
+        bytes32 structHash = Digests.hashRegister(p, 0, uint64(START));
         bytes32 domain = Digests.domain(address(custody));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(ownerKey, Digests.digest(domain, structHash));
         vm.expectRevert(abi.encodeWithSelector(SignatureInvalid.selector, owner));
-        policies.registerDataset(p, uint64(START), abi.encodePacked(r, s, v));
+        policies.registerDataset(p, 0, uint64(START), abi.encodePacked(r, s, v));
         bytes memory signature = signed(p, uint64(START));
         vm.chainId(1);
         vm.expectRevert(abi.encodeWithSelector(SignatureInvalid.selector, owner));
-        policies.registerDataset(p, uint64(START), signature);
+        policies.registerDataset(p, 0, uint64(START), signature);
     }
 
     function test_RevertWhen_theSignatureHasAHighS() public {
         Policy memory p = makePolicy();
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(ownerKey, digestOf(Digests.hashRegister(p, uint64(START))));
+        (uint8 v, bytes32 r, bytes32 s) =
+            vm.sign(ownerKey, digestOf(Digests.hashRegister(p, 0, uint64(START))));
         bytes32 high =
             bytes32(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141 - uint256(s));
         vm.expectRevert(abi.encodeWithSelector(SignatureInvalid.selector, owner));
-        policies.registerDataset(p, uint64(START), abi.encodePacked(r, high, v == 27 ? uint8(28) : uint8(27)));
+        policies.registerDataset(
+            p, 0, uint64(START), abi.encodePacked(r, high, v == 27 ? uint8(28) : uint8(27))
+        );
     }
 
     function test_RevertWhen_theSignatureIsMalformed() public {
         Policy memory p = makePolicy();
         vm.expectRevert(abi.encodeWithSelector(SignatureInvalid.selector, owner));
-        policies.registerDataset(p, uint64(START), hex"");
+        policies.registerDataset(p, 0, uint64(START), hex"");
         vm.expectRevert(abi.encodeWithSelector(SignatureInvalid.selector, owner));
-        policies.registerDataset(p, uint64(START), new bytes(65));
+        policies.registerDataset(p, 0, uint64(START), new bytes(65));
         vm.expectRevert(abi.encodeWithSelector(SignatureInvalid.selector, owner));
-        policies.registerDataset(p, uint64(START), new bytes(64));
+        policies.registerDataset(p, 0, uint64(START), new bytes(64));
         // A zero owner never "signs" with a failed recovery.
         p.owner = address(0);
         p.datasetUid = policies.datasetUid(address(0), p.salt);
         vm.expectRevert(abi.encodeWithSelector(SignatureInvalid.selector, address(0)));
-        policies.registerDataset(p, uint64(START), new bytes(65));
+        policies.registerDataset(p, 0, uint64(START), new bytes(65));
     }
 
     function test_registersForTheOwnerWhoeverCalls() public {
         Policy memory p = makePolicy();
         vm.prank(stranger);
-        policies.registerDataset(p, uint64(START), signed(p, uint64(START)));
+        policies.registerDataset(p, 0, uint64(START), signed(p, uint64(START)));
         (bytes32 commitment,) = policies.datasetState(p.datasetUid);
         assertTrue(commitment != 0);
     }
 
     function test_registersWithACompactSignature() public {
         Policy memory p = makePolicy();
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(ownerKey, digestOf(Digests.hashRegister(p, uint64(START))));
+        (uint8 v, bytes32 r, bytes32 s) =
+            vm.sign(ownerKey, digestOf(Digests.hashRegister(p, 0, uint64(START))));
         bytes32 vs = bytes32(uint256(s) | (uint256(v - 27) << 255));
-        policies.registerDataset(p, uint64(START), abi.encodePacked(r, vs));
+        policies.registerDataset(p, 0, uint64(START), abi.encodePacked(r, vs));
     }
 
     function test_contractOwner() public {
@@ -148,11 +152,11 @@ contract RegisterDatasetTest is Base {
         address wallet = vm.computeCreateAddress(address(this), vm.getNonce(address(this)));
         p.owner = wallet;
         p.datasetUid = policies.datasetUid(wallet, p.salt);
-        Wallet1271 made = new Wallet1271(digestOf(Digests.hashRegister(p, uint64(START))), 0);
+        Wallet1271 made = new Wallet1271(digestOf(Digests.hashRegister(p, 0, uint64(START))), 0);
         assertEq(address(made), wallet);
         vm.expectRevert(abi.encodeWithSelector(SignatureInvalid.selector, wallet));
-        policies.registerDataset(p, uint64(START + 1), "any");
-        policies.registerDataset(p, uint64(START), "any");
+        policies.registerDataset(p, 0, uint64(START + 1), "any");
+        policies.registerDataset(p, 0, uint64(START), "any");
     }
 
     function test_RevertWhen_theContractOwnerRevertsOrBombs() public {
@@ -161,7 +165,7 @@ contract RegisterDatasetTest is Base {
             p.owner = address(new Wallet1271(0, mode));
             p.datasetUid = policies.datasetUid(p.owner, p.salt);
             vm.expectRevert(abi.encodeWithSelector(SignatureInvalid.selector, p.owner));
-            policies.registerDataset{ gas: 1_000_000 }(p, uint64(START), "any");
+            policies.registerDataset{ gas: 1_000_000 }(p, 0, uint64(START), "any");
         }
     }
 
@@ -216,11 +220,61 @@ contract RegisterDatasetTest is Base {
         p.purposes = new bytes32[](65);
         refuse(abi.encodeWithSelector(PurposesOutOfRange.selector, 65, 64), p);
         p = makePolicy();
-        p.disputeWindow = 1;
-        refuse(abi.encodeWithSelector(DisputesNotBuilt.selector, 1, address(0)), p);
-        p = makePolicy();
-        p.arbitrator = stranger;
-        refuse(abi.encodeWithSelector(DisputesNotBuilt.selector, 0, stranger), p);
+        p.payee = policies.accountOf(address(policies));
+        refuse(abi.encodeWithSelector(AccountRefused.selector, p.payee), p);
+    }
+
+    function test_RevertWhen_theNonceIsNotTheCurrentOne() public {
+        Policy memory p = makePolicy();
+        bytes memory signature = sign(ownerKey, Digests.hashRegister(p, 1, uint64(START)));
+        vm.expectRevert(abi.encodeWithSelector(NonceWrong.selector, 1, 0));
+        policies.registerDataset(p, 1, uint64(START), signature);
+        // Nor does a signature for one nonce count under another.
+        vm.expectRevert(abi.encodeWithSelector(SignatureInvalid.selector, owner));
+        policies.registerDataset(p, 0, uint64(START), signature);
+        vm.prank(owner);
+        policies.raiseNonce(1);
+        policies.registerDataset(p, 1, uint64(START), signature);
+    }
+
+    function test_aSignedRegistrationUsesItsNonceUp() public {
+        Policy memory p = makePolicy();
+        policies.registerDataset(p, 0, uint64(START), signed(p, uint64(START)));
+        assertEq(policies.registrationNonce(owner), 1);
+        assertEq(policies.registrationNonce(stranger), 0);
+        Policy memory q = makePolicy();
+        q.salt = "next";
+        q.datasetUid = policies.datasetUid(owner, q.salt);
+        bytes memory signature = signed(q, uint64(START));
+        vm.expectRevert(abi.encodeWithSelector(NonceWrong.selector, 0, 1));
+        policies.registerDataset(q, 0, uint64(START), signature);
+        signature = sign(ownerKey, Digests.hashRegister(q, 1, uint64(START)));
+        policies.registerDataset(q, 1, uint64(START), signature);
+        assertEq(policies.registrationNonce(owner), 2);
+    }
+
+    function test_aDirectRegistrationUsesNoNonce() public {
+        register(makePolicy());
+        assertEq(policies.registrationNonce(owner), 0);
+    }
+
+    /// A uid names chain, owner and salt, and no contract.
+    function test_theUidIsTheSameAtEveryDeployment() public {
+        Policy memory p = makePolicy();
+        assertEq(p.datasetUid, keccak256(abi.encode("LICEN/uid/v2", block.chainid, owner, p.salt)));
+        register(p);
+        policies = deploy(FEE_BPS);
+        assertEq(policies.datasetUid(owner, p.salt), p.datasetUid);
+        register(p);
+        // Its owner only: a stranger cannot register that uid anywhere.
+        policies = deploy(FEE_BPS);
+        vm.expectRevert(abi.encodeWithSelector(NotAuthorized.selector, stranger, owner));
+        vm.prank(stranger);
+        policies.registerDataset(p);
+        p.owner = stranger;
+        vm.expectPartialRevert(DatasetUidWrong.selector);
+        vm.prank(stranger);
+        policies.registerDataset(p);
     }
 
     function test_RevertWhen_theLevelIsUnknown() public {
@@ -242,7 +296,7 @@ contract RegisterDatasetTest is Base {
     function test_RevertWhen_anUnreadFieldIsDirty() public {
         Policy memory p = makePolicy();
         bytes memory data = abi.encodeWithSignature(
-            "registerDataset((bytes32,bytes32,address,bytes32,uint64,bytes32,bytes32,address,uint128,uint32,uint32,uint32,uint32,uint64,bytes32[],bytes32,bytes32,bytes32,bytes32,bytes32,uint32,bytes32,uint8,address,uint32,address))",
+            "registerDataset((bytes32,bytes32,address,bytes32,uint64,bytes32,bytes32,address,uint128,uint32,uint32,uint32,uint32,uint64,bytes32[],bytes32,bytes32,bytes32,bytes32,bytes32,uint32,bytes32,uint8,address))",
             p
         );
         // Word 8 (royaltyPerEpoch), its highest byte: 4 of selector, one offset word, 8 words.

@@ -71,15 +71,15 @@ contract RequestAccessTest is Base {
     }
 
     function testFuzz_RevertWhen_anyFieldIsTampered(uint256 word, uint8 bit) public {
-        // Words 0-13 and 15-25 of the policy, as the caller could write them; 14 is an offset.
-        word = bound(word, 0, 24);
+        // Words 0-13 and 15-23 of the policy, as the caller could write them; 14 is an offset.
+        word = bound(word, 0, 22);
         if (word >= 14) ++word;
         bytes memory data = abi.encodeWithSignature(
-            "requestAccess((bytes32,bytes32,address,bytes32,uint64,bytes32,bytes32,address,uint128,uint32,uint32,uint32,uint32,uint64,bytes32[],bytes32,bytes32,bytes32,bytes32,bytes32,uint32,bytes32,uint8,address,uint32,address),(bytes32,uint32,bytes32,bytes32,bytes32,bytes32,bytes32,uint32,uint256))",
+            "requestAccess((bytes32,bytes32,address,bytes32,uint64,bytes32,bytes32,address,uint128,uint32,uint32,uint32,uint32,uint64,bytes32[],bytes32,bytes32,bytes32,bytes32,bytes32,uint32,bytes32,uint8,address),(bytes32,uint32,uint64,bytes32,bytes32,bytes32,bytes32,bytes32,uint32,uint256))",
             p,
             makeRequest(1)
         );
-        uint256 at_ = 4 + 10 * 32 + word * 32 + (bit / 8) % 32;
+        uint256 at_ = 4 + 11 * 32 + word * 32 + (bit / 8) % 32;
         data[at_] = bytes1(uint8(data[at_]) ^ uint8(1 << (bit % 8)));
         vm.prank(requester);
         (bool ok,) = address(policies).call{ value: ROYALTY }(data);
@@ -108,6 +108,19 @@ contract RequestAccessTest is Base {
     function test_RevertWhen_epochsAreOutOfRange() public {
         refuse(abi.encodeWithSelector(EpochsOutOfRange.selector, 0, 5), p, makeRequest(0), 0);
         refuse(abi.encodeWithSelector(EpochsOutOfRange.selector, 6, 5), p, makeRequest(6), 6 * ROYALTY);
+    }
+
+    function test_RevertWhen_unitsAreNotTheEpochs() public {
+        Request memory r = makeRequest(2);
+        r.units = 3;
+        refuse(abi.encodeWithSelector(UnitsMismatch.selector, 3, 2), p, r, 3 * ROYALTY);
+        r.units = 1;
+        refuse(abi.encodeWithSelector(UnitsMismatch.selector, 1, 2), p, r, ROYALTY);
+        r.units = type(uint64).max;
+        refuse(abi.encodeWithSelector(UnitsMismatch.selector, type(uint64).max, 2), p, r, 2 * ROYALTY);
+        // Nor by its low 32 bits.
+        r.units = (1 << 32) + 2;
+        refuse(abi.encodeWithSelector(UnitsMismatch.selector, (1 << 32) + 2, 2), p, r, 2 * ROYALTY);
     }
 
     function test_RevertWhen_theTermsAreOthers() public {
@@ -234,25 +247,40 @@ contract RequestAccessTest is Base {
         );
     }
 
+    /// One comparison of the whole quote: each field of it, changed by the provider itself.
     function test_RevertWhen_theQuoteIsForSomethingElse() public {
-        for (uint256 i = 0; i < 3; ++i) {
+        for (uint256 i = 0; i < 7; ++i) {
             SignedQuote memory quote = makeQuote(p, named());
+            bytes32 jobId = quote.quote.jobId;
             if (i == 0) quote.quote.providerId = "other";
-            if (i == 1) quote.quote.datasetUid = "other";
-            if (i == 2) quote.quote.jobSpecHash = "other";
+            if (i == 1) quote.quote.jobId = "other";
+            if (i == 2) quote.quote.policyHash = "other";
+            if (i == 3) quote.quote.licenseId = 1;
+            if (i == 4) quote.quote.token = address(token);
+            if (i == 5) quote.quote.jobSpecHash = "other";
+            if (i == 6) quote.quote.epochs += 1;
+            quote.signature = sign(providerKey, Digests.hash(quote.quote));
             refuseFull(
-                abi.encodeWithSelector(
-                    QuoteMismatch.selector,
-                    quote.quote.providerId,
-                    quote.quote.datasetUid,
-                    quote.quote.jobSpecHash
-                ),
+                abi.encodeWithSelector(QuoteMismatch.selector, quote.quote.jobId, jobId),
                 p,
                 named(),
                 quote,
                 noAdmission()
             );
         }
+    }
+
+    function test_RevertWhen_theProviderIsPaidAtTheContract() public {
+        custody.updateProvider(
+            providerId, providerSigner, policies.accountOf(address(policies)), "CH", new bytes32[](0)
+        );
+        refuseFull(
+            abi.encodeWithSelector(AccountRefused.selector, policies.accountOf(address(policies))),
+            p,
+            named(),
+            makeQuote(p, named()),
+            noAdmission()
+        );
     }
 
     function test_RevertWhen_theQuoteHasExpired() public {
@@ -272,6 +300,7 @@ contract RequestAccessTest is Base {
         r.providerId = "nobody";
         SignedQuote memory quote = makeQuote(p, r);
         quote.quote.providerId = "nobody";
+        quote.signature = sign(providerKey, Digests.hash(quote.quote));
         refuseFull(
             abi.encodeWithSelector(ProviderUnknown.selector, bytes32("nobody")), p, r, quote, noAdmission()
         );
@@ -389,7 +418,7 @@ contract RequestAccessTest is Base {
     }
 
     function approved(Policy memory q) private view returns (Admission memory a) {
-        a.approval = Approval(q.datasetUid, requester, uint64(START + 10));
+        a.approval = Approval(q.datasetUid, q.requestersRoot, requester, uint64(START + 10));
         a.signature = sign(ownerKey, Digests.hash(a.approval));
     }
 
@@ -405,7 +434,7 @@ contract RequestAccessTest is Base {
         Admission memory a = approved(q);
         a.approval.requester = stranger;
         refuseFull(
-            abi.encodeWithSelector(ApprovalMismatch.selector, q.datasetUid, stranger),
+            abi.encodeWithSelector(ApprovalMismatch.selector, q.datasetUid, q.requestersRoot, stranger),
             q,
             makeRequest(1),
             noQuote(),
@@ -414,7 +443,21 @@ contract RequestAccessTest is Base {
         a = approved(q);
         a.approval.datasetUid = "other";
         refuseFull(
-            abi.encodeWithSelector(ApprovalMismatch.selector, bytes32("other"), requester),
+            abi.encodeWithSelector(ApprovalMismatch.selector, bytes32("other"), q.requestersRoot, requester),
+            q,
+            makeRequest(1),
+            noQuote(),
+            a
+        );
+    }
+
+    function test_RevertWhen_theApprovalIsForAnotherList() public {
+        (Policy memory q,) = closed();
+        Admission memory a = approved(q);
+        a.approval.requestersRoot = "other";
+        a.signature = sign(ownerKey, Digests.hash(a.approval));
+        refuseFull(
+            abi.encodeWithSelector(ApprovalMismatch.selector, q.datasetUid, bytes32("other"), requester),
             q,
             makeRequest(1),
             noQuote(),
@@ -450,9 +493,9 @@ contract RequestAccessTest is Base {
         r.verifierSetVersion = 1;
         Job memory j = expectedJob(p, r, requester, 0, 1);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.AccessGranted(j.jobId, p.datasetRoot, requester, 3);
+        emit IDataPolicy.AccessGranted(j.jobId, p.datasetRoot, requester, 3);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.JobOpened(j.jobId, j);
+        emit IDataPolicy.JobOpened(j.jobId, j);
         vm.prank(requester);
         bytes32 id = policies.requestAccess{ value: 3 * ROYALTY }(p, r);
         assertEq(id, j.jobId);

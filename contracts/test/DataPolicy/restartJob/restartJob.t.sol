@@ -124,7 +124,7 @@ contract RestartJobTest is Base {
         Job memory r = restarted();
         (Verdict[] memory v, MemberSignature[] memory m) = verdictsOf(r, range(0, 2));
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.JobStarted(s.jobId, 2, compute, runtimeDataHash(2), s.runDeadline);
+        emit IDataPolicy.JobStarted(s.jobId, 2, compute, runtimeDataHash(2), s.runDeadline);
         policies.restartJob(s, compute, v, m);
         assertState(r, JobState.Running);
         assertEq(r.runDeadline, s.runDeadline);

@@ -28,7 +28,7 @@ contract ResumePolicyTest is Base {
         vm.startPrank(owner);
         policies.pausePolicy(p);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.PolicyResumed(p.datasetUid);
+        emit IDataPolicy.PolicyResumed(p.datasetUid);
         policies.resumePolicy(p);
         vm.stopPrank();
         open(p, makeRequest(1));

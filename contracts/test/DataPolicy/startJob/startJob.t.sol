@@ -28,11 +28,13 @@ contract StartJobTest is Base {
     function testFuzz_RevertWhen_anyBitOfTheJobDiffers(uint256 word, uint8 bit) public {
         (Verdict[] memory v, MemberSignature[] memory m) = pinned(2);
         bytes memory data = abi.encodeCall(policies.startJob, (j, compute, v, m));
-        uint256 at_ = 4 + bound(word, 0, 31) * 32 + bit / 8;
+        uint256 at_ = 4 + bound(word, 0, 33) * 32 + bit / 8;
         data[at_] = bytes1(uint8(data[at_]) ^ uint8(1 << (bit % 8)));
         (bool ok, bytes memory answer) = address(policies).call(data);
         assertFalse(ok);
-        assertEq(bytes4(answer), JobMismatch.selector);
+        // Another jobId is another job, which is not there.
+        bool isId = at_ < 4 + 32;
+        assertEq(bytes4(answer), isId ? JobStateWrong.selector : JobMismatch.selector);
     }
 
     function test_RevertWhen_theJobIsNotGranted() public {
@@ -44,8 +46,12 @@ contract StartJobTest is Base {
             v,
             m
         );
-        vm.expectPartialRevert(JobMismatch.selector);
-        policies.startJob(j, compute, v, m);
+        refuse(
+            abi.encodeWithSelector(JobStateWrong.selector, j.jobId, JobState.Running, JobState.Granted),
+            j,
+            v,
+            m
+        );
     }
 
     function test_RevertWhen_theStartDeadlineHasPassed() public {
@@ -314,7 +320,7 @@ contract StartJobTest is Base {
         (Verdict[] memory v, MemberSignature[] memory m) = pinned(3);
         Job memory s = started(j, 1);
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.JobStarted(j.jobId, 1, compute, runtimeDataHash(1), uint64(START) + j.runWindow);
+        emit IDataPolicy.JobStarted(j.jobId, 1, compute, runtimeDataHash(1), uint64(START) + j.runWindow);
         vm.prank(stranger);
         policies.startJob(j, compute, v, m);
         assertState(s, JobState.Running);

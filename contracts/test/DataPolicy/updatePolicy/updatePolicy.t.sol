@@ -88,7 +88,7 @@ contract UpdatePolicyTest is Base {
     function test_commitsToTheNextPolicy() public {
         Policy memory q = next();
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.PolicySet(keccak256(abi.encode(q)), q);
+        emit IDataPolicy.PolicySet(keccak256(abi.encode(q)), q.datasetUid, q);
         vm.prank(owner);
         policies.updatePolicy(p, q);
         (bytes32 commitment, bool paused) = policies.datasetState(p.datasetUid);

@@ -27,7 +27,7 @@ contract WithdrawTest is Base {
         confirm(running(address(0), 3, false), 3);
         uint256 owed = creditOf(payee, address(0));
         vm.expectEmit(address(policies));
-        emit DataPolicyEvents.Withdrawn(payee, address(0), owed);
+        emit ILedger.Withdrawn(payee, address(0), payee, owed);
         vm.prank(stranger);
         policies.withdraw(payee, address(0));
         assertEq(payee.balance, owed);
@@ -84,5 +84,12 @@ contract WithdrawTest is Base {
         // Others are not affected.
         policies.withdraw(requester, address(b));
         assertEq(b.balanceOf(requester), 1 ether - 2 * ROYALTY);
+    }
+
+    function test_RevertWhen_theAccountIsZeroOrTheContract() public {
+        vm.expectRevert(abi.encodeWithSelector(ReceiverRefused.selector, address(0)));
+        policies.withdraw(address(0), address(token));
+        vm.expectRevert(abi.encodeWithSelector(ReceiverRefused.selector, address(policies)));
+        policies.withdraw(address(policies), address(token));
     }
 }
