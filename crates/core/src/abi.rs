@@ -32,13 +32,12 @@ sol! {
         bytes32 appraisalPolicy;
         uint8 requiredLevel;
         address operator;
-        uint32 disputeWindow;
-        address arbitrator;
     }
 
     #[derive(Debug, PartialEq, Eq, Default)]
     struct RegisterDataset {
         Policy policy;
+        uint64 nonce;
         uint64 deadline;
     }
 
@@ -46,6 +45,7 @@ sol! {
     struct Request {
         bytes32 purposeId;
         uint32 epochs;
+        uint64 units;
         bytes32 termsHash;
         bytes32 jobSpecHash;
         bytes32 resultKey;
@@ -58,8 +58,12 @@ sol! {
     #[derive(Debug, PartialEq, Eq, Default)]
     struct Quote {
         bytes32 providerId;
-        bytes32 datasetUid;
+        bytes32 jobId;
+        bytes32 policyHash;
+        uint256 licenseId;
+        address token;
         bytes32 jobSpecHash;
+        uint32 epochs;
         uint128 computeFeePerEpoch;
         uint64 expiresAt;
     }
@@ -73,6 +77,7 @@ sol! {
     #[derive(Debug, PartialEq, Eq, Default)]
     struct Approval {
         bytes32 datasetUid;
+        bytes32 requestersRoot;
         address requester;
         uint64 expires;
     }
@@ -96,7 +101,9 @@ sol! {
         bytes32 payee;
         address operator;
         address owner;
-        uint128 royaltyPerEpoch;
+        uint128 royaltyPerUnit;
+        uint8 unit;
+        uint64 units;
         uint32 epochs;
         uint128 computeFeePerEpoch;
         bytes32 providerId;
@@ -151,9 +158,13 @@ sol! {
         uint64 samples;
         uint64 tokensSeen;
         uint64 tokensTrained;
+        uint64 computeSeconds;
         uint64 evalBefore;
         uint64 evalAfter;
+        bytes32 baseModelRoot;
+        bytes32 adapterRoot;
         bytes32 attestationRef;
+        bytes32 reportHash;
     }
 
     #[derive(Debug, PartialEq, Eq, Default)]
@@ -171,12 +182,17 @@ sol! {
         uint32 attempt;
     }
 
-    /// A custodian holds the result blob and its opened, checked result-key share (off chain).
+    /// A custodian holds the result blob, its opened, checked result-key share, the evidence bundle
+    /// and the report (off chain); the manifest may say nothing else about them.
     #[derive(Debug, PartialEq, Eq, Default)]
     struct Held {
         bytes32 jobId;
         uint32 attempt;
         bytes32 resultHash;
+        bytes32 baseModelRoot;
+        bytes32 adapterRoot;
+        bytes32 attestationRef;
+        bytes32 reportHash;
     }
 
     /// Compute offers a result and its evidence to a custodian (off chain): all that the custodian
@@ -186,7 +202,10 @@ sol! {
         bytes32 jobId;
         uint32 attempt;
         bytes32 resultHash;
+        bytes32 baseModelRoot;
+        bytes32 adapterRoot;
         bytes32 attestationRef;
+        bytes32 reportHash;
         bytes32 blobUrlHash;
     }
 
@@ -240,16 +259,11 @@ sol! {
     }
 
     #[derive(Debug, PartialEq, Eq, Default)]
-    struct Vesting {
+    struct Split {
+        bytes32[] accounts;
+        uint16[] bps;
         uint64 start;
         uint64 duration;
-    }
-
-    #[derive(Debug, PartialEq, Eq, Default)]
-    struct Split {
-        address[] payees;
-        uint16[] bps;
-        Vesting vesting;
     }
 
     #[derive(Debug, PartialEq, Eq, Default)]
@@ -270,23 +284,28 @@ sol! {
     #[derive(Debug, PartialEq, Eq)]
     interface DataPolicy {
         event DatasetRegistered(bytes32 indexed datasetRoot, address indexed owner, bytes32 manifestHash);
-        event PolicySet(bytes32 indexed policyHash, Policy policy);
+        event PolicySet(bytes32 indexed policyHash, bytes32 indexed datasetUid, Policy policy);
         event PolicyPaused(bytes32 indexed datasetUid);
         event PolicyResumed(bytes32 indexed datasetUid);
         event AccessGranted(bytes32 indexed jobId, bytes32 indexed datasetRoot, address indexed requester, uint32 epochs);
         event JobOpened(bytes32 indexed jobId, Job job);
         event JobStarted(bytes32 indexed jobId, uint32 attempt, address signer, bytes32 runtimeDataHash, uint64 runDeadline);
         event JobCompleted(bytes32 indexed jobId, uint32 actualEpochs, bytes32 resultHash, bytes32 attestationRef);
+        event ResultRecorded(bytes32 indexed jobId, ResultManifest manifest);
         event RoyaltySettled(bytes32 indexed jobId, uint256 amount);
         event RefundIssued(bytes32 indexed jobId, uint256 amount);
         event JobFailed(bytes32 indexed jobId, uint8 reasonCode);
         event JobExpired(bytes32 indexed jobId);
         event JobCancelled(bytes32 indexed jobId);
-        event Withdrawn(address indexed account, address indexed token, uint256 amount);
+        event Credited(bytes32 indexed account, address indexed token, bytes32 indexed ref, uint256 amount);
+        event Withdrawn(address indexed account, address indexed token, address to, uint256 amount);
         event Distributed(bytes32 indexed account, address indexed token, uint256 amount);
+        event SplitAnnounced(bytes32 indexed account, Split split);
+        event NonceRaised(address indexed owner, uint64 nonce);
 
         function registerDataset(Policy policy) external;
-        function registerDataset(Policy policy, uint64 deadline, bytes ownerSignature) external;
+        function registerDataset(Policy policy, uint64 nonce, uint64 deadline, bytes ownerSignature) external;
+        function raiseNonce(uint64 nonce) external;
         function updatePolicy(Policy old, Policy next) external;
         function pausePolicy(Policy policy) external;
         function resumePolicy(Policy policy) external;
@@ -301,12 +320,18 @@ sol! {
         function cancelJob(Job job) external;
         function expireJob(Job job) external;
         function withdraw(address account, address token) external;
+        function withdrawTo(address to, address token) external;
+        function announce(Split split) external;
         function distribute(Split split, address token) external;
 
         function datasetState(bytes32 datasetUid) external view returns (bytes32 commitment, bool paused);
+        function registrationNonce(address owner) external view returns (uint64 nonce);
         function jobState(bytes32 jobId) external view returns (uint8 state, bytes32 commitment);
+        function isResult(Job job, ResultManifest manifest) external view returns (bool);
         function runsOf(bytes32 datasetUid, address requester) external view returns (uint64 counter, uint32 runs, uint8 returned);
         function credit(bytes32 account, address token) external view returns (uint256 amount);
+        function splitBooks(Split split, address token) external view returns (uint256 totalIn, uint256 paid);
+        function distributable(Split split, address token) external view returns (uint256 amount);
         function custody() external view returns (address);
         function feeBps() external view returns (uint16);
     }
@@ -322,6 +347,7 @@ sol! {
         function setOf(bytes32 setId, uint32 setVersion) external view returns (uint8 t, Member[] members);
         function latestSetVersion(bytes32 setId) external view returns (uint32);
         function registerProvider(bytes32 salt, address signer, bytes32 payee, bytes32 jurisdiction, bytes32[] platformIds) external returns (bytes32 providerId);
+        function updateProvider(bytes32 providerId, address signer, bytes32 payee, bytes32 jurisdiction, bytes32[] platformIds) external;
         function providerOf(bytes32 providerId) external view returns (Provider provider);
         function createAppraisalPolicy(bytes32 salt, bytes32[] entries) external returns (bytes32 id);
         function addAppraisalEntry(bytes32 id, bytes32 entry) external;

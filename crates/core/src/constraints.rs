@@ -55,6 +55,18 @@ pub struct Constraints {
     pub jurisdictions: Vec<String>,
 }
 
+/// Which messages of a conversation training learns. Rows of other shapes have one answer or are learned
+/// whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Learn {
+    /// Every message of the role assistant, but those of weight 0.
+    #[default]
+    Assistant,
+    /// The last of them alone. No trainer does that yet, so [`check`] refuses it.
+    Last,
+}
+
 /// What a researcher wants; canonical JSON, named by its root as `jobSpecHash`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -67,6 +79,12 @@ pub struct JobSpec {
     pub eval_fraction: f64,
     /// Seed of every random choice in training.
     pub seed: u64,
+    /// Which messages of a conversation are learned.
+    #[serde(default)]
+    pub learn: Learn,
+    /// Adapter roots of earlier results to build on. No trainer does that yet, so [`check`] refuses any.
+    #[serde(default)]
+    pub parents: Vec<B256>,
 }
 
 /// The rule of the owner's [`Constraints`] that a job breaks.
@@ -168,6 +186,14 @@ pub fn check(
     if !(0.0..=MAX_EVAL_FRACTION).contains(&spec.eval_fraction) {
         return Err(ConstraintBreach::Spec("evalFraction must be between 0 and 0.9".into()));
     }
+    if spec.learn == Learn::Last {
+        let reason = "learn \"last\" is not built: trainers learn every assistant message (\"assistant\")";
+        return Err(ConstraintBreach::Spec(reason.into()));
+    }
+    if !spec.parents.is_empty() {
+        let reason = "parents must be empty: no trainer builds on an earlier result yet";
+        return Err(ConstraintBreach::Spec(reason.into()));
+    }
     check_limits(&constraints.training_limits, &spec.training_params)
 }
 
@@ -228,7 +254,14 @@ mod tests {
         let Value::Object(training_params) = serde_json::json!({"lora_r": 16, "max_steps": 100}) else {
             unreachable!()
         };
-        JobSpec { base_model_root: B256::repeat_byte(1), training_params, eval_fraction: 0.1, seed: 7 }
+        JobSpec {
+            base_model_root: B256::repeat_byte(1),
+            training_params,
+            eval_fraction: 0.1,
+            seed: 7,
+            learn: Learn::Assistant,
+            parents: Vec::new(),
+        }
     }
 
     #[test]
@@ -272,5 +305,23 @@ mod tests {
         let bytes = crate::canonical::json_to_vec(&spec()).unwrap();
         assert_eq!(crate::canonical::json_from_slice::<JobSpec>(&bytes).unwrap(), spec());
         assert!(serde_json::from_str::<Constraints>(r#"{"baseModels":[],"maxRank":3}"#).is_err());
+        let said = String::from_utf8(bytes).unwrap();
+        assert!(said.contains(r#""learn":"assistant","parents":[],"#), "{said}");
+        let other = said.replace("assistant", "first");
+        assert!(crate::canonical::json_from_slice::<JobSpec>(other.as_bytes()).is_err());
+    }
+
+    /// A job that no trainer can do as asked is refused by each who looks, the payer's command first.
+    #[test]
+    fn what_no_trainer_does_is_refused_with_the_reason() {
+        let refused = |spec: JobSpec| {
+            let provider = ProviderFacts::default();
+            check(&Constraints::default(), &spec, &provider).map_err(|breach| breach.to_string())
+        };
+        assert_eq!(refused(spec()), Ok(()));
+        let last = refused(JobSpec { learn: Learn::Last, ..spec() });
+        assert!(last.is_err_and(|why| why.contains("learn \"last\" is not built")));
+        let parents = refused(JobSpec { parents: vec![B256::ZERO], ..spec() });
+        assert!(parents.is_err_and(|why| why.contains("parents must be empty")));
     }
 }

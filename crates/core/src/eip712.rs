@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 use alloy_primitives::{Address, B256, Signature, U256};
 use alloy_sol_types::{Eip712Domain, SolStruct, SolValue};
 
-use crate::abi::MemberSignature;
+use crate::abi::{ErasureStatement, MemberKey, MemberSignature, RefusalStatement, Retire};
 
-/// The domain of every signature in LICEN: name, version, chain id and the `DataPolicy` address.
+/// The domain of what is signed for one deployment: name, version, chain id and the `DataPolicy` address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Domain {
     /// EIP-155 chain id.
@@ -17,13 +17,13 @@ pub struct Domain {
 
 impl Domain {
     fn eip712(&self) -> Eip712Domain {
-        Eip712Domain {
-            name: Some("LICEN".into()),
-            version: Some("1".into()),
-            chain_id: Some(U256::from(self.chain_id)),
-            verifying_contract: Some(self.contract),
-            salt: None,
-        }
+        eip712(self.chain_id, Some(self.contract))
+    }
+
+    /// The domain of statements, which hold at every deployment of this chain.
+    #[must_use]
+    pub fn chain(&self) -> ChainDomain {
+        ChainDomain { chain_id: self.chain_id }
     }
 
     /// keccak256 of the EIP-712 domain.
@@ -42,13 +42,7 @@ impl Domain {
     /// any v but 27 and 28, as the contracts do, so one message has one signature per key.
     #[must_use]
     pub fn signer_of<T: SolStruct>(&self, message: &T, signature: &[u8]) -> Option<Address> {
-        let [rs @ .., v] = signature else { return None };
-        if rs.len() != 64 || !matches!(v, 27 | 28) {
-            return None;
-        }
-        let r = U256::from_be_slice(&rs[..32]);
-        let s = U256::from_be_slice(&rs[32..]);
-        recover(&self.digest(message), r, s, *v == 28)
+        signer_of(&self.digest(message), signature)
     }
 
     /// The address that signed `message` in the compact form used on chain.
@@ -58,6 +52,56 @@ impl Domain {
         let s = vs & (U256::MAX >> 1);
         recover(&self.digest(message), U256::from_be_bytes(signature.r.0), s, vs.bit(255))
     }
+}
+
+/// The domain of statements about a dataset or a key: name, version and chain id. No contract is named,
+/// because a dataset and a key are the same at every deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChainDomain {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+}
+
+/// What is signed under a [`ChainDomain`], and nothing else is.
+pub trait Statement: SolStruct {}
+
+impl Statement for Retire {}
+impl Statement for RefusalStatement {}
+impl Statement for ErasureStatement {}
+impl Statement for MemberKey {}
+
+impl ChainDomain {
+    /// The 32 bytes that are signed for `statement`.
+    #[must_use]
+    pub fn digest<T: Statement>(&self, statement: &T) -> B256 {
+        statement.eip712_signing_hash(&eip712(self.chain_id, None))
+    }
+
+    /// The address whose key signed `statement`, as [`Domain::signer_of`].
+    #[must_use]
+    pub fn signer_of<T: Statement>(&self, statement: &T, signature: &[u8]) -> Option<Address> {
+        signer_of(&self.digest(statement), signature)
+    }
+}
+
+fn eip712(chain_id: u64, verifying_contract: Option<Address>) -> Eip712Domain {
+    Eip712Domain {
+        name: Some("LICEN".into()),
+        version: Some("2".into()),
+        chain_id: Some(U256::from(chain_id)),
+        verifying_contract,
+        salt: None,
+    }
+}
+
+fn signer_of(digest: &B256, signature: &[u8]) -> Option<Address> {
+    let [rs @ .., v] = signature else { return None };
+    if rs.len() != 64 || !matches!(v, 27 | 28) {
+        return None;
+    }
+    let r = U256::from_be_slice(&rs[..32]);
+    let s = U256::from_be_slice(&rs[32..]);
+    recover(digest, r, s, *v == 28)
 }
 
 /// Turns r‖s‖v into the compact member form; `None` where it is not 65 bytes with v 27 or 28.

@@ -4,14 +4,15 @@ use alloc::string::ToString;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolValue;
 
-use crate::abi::{Job, Policy, Split};
+use crate::abi::{Job, Policy, ResultManifest, Split};
 use crate::eip712::{Domain, abi_hash};
 
-/// keccak256(abi.encode("LICEN/uid/v1", chainId, contract, owner, salt)). It stands in every AAD, so
-/// a copied root or envelope that somebody else registers opens nothing.
+/// keccak256(abi.encode("LICEN/uid/v2", chainId, owner, salt)). It stands in every AAD, so a copied
+/// root or envelope that somebody else registers opens nothing; it names no contract, so the owner
+/// registers one dataset at several deployments.
 #[must_use]
-pub fn dataset_uid(domain: &Domain, owner: Address, salt: B256) -> B256 {
-    let parts = ("LICEN/uid/v1".to_string(), U256::from(domain.chain_id), domain.contract, owner, salt);
+pub fn dataset_uid(chain_id: u64, owner: Address, salt: B256) -> B256 {
+    let parts = ("LICEN/uid/v2".to_string(), U256::from(chain_id), owner, salt);
     keccak256(parts.abi_encode_params())
 }
 
@@ -43,6 +44,21 @@ pub fn job_commitment(job: &Job) -> B256 {
     hash
 }
 
+/// The hash of a manifest that a Completed job commits to.
+#[must_use]
+pub fn manifest_hash(manifest: &ResultManifest) -> B256 {
+    abi_hash(manifest)
+}
+
+/// What the contract stores beside Completed: keccak256(commitment of the job as Running ‖
+/// [`manifest_hash`]) with its low 8 bits cleared.
+#[must_use]
+pub fn result_commitment(job: &Job, manifest: &ResultManifest) -> B256 {
+    let mut hash = keccak256((job_commitment(job), manifest_hash(manifest)).abi_encode_params());
+    hash[31] = 0;
+    hash
+}
+
 /// The job as it was when granted: the fields that starting sets are 0.
 #[must_use]
 pub fn as_granted(job: &Job) -> Job {
@@ -61,10 +77,11 @@ pub fn address_of(account: B256) -> Option<Address> {
     account[..12].iter().all(|b| *b == 0).then(|| Address::from_word(account))
 }
 
-/// The ledger account of a split.
+/// The ledger account of a split, keccak256(abi.encode("LICEN/split/v2", split)): the label keeps any
+/// other struct from being read as a split.
 #[must_use]
 pub fn split_account(split: &Split) -> B256 {
-    abi_hash(split)
+    keccak256(("LICEN/split/v2".to_string(), split.clone()).abi_encode_params())
 }
 
 /// keccak256 of the purpose's name in upper case with underscores, as the original names them

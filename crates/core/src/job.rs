@@ -5,6 +5,7 @@ use alloy_primitives::{Address, B256};
 use crate::abi::{Job, Policy, Request};
 use crate::eip712::Domain;
 use crate::id::{job_id, policy_hash};
+use crate::unit::Unit;
 
 /// Where a job stands; the value is `JobState` of `Types.sol`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -189,7 +190,9 @@ pub fn granted(domain: &Domain, policy: &Policy, request: &Request, grant: &Gran
         payee: policy.payee,
         operator: policy.operator,
         owner: policy.owner,
-        royaltyPerEpoch: policy.royaltyPerEpoch,
+        royaltyPerUnit: policy.royaltyPerEpoch,
+        unit: Unit::Epoch as u8,
+        units: request.units,
         epochs: request.epochs,
         computeFeePerEpoch: grant.compute_fee_per_epoch,
         providerId: request.providerId,

@@ -9,6 +9,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod abi;
+pub mod admission;
 pub mod canonical;
 pub mod constraints;
 pub mod eip712;
@@ -21,9 +22,13 @@ pub mod money;
 pub mod policy;
 pub mod policy_manifest;
 pub mod release;
+pub mod report;
+pub mod result_roots;
+pub mod row_tree;
 pub mod rows;
 pub mod runtime_data;
 pub mod split;
+pub mod unit;
 pub mod wire;
 
 pub use alloy_primitives as primitives;

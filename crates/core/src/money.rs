@@ -5,15 +5,16 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloy_primitives::U256;
 
-use crate::abi::Job;
+use crate::abi::{Job, ResultManifest};
+use crate::unit::Unit;
 
 /// Basis points of the whole.
 pub const BPS: u64 = 10_000;
 
-/// royaltyPerEpoch × epochs: what is at stake for the owner.
+/// royaltyPerUnit × units: what is at stake for the owner.
 #[must_use]
 pub fn escrow(job: &Job) -> U256 {
-    U256::from(job.royaltyPerEpoch) * U256::from(job.epochs)
+    U256::from(job.royaltyPerUnit) * U256::from(job.units)
 }
 
 /// computeFeePerEpoch × epochs: what is at stake for the provider.
@@ -31,7 +32,7 @@ pub fn total_escrow(job: &Job) -> U256 {
 /// Where the escrow of an ended job goes. `royalty` is gross: the protocol fee is part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
-    /// actualEpochs × royaltyPerEpoch.
+    /// royaltyPerUnit × the units that were done, those beyond the job's left out.
     pub royalty: U256,
     /// The protocol's part of `royalty`, rounded down.
     pub protocol_fee: U256,
@@ -42,14 +43,16 @@ pub struct Settlement {
 }
 
 impl Settlement {
-    /// A job whose `actual_epochs` epochs ran; `None` unless 1 ≤ actual ≤ requested.
+    /// A job with this result; `None` unless 1 ≤ actualEpochs ≤ epochs, or where the job's unit is
+    /// unknown.
     #[must_use]
-    pub fn completed(job: &Job, actual_epochs: u32) -> Option<Self> {
-        if actual_epochs == 0 || actual_epochs > job.epochs {
+    pub fn completed(job: &Job, manifest: &ResultManifest) -> Option<Self> {
+        if manifest.actualEpochs == 0 || manifest.actualEpochs > job.epochs {
             return None;
         }
-        let royalty = U256::from(job.royaltyPerEpoch) * U256::from(actual_epochs);
-        let compute_fee = U256::from(job.computeFeePerEpoch) * U256::from(actual_epochs);
+        let units = Unit::from_chain(job.unit)?.done(manifest).min(U256::from(job.units));
+        let royalty = U256::from(job.royaltyPerUnit) * units;
+        let compute_fee = U256::from(job.computeFeePerEpoch) * U256::from(manifest.actualEpochs);
         let protocol_fee = royalty * U256::from(job.protocolFeeBps) / U256::from(BPS);
         Some(Self { royalty, protocol_fee, compute_fee, refund: total_escrow(job) - royalty - compute_fee })
     }
@@ -121,7 +124,9 @@ mod tests {
 
     fn job(royalty: u128, epochs: u32, fee: u128, bps: u16) -> Job {
         Job {
-            royaltyPerEpoch: royalty,
+            royaltyPerUnit: royalty,
+            unit: Unit::Epoch as u8,
+            units: u64::from(epochs),
             epochs,
             computeFeePerEpoch: fee,
             protocolFeeBps: bps,
@@ -131,10 +136,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sum_in_is_sum_out(royalty: u128, epochs in 1u32.., fee: u128, bps in 0u16..=10_000, part in 0.0f64..=1.0) {
-            let job = job(royalty, epochs, fee, bps);
+        fn sum_in_is_sum_out(
+            royalty: u128, epochs in 1u32.., fee: u128, bps in 0u16..=10_000, part in 0.0f64..=1.0,
+            unit in 1u8..=4, units: Option<u64>, done: u64,
+        ) {
+            let job = Job { unit, units: units.unwrap_or(epochs.into()), ..job(royalty, epochs, fee, bps) };
             let actual = ((f64::from(epochs) * part) as u32).clamp(1, epochs);
-            let s = Settlement::completed(&job, actual).unwrap();
+            let done = ResultManifest {
+                actualEpochs: actual,
+                samples: done,
+                tokensTrained: done,
+                computeSeconds: done,
+                ..ResultManifest::default()
+            };
+            let s = Settlement::completed(&job, &done).unwrap();
+            prop_assert!(s.royalty <= escrow(&job));
             prop_assert_eq!(s.payee() + s.protocol_fee + s.compute_fee + s.refund, total_escrow(&job));
             prop_assert!(s.protocol_fee <= s.royalty);
             let s = Settlement::invalid_spec(&job, actual).unwrap();
@@ -152,8 +168,10 @@ mod tests {
     #[test]
     fn epochs_outside_the_request_settle_nothing() {
         let job = job(10, 3, 0, 0);
-        assert_eq!(Settlement::completed(&job, 0), None);
-        assert_eq!(Settlement::completed(&job, 4), None);
+        let done = |actual| ResultManifest { actualEpochs: actual, ..ResultManifest::default() };
+        assert_eq!(Settlement::completed(&job, &done(0)), None);
+        assert_eq!(Settlement::completed(&job, &done(4)), None);
+        assert_eq!(Settlement::completed(&Job { unit: 0, ..job.clone() }, &done(1)), None);
         assert_eq!(Settlement::invalid_spec(&job, 4), None);
     }
 

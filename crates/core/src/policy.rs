@@ -6,6 +6,7 @@ use alloy_primitives::{Address, B256, U256};
 
 use crate::abi::{Policy, Quote, Request};
 use crate::fault::{Fault, Party};
+use crate::id::policy_hash;
 
 /// Attestation by a simulated TEE; accepted on [`LOCAL_CHAIN_ID`] only.
 pub const LEVEL_SOFTWARE: u8 = 1;
@@ -37,6 +38,8 @@ pub struct RequestContext {
     pub requester: Address,
     /// Whether the requester is on the allow-list or holds a live approval (always true where open).
     pub admitted: bool,
+    /// The id that the request will get.
+    pub job_id: B256,
     /// A provider's quote, already checked for its signature.
     pub quote: Option<Quote>,
 }
@@ -65,6 +68,14 @@ pub enum PolicyBreach {
         asked: u32,
         /// The owner's cap.
         cap: u32,
+    },
+    /// Without a license the unit is the epoch.
+    #[error("{units} units asked for {epochs} epochs, without a license they are the same")]
+    Units {
+        /// What was asked.
+        units: u64,
+        /// What was asked.
+        epochs: u32,
     },
     /// No runs left.
     #[error("{runs} runs used, at most {cap} per requester")]
@@ -117,6 +128,7 @@ impl Fault for PolicyBreach {
             Self::Paused | Self::Expired { .. } => Party::Owner,
             Self::NoEpochs
             | Self::TooManyEpochs { .. }
+            | Self::Units { .. }
             | Self::TooManyRuns { .. }
             | Self::Purpose { .. }
             | Self::Terms { .. }
@@ -149,6 +161,9 @@ pub fn admit(policy: &Policy, request: &Request, context: &RequestContext) -> Re
     if request.epochs > policy.maxEpochsPerRun {
         return Err(PolicyBreach::TooManyEpochs { asked: request.epochs, cap: policy.maxEpochsPerRun });
     }
+    if request.units != u64::from(request.epochs) {
+        return Err(PolicyBreach::Units { units: request.units, epochs: request.epochs });
+    }
     if context.runs >= policy.maxRunsPerRequester {
         return Err(PolicyBreach::TooManyRuns { runs: context.runs, cap: policy.maxRunsPerRequester });
     }
@@ -177,11 +192,23 @@ fn check_quote(policy: &Policy, request: &Request, context: &RequestContext) -> 
     if request.providerId.is_zero() || quote.providerId != request.providerId {
         return Err(PolicyBreach::Quote("other provider"));
     }
-    if quote.datasetUid != policy.datasetUid {
-        return Err(PolicyBreach::Quote("other dataset"));
+    if quote.jobId != context.job_id {
+        return Err(PolicyBreach::Quote("other job"));
+    }
+    if quote.policyHash != policy_hash(policy) {
+        return Err(PolicyBreach::Quote("other policy"));
+    }
+    if quote.token != policy.token {
+        return Err(PolicyBreach::Quote("other token"));
     }
     if quote.jobSpecHash != request.jobSpecHash {
         return Err(PolicyBreach::Quote("other job specification"));
+    }
+    if quote.epochs != request.epochs {
+        return Err(PolicyBreach::Quote("other number of epochs"));
+    }
+    if quote.licenseId != request.licenseId {
+        return Err(PolicyBreach::Quote("other license"));
     }
     if context.now >= quote.expiresAt {
         return Err(PolicyBreach::Quote("expired"));
@@ -238,9 +265,6 @@ pub fn validate(policy: &Policy, chain_id: u64, now: u64) -> Result<(), PolicyIn
         LEVEL_SOFTWARE => return fail("requiredLevel", "SOFTWARE exists on the local chain id 31337 only"),
         _ => return fail("requiredLevel", "must be 1 (SOFTWARE) or 2 (HARDWARE)"),
     }
-    if policy.disputeWindow != 0 || !policy.arbitrator.is_zero() {
-        return fail("disputeWindow", "and arbitrator must be 0: this deployment has no disputes");
-    }
     Ok(())
 }
 
@@ -261,6 +285,7 @@ mod tests {
         let request = Request {
             purposeId: B256::repeat_byte(9),
             epochs: 3,
+            units: 3,
             termsHash: B256::repeat_byte(3),
             resultKey: B256::repeat_byte(4),
             ..Request::default()
@@ -275,19 +300,55 @@ mod tests {
     }
 
     #[test]
+    fn a_quote_is_for_exactly_one_job() {
+        let (policy, mut request, mut context) = open_policy();
+        request.providerId = B256::repeat_byte(5);
+        context.job_id = B256::repeat_byte(6);
+        let quote = Quote {
+            providerId: request.providerId,
+            jobId: context.job_id,
+            policyHash: policy_hash(&policy),
+            epochs: request.epochs,
+            expiresAt: context.now + 1,
+            ..Quote::default()
+        };
+        let mut admit = |change: fn(&mut Quote)| {
+            let mut changed = quote.clone();
+            change(&mut changed);
+            context.quote = Some(changed);
+            super::admit(&policy, &request, &context)
+        };
+        assert_eq!(admit(|_| ()), Ok(()));
+        type Change = fn(&mut Quote);
+        let changes: [(Change, &str); 7] = [
+            (|q| q.providerId = B256::ZERO, "other provider"),
+            (|q| q.jobId = B256::ZERO, "other job"),
+            (|q| q.policyHash = B256::ZERO, "other policy"),
+            (|q| q.token = Address::repeat_byte(1), "other token"),
+            (|q| q.jobSpecHash = B256::repeat_byte(1), "other job specification"),
+            (|q| q.epochs += 1, "other number of epochs"),
+            (|q| q.licenseId = U256::ONE, "other license"),
+        ];
+        for (change, reason) in changes {
+            assert_eq!(admit(change), Err(PolicyBreach::Quote(reason)));
+        }
+    }
+
+    #[test]
     fn what_ends_now_is_over_before_the_next_block() {
         let (mut policy, mut request, mut context) = open_policy();
         request.providerId = B256::repeat_byte(5);
-        let quote = |expires| Quote {
+        let quote = |policy: &Policy, expires| Quote {
             providerId: B256::repeat_byte(5),
-            datasetUid: B256::repeat_byte(1),
+            policyHash: policy_hash(policy),
+            epochs: 3,
             expiresAt: expires,
             ..Quote::default()
         };
-        context.quote = Some(quote(context.now + 1));
         policy.policyExpiry = context.now + 1;
+        context.quote = Some(quote(&policy, context.now + 1));
         assert_eq!(admit(&policy, &request, &context), Ok(()));
-        context.quote = Some(quote(context.now));
+        context.quote = Some(quote(&policy, context.now));
         assert_eq!(admit(&policy, &request, &context), Err(PolicyBreach::Quote("expired")));
         policy.policyExpiry = context.now;
         let expired = PolicyBreach::Expired { expiry: context.now, now: context.now };
@@ -297,11 +358,12 @@ mod tests {
     #[test]
     fn every_rule_refuses_by_name() {
         type Change = fn(&mut Policy, &mut Request, &mut RequestContext);
-        let cases: [(Change, PolicyBreach); 12] = [
+        let cases: [(Change, PolicyBreach); 13] = [
             (|_, _, c| c.paused = true, PolicyBreach::Paused),
             (|p, _, _| p.policyExpiry = 100, PolicyBreach::Expired { expiry: 100, now: 100 }),
             (|_, r, _| r.epochs = 0, PolicyBreach::NoEpochs),
             (|_, r, _| r.epochs = 6, PolicyBreach::TooManyEpochs { asked: 6, cap: 5 }),
+            (|_, r, _| r.units = 4, PolicyBreach::Units { units: 4, epochs: 3 }),
             (|_, _, c| c.runs = 2, PolicyBreach::TooManyRuns { runs: 2, cap: 2 }),
             (|_, r, _| r.purposeId = B256::ZERO, PolicyBreach::Purpose { purpose: B256::ZERO }),
             (

@@ -2,25 +2,34 @@
 //! 1.1 JSON-LD document whose `usageInfo` is an ODRL 2.2 Offer in LICEN's profile; stored as
 //! canonical JSON and named by its root as `manifestHash`.
 
+use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::abi::Policy;
+use crate::abi::{Policy, Split};
 use crate::canonical::{CanonicalError, json_from_slice, json_to_vec};
 use crate::id::purpose_id;
-use crate::merkle;
-use crate::rows::row_leaf;
+use crate::row_tree::{self, row_leaf};
+
+mod context;
+#[cfg(test)]
+mod golden;
+mod offer;
+mod words;
+
+pub use offer::ODRL_PROFILE;
+pub use words::{Contact, Description, is_language_tag};
 
 /// Largest manifest read, bytes.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Croissant version the document conforms to.
 pub const CONFORMS_TO: &str = "http://mlcommons.org/croissant/1.1";
-/// IRI of LICEN's ODRL profile.
-pub const ODRL_PROFILE: &str = "https://licen.example/odrl/1";
+/// Croissant's vocabulary for responsible AI, whose `dataUseCases` says what a dataset is meant for.
+pub const CONFORMS_TO_RAI: &str = "http://mlcommons.org/croissant/RAI/1.0";
 
 /// How many text tokens the dataset has under one tokenizer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +55,43 @@ pub struct PreviewRow {
     pub proof: Vec<B256>,
 }
 
+/// The ciphertext as it is stored, for readers that know no 0G file root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Length in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the bytes.
+    pub sha256: B256,
+}
+
+/// A split of the policy's payee, or one inside it: the preimage of an account that is a hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SplitTerms {
+    /// Accounts that are paid.
+    pub accounts: Vec<B256>,
+    /// Basis points of each; together 10,000.
+    pub bps: Vec<u16>,
+    /// When vesting starts, Unix seconds.
+    pub start: u64,
+    /// How long it lasts, seconds.
+    pub duration: u64,
+}
+
+impl From<&Split> for SplitTerms {
+    fn from(split: &Split) -> Self {
+        let Split { accounts, bps, start, duration } = split.clone();
+        Self { accounts, bps, start, duration }
+    }
+}
+
+impl From<SplitTerms> for Split {
+    fn from(terms: SplitTerms) -> Self {
+        let SplitTerms { accounts, bps, start, duration } = terms;
+        Self { accounts, bps, start, duration }
+    }
+}
+
 /// The document. `document` keeps every JSON-LD member in canonical order; the accessors read the
 /// `licen:` members that the protocol depends on.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +101,7 @@ pub struct PolicyManifest {
 }
 
 /// The `licen:` members.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// Root over salted row leaves.
     #[serde(rename = "licen:rowsRoot")]
@@ -75,20 +121,15 @@ pub struct Facts {
     /// keccak256 of the human-readable terms; zero where there are none.
     #[serde(rename = "licen:humanTextHash", default)]
     pub human_text_hash: B256,
-}
-
-/// What the owner says in words.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Description {
-    /// Title.
-    pub name: String,
-    /// What it is.
-    #[serde(default)]
-    pub description: String,
-    /// Datasheet answers by question.
-    #[serde(default)]
-    pub datasheet: Map<String, Value>,
+    /// Rows by shape. Nothing writes it yet.
+    #[serde(rename = "licen:rowShapes", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub row_shapes: BTreeMap<String, u64>,
+    /// Rows that training would learn nothing from. Nothing writes it yet.
+    #[serde(rename = "licen:untrainableRows", default, skip_serializing_if = "Option::is_none")]
+    pub untrainable_rows: Option<u64>,
+    /// The split that the policy pays, and every split inside, each before those inside it.
+    #[serde(rename = "licen:split", default, skip_serializing_if = "Vec::is_empty")]
+    pub split: Vec<SplitTerms>,
 }
 
 /// Why a manifest is refused.
@@ -109,26 +150,24 @@ pub enum ManifestError {
 }
 
 impl PolicyManifest {
-    /// Builds the document from words, facts and the terms of `policy` (whose own manifestHash is
-    /// not known yet and is not read).
+    /// Builds the document from words, facts, the stored `file` and the terms of `policy` (whose own
+    /// manifestHash is not known yet and is not read).
     ///
     /// # Errors
     /// Never for well-formed facts; kept so that nothing panics.
     pub fn build(
         about: &Description,
         facts: Facts,
+        file: &StoredFile,
         policy: &Policy,
         purposes: &[String],
     ) -> Result<Self, ManifestError> {
-        let mut document = Map::new();
-        document.insert("@context".into(), context());
+        let mut document = words::members(about, policy);
+        document.insert("@context".into(), context::context());
         document.insert("@type".into(), json!("sc:Dataset"));
-        document.insert("conformsTo".into(), json!(CONFORMS_TO));
-        document.insert("name".into(), json!(about.name));
-        document.insert("description".into(), json!(about.description));
-        document.insert("distribution".into(), distribution(policy));
-        document.insert("usageInfo".into(), offer(policy, purposes));
-        document.insert("licen:datasheet".into(), Value::Object(about.datasheet.clone()));
+        document.insert("conformsTo".into(), json!([CONFORMS_TO, CONFORMS_TO_RAI]));
+        document.insert("distribution".into(), distribution(policy, file));
+        document.insert("usageInfo".into(), json!([offer::offer(policy, purposes)]));
         let Value::Object(members) = serde_json::to_value(&facts).unwrap_or_default() else {
             return Err(CanonicalError::NotCanonical("JSON").into());
         };
@@ -140,11 +179,23 @@ impl PolicyManifest {
     /// `human_text_hash`.
     #[must_use]
     pub fn with_terms(mut self, policy: &Policy, human_text_hash: B256) -> Self {
-        let purposes = self.purposes();
-        self.document.insert("distribution".into(), distribution(policy));
-        self.document.insert("usageInfo".into(), offer(policy, &purposes));
+        let (purposes, license) = (self.purposes(), words::license(policy, self.license_text()));
+        self.document.insert("license".into(), license);
+        self.document.insert("usageInfo".into(), json!([offer::offer(policy, &purposes)]));
         self.document.insert("licen:humanTextHash".into(), json!(human_text_hash));
         self.facts.human_text_hash = human_text_hash;
+        self
+    }
+
+    /// The same dataset under a policy that pays `split`, or none where it is empty.
+    #[must_use]
+    pub fn with_split(mut self, split: Vec<SplitTerms>) -> Self {
+        if split.is_empty() {
+            self.document.remove("licen:split");
+        } else {
+            self.document.insert("licen:split".into(), json!(split));
+        }
+        self.facts.split = split;
         self
     }
 
@@ -157,11 +208,15 @@ impl PolicyManifest {
         if !purposes.iter().map(|name| purpose_id(name)).eq(policy.purposes.iter().copied()) {
             return Err(ManifestError::Offer("the purposes"));
         }
-        if self.document.get("usageInfo") != Some(&offer(policy, &purposes)) {
+        if self.document.get("usageInfo") != Some(&json!([offer::offer(policy, &purposes)])) {
             return Err(ManifestError::Offer("the offer"));
         }
-        if self.document.get("distribution") != Some(&distribution(policy)) {
+        let file = self.file().ok_or(ManifestError::Offer("the distribution"))?;
+        if self.document.get("distribution") != Some(&distribution(policy, &file)) {
             return Err(ManifestError::Offer("the distribution"));
+        }
+        if self.document.get("license") != Some(&words::license(policy, self.license_text())) {
+            return Err(ManifestError::Offer("the license"));
         }
         Ok(())
     }
@@ -169,9 +224,11 @@ impl PolicyManifest {
     /// Canonical JSON.
     ///
     /// # Errors
-    /// A number without a canonical form in the datasheet.
+    /// A number without a canonical form in the datasheet; more than [`MAX_BYTES`], which nobody would
+    /// read.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ManifestError> {
-        Ok(json_to_vec(&self.document)?)
+        let bytes = json_to_vec(&self.document)?;
+        if bytes.len() > MAX_BYTES { Err(ManifestError::TooLarge(bytes.len())) } else { Ok(bytes) }
     }
 
     /// Reads a document; preview rows must prove themselves.
@@ -187,7 +244,7 @@ impl PolicyManifest {
             .map_err(|e| CanonicalError::Malformed { format: "JSON", reason: e.to_string() })?;
         for row in &facts.preview {
             let leaf = row_leaf(&row.salt, row.row.as_bytes());
-            if merkle::verify(row.index, facts.row_count, leaf, &row.proof, facts.rows_root).is_err() {
+            if row_tree::verify(row.index, facts.row_count, leaf, &row.proof, facts.rows_root).is_err() {
                 return Err(ManifestError::Preview(row.index));
             }
         }
@@ -197,21 +254,71 @@ impl PolicyManifest {
     /// The title.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.document.get("name").and_then(Value::as_str).unwrap_or_default()
+        self.text("name")
     }
 
     /// The description.
     #[must_use]
     pub fn description(&self) -> &str {
-        self.document.get("description").and_then(Value::as_str).unwrap_or_default()
+        self.text("description")
+    }
+
+    /// Languages of the rows, as BCP 47 names them.
+    #[must_use]
+    pub fn languages(&self) -> Vec<String> {
+        words::texts(self.document.get("inLanguage"))
+    }
+
+    /// What it is meant to train for.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<String> {
+        words::texts(self.document.get("rai:dataUseCases"))
+    }
+
+    /// Words to find it by.
+    #[must_use]
+    pub fn keywords(&self) -> Vec<String> {
+        words::texts(self.document.get("keywords"))
+    }
+
+    /// What the owner adds to the terms; empty where nothing.
+    #[must_use]
+    pub fn license_text(&self) -> &str {
+        self.document.get("license").and_then(|l| l.get("text")).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// How to reach the owner: an e-mail address or a page.
+    #[must_use]
+    pub fn contact(&self) -> Option<Contact> {
+        let creator = self.document.get("creator")?;
+        let text = ["email", "url"].iter().find_map(|name| creator.get(*name)?.as_str())?;
+        Contact::parse(text)
+    }
+
+    /// When it was published, ISO 8601; empty where not said.
+    #[must_use]
+    pub fn published(&self) -> &str {
+        self.text("datePublished")
+    }
+
+    /// The ciphertext as it is stored; nothing where the distribution is not one of ours.
+    #[must_use]
+    pub fn file(&self) -> Option<StoredFile> {
+        let object = self.document.get("distribution")?.get(0)?;
+        let bytes = object.get("contentSize")?.as_str()?.strip_suffix(" B")?.parse().ok()?;
+        let sha256 = format!("0x{}", object.get("sha256")?.as_str()?).parse().ok()?;
+        Some(StoredFile { bytes, sha256 })
     }
 
     /// Names of allowed purposes, as the owner wrote them.
     #[must_use]
     pub fn purposes(&self) -> Vec<String> {
-        let names = self.document.get("usageInfo").and_then(|u| u.get("licen:purposes"));
-        let names = names.and_then(Value::as_array).cloned().unwrap_or_default();
-        names.iter().filter_map(|n| n.as_str().map(ToString::to_string)).collect()
+        let offer = self.document.get("usageInfo").and_then(|list| list.get(0));
+        offer.map(offer::purposes).unwrap_or_default()
+    }
+
+    fn text(&self, member: &str) -> &str {
+        self.document.get(member).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// All `licen:` members.
@@ -245,82 +352,33 @@ impl PolicyManifest {
     }
 }
 
-fn context() -> Value {
-    json!({
-        "@language": "en",
-        "@vocab": "https://schema.org/",
-        "cr": "http://mlcommons.org/croissant/",
-        "conformsTo": "http://purl.org/dc/terms/conformsTo",
-        "licen": "https://licen.example/ns/1#",
-        "odrl": "http://www.w3.org/ns/odrl/2/",
-        "sc": "https://schema.org/"
-    })
-}
-
-fn distribution(policy: &Policy) -> Value {
+fn distribution(policy: &Policy, file: &StoredFile) -> Value {
     json!([{
         "@type": "cr:FileObject",
         "@id": "ciphertext",
         "name": "ciphertext",
         "description": "Encrypted JSON Lines; the key is released to attested compute only.",
         "encodingFormat": "application/octet-stream",
-        "contentUrl": alloc::format!("zgs:{}", policy.datasetRoot),
+        "contentUrl": format!("zgs:{}", policy.datasetRoot),
+        "contentSize": format!("{} B", file.bytes),
+        "sha256": format!("{:x}", file.sha256),
         "licen:datasetRoot": policy.datasetRoot
     }])
-}
-
-fn constraint(operand: &str, operator: &str, value: &str) -> Value {
-    json!({"odrl:leftOperand": operand, "odrl:operator": operator, "odrl:rightOperand": value})
-}
-
-/// The policy in ODRL: training is permitted under constraints, for a duty to pay per epoch.
-fn offer(policy: &Policy, purposes: &[String]) -> Value {
-    let mut constraints = vec![
-        constraint("licen:epochsPerRun", "odrl:lteq", &policy.maxEpochsPerRun.to_string()),
-        constraint("odrl:count", "odrl:lteq", &policy.maxRunsPerRequester.to_string()),
-        constraint("licen:attestationLevel", "odrl:gteq", &policy.requiredLevel.to_string()),
-    ];
-    for purpose in purposes {
-        constraints.push(constraint("odrl:purpose", "odrl:isAnyOf", purpose));
-    }
-    if policy.policyExpiry != 0 {
-        constraints.push(constraint("odrl:dateTime", "odrl:lteq", &policy.policyExpiry.to_string()));
-    }
-    let token = if policy.token == Address::ZERO { "native".to_string() } else { policy.token.to_string() };
-    json!({
-        "@type": "odrl:Offer",
-        "odrl:profile": ODRL_PROFILE,
-        "odrl:uid": alloc::format!("licen:{}", policy.datasetUid),
-        "odrl:assigner": policy.owner.to_string(),
-        "licen:purposes": purposes,
-        "odrl:permission": [{
-            "odrl:action": "licen:train",
-            "odrl:target": alloc::format!("zgs:{}", policy.datasetRoot),
-            "odrl:constraint": constraints,
-            "odrl:duty": [{
-                "odrl:action": "odrl:compensate",
-                "odrl:constraint": [{
-                    "odrl:leftOperand": "odrl:payAmount",
-                    "odrl:operator": "odrl:eq",
-                    "odrl:rightOperand": policy.royaltyPerEpoch.to_string(),
-                    "odrl:unit": token,
-                    "licen:per": "epoch"
-                }]
-            }]
-        }]
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
-    fn manifest() -> PolicyManifest {
+    pub(super) const FILE: StoredFile = StoredFile { bytes: 1_234, sha256: B256::repeat_byte(5) };
+
+    pub(super) fn facts() -> Facts {
         let rows: [&str; 3] = ["{\"text\":\"a\"}", "{\"text\":\"b\"}", "{\"text\":\"c\"}"];
         let salts = [B256::repeat_byte(1), B256::repeat_byte(2), B256::repeat_byte(3)];
         let leaves: Vec<B256> = rows.iter().zip(&salts).map(|(r, s)| row_leaf(s, r.as_bytes())).collect();
-        let facts = Facts {
-            rows_root: merkle::tree_root(&leaves).unwrap(),
+        Facts {
+            rows_root: row_tree::root(&leaves).unwrap(),
             row_count: 3,
             byte_count: 39,
             token_counts: vec![TokenCount { tokenizer_hash: B256::repeat_byte(7), count: 12 }],
@@ -328,13 +386,16 @@ mod tests {
                 index: 1,
                 row: rows[1].into(),
                 salt: salts[1],
-                proof: merkle::prove(&leaves, 1).unwrap(),
+                proof: row_tree::prove(&leaves, 1).unwrap(),
             }],
-            human_text_hash: B256::ZERO,
-        };
+            ..Facts::default()
+        }
+    }
+
+    fn manifest() -> PolicyManifest {
         let about = Description { name: "Letters".into(), ..Description::default() };
         let policy = Policy { maxEpochsPerRun: 5, maxRunsPerRequester: 2, ..Policy::default() };
-        PolicyManifest::build(&about, facts, &policy, &["medical-research".into()]).unwrap()
+        PolicyManifest::build(&about, facts(), &FILE, &policy, &["medical-research".into()]).unwrap()
     }
 
     #[test]

@@ -13,7 +13,7 @@
 
 use alloy_primitives::{Address, B256};
 
-use crate::abi::Job;
+use crate::abi::{Job, ResultManifest};
 use crate::eip712::Domain;
 
 /// The chain, at the confirmation depth, says: this job is Running with this signer and attempt.
@@ -63,14 +63,15 @@ impl ConfirmedRun {
 pub struct ConfirmedSettlement {
     domain: Domain,
     job: Job,
-    result_hash: B256,
+    manifest: ResultManifest,
 }
 
 impl ConfirmedSettlement {
-    /// For `chain` only: the contract is in state Completed and `JobCompleted` names `result_hash`.
+    /// For `chain` only: the contract is in state Completed, and what it committed to is `job` as it ran
+    /// and `manifest`.
     #[must_use]
-    pub fn from_chain(domain: Domain, job: Job, result_hash: B256) -> Self {
-        Self { domain, job, result_hash }
+    pub fn from_chain(domain: Domain, job: Job, manifest: ResultManifest) -> Self {
+        Self { domain, job, manifest }
     }
 
     /// Where the job lives.
@@ -85,10 +86,16 @@ impl ConfirmedSettlement {
         &self.job
     }
 
+    /// What was paid for.
+    #[must_use]
+    pub fn manifest(&self) -> &ResultManifest {
+        &self.manifest
+    }
+
     /// The result that was paid for.
     #[must_use]
     pub fn result_hash(&self) -> B256 {
-        self.result_hash
+        self.manifest.resultHash
     }
 }
 

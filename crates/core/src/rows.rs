@@ -1,15 +1,11 @@
-//! Rows of a dataset: JSONL lines, and how a dataset commits to them without showing them.
-//! row_i is the line's bytes without the line end, blank lines skipped; the leaf hides the row
-//! behind a salt that only the dataset key gives (`seal::rows`), so a preview proof opens one row
-//! and nothing else.
+//! Rows of a dataset: JSONL lines. row_i is the line's bytes without the line end, blank lines skipped.
+//! How a dataset commits to them without showing them is [`crate::row_tree`].
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use alloy_primitives::{B256, keccak256};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::fault::{Fault, Party};
-use crate::merkle::Hasher;
 
 /// Longest row taken, bytes: more than any model's context, small enough to hold in memory.
 pub const MAX_ROW_BYTES: usize = 8 * 1024 * 1024;
@@ -212,29 +208,6 @@ impl RowScanner {
     }
 }
 
-/// leaf_i = keccak256(keccak256(salt_i ‖ keccak256(row_i))).
-#[must_use]
-pub fn row_leaf(salt: &B256, row: &[u8]) -> B256 {
-    let mut inner = [0u8; 64];
-    inner[..32].copy_from_slice(salt.as_slice());
-    inner[32..].copy_from_slice(keccak256(row).as_slice());
-    keccak256(keccak256(inner))
-}
-
-/// The leaves of many rows, each as [`row_leaf`] makes it. `salts.len() == rows.len()`.
-#[must_use]
-pub fn row_leaves(hasher: &impl Hasher, salts: &[B256], rows: &[&[u8]]) -> Vec<B256> {
-    assert_eq!(salts.len(), rows.len());
-    let mut hashes = alloc::vec![[0; 32]; rows.len()];
-    hasher.hash_each(rows, &mut hashes);
-    let pairs: Vec<[u8; 32]> = salts.iter().zip(&hashes).flat_map(|(salt, hash)| [salt.0, *hash]).collect();
-    hasher.hash_pairs(&pairs, &mut hashes);
-    let inner: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
-    let mut leaves = alloc::vec![[0; 32]; rows.len()];
-    hasher.hash_each(&inner, &mut leaves);
-    leaves.into_iter().map(B256::new).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,15 +218,6 @@ mod tests {
         assert_eq!(row_bytes(b"{}"), Some(&b"{}"[..]));
         assert_eq!(row_bytes(b" \t\r\n"), None);
         assert_eq!(row_bytes(b""), None);
-    }
-
-    #[test]
-    fn many_leaves_are_the_leaves_one_by_one() {
-        let rows: Vec<Vec<u8>> = (0..9).map(|n| alloc::vec![n; usize::from(n) * 60]).collect();
-        let rows: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
-        let salts: Vec<B256> = (0..9).map(B256::repeat_byte).collect();
-        let one_by_one: Vec<B256> = salts.iter().zip(&rows).map(|(salt, row)| row_leaf(salt, row)).collect();
-        assert_eq!(row_leaves(&crate::merkle::Scalar, &salts, &rows), one_by_one);
     }
 
     #[test]

@@ -14,9 +14,9 @@ use crate::eip712::Domain;
 use crate::id::{as_granted, job_hash};
 
 /// Label of runtime data under real hardware.
-pub const LABEL: &str = "LICEN/release/v1";
+pub const LABEL: &str = "LICEN/release/v2";
 /// Label of runtime data under the simulated TEE: no byte of it verifies as the real one.
-pub const LABEL_SIMULATED: &str = "LICEN-SIMULATED/release/v1";
+pub const LABEL_SIMULATED: &str = "LICEN-SIMULATED/release/v2";
 /// Largest runtime data a custodian reads, bytes.
 pub const MAX_BYTES: usize = 16 * 1024;
 

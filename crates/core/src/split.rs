@@ -1,8 +1,9 @@
-//! Splits: one account, many payees, optional linear vesting. Money moves in whole multiples of
-//! 10,000 base units, so that every payee's part is exact and nothing is ever rounded away.
+//! Splits: one account, many payees, which are accounts themselves, so splits nest. Money vests over
+//! time; each payee is paid the floor of its weight of everything vested so far, so nothing is rounded
+//! away twice: fewer base units than the split has payees wait in it.
 
 use alloc::vec::Vec;
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{B256, U256};
 
 use crate::abi::Split;
 use crate::money::BPS;
@@ -28,7 +29,7 @@ pub enum SplitError {
     #[error("weights sum to {0} basis points, not 10000")]
     Sum(u64),
     /// Money to nobody is lost.
-    #[error("payee {0} is the zero address")]
+    #[error("payee {0} is the zero account")]
     ZeroPayee(usize),
 }
 
@@ -37,14 +38,14 @@ pub enum SplitError {
 /// # Errors
 /// The first rule the split breaks.
 pub fn validate(split: &Split) -> Result<(), SplitError> {
-    let (payees, weights) = (split.payees.len(), split.bps.len());
+    let (payees, weights) = (split.accounts.len(), split.bps.len());
     if payees == 0 || payees > MAX_PAYEES {
         return Err(SplitError::Payees(payees));
     }
     if payees != weights {
         return Err(SplitError::Lengths { payees, weights });
     }
-    if let Some(i) = split.payees.iter().position(|p| *p == Address::ZERO) {
+    if let Some(i) = split.accounts.iter().position(B256::is_zero) {
         return Err(SplitError::ZeroPayee(i));
     }
     let sum: u64 = split.bps.iter().map(|b| u64::from(*b)).sum();
@@ -54,55 +55,69 @@ pub fn validate(split: &Split) -> Result<(), SplitError> {
     Ok(())
 }
 
-/// How much of `total_in` (everything that ever came in) has vested at `now`.
+/// How much of `total_in` (everything that ever came in) has vested at `now`, Unix seconds. A duration
+/// of 0 is a cliff at `start`.
 #[must_use]
 pub fn vested(split: &Split, total_in: U256, now: u64) -> U256 {
-    let vesting = &split.vesting;
-    let elapsed = now.saturating_sub(vesting.start);
-    if vesting.duration == 0 || elapsed >= vesting.duration {
+    if now < split.start {
+        return U256::ZERO;
+    }
+    let elapsed = now - split.start;
+    if elapsed >= split.duration {
         return total_in;
     }
-    // With total_in = q x duration + r, as the contract computes it: no product can overflow.
-    let (duration, elapsed) = (U256::from(vesting.duration), U256::from(elapsed));
-    total_in / duration * elapsed + total_in % duration * elapsed / duration
+    part(total_in, U256::from(elapsed), U256::from(split.duration))
 }
 
-/// How much of the vested money moves now: whole multiples of 10,000 base units.
+/// What each payee has of `vested`, everything that ever vested, in the order of the split.
 #[must_use]
-pub fn movable(vested: U256, released: U256) -> U256 {
-    let unit = U256::from(BPS);
-    (vested.saturating_sub(released)) / unit * unit
+pub fn parts(split: &Split, vested: U256) -> Vec<U256> {
+    split.bps.iter().map(|bps| part(vested, U256::from(*bps), U256::from(BPS))).collect()
 }
 
-/// Each payee's part of `amount`, which is a multiple of 10,000.
+/// What a distribution moves to each payee now, where `before` had vested at the last one.
 #[must_use]
-pub fn parts(split: &Split, amount: U256) -> Vec<U256> {
-    split.bps.iter().map(|bps| amount / U256::from(BPS) * U256::from(*bps)).collect()
+pub fn movable(split: &Split, before: U256, now_vested: U256) -> Vec<U256> {
+    let moved = |(after, before): (U256, U256)| after.saturating_sub(before);
+    parts(split, now_vested).into_iter().zip(parts(split, before)).map(moved).collect()
+}
+
+/// floor(amount × share / whole) for share ≤ whole < 2^128, as the contract computes it: with amount =
+/// q × whole + r no product can overflow.
+fn part(amount: U256, share: U256, whole: U256) -> U256 {
+    amount / whole * share + amount % whole * share / whole
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::Vesting;
     use alloc::vec;
     use proptest::prelude::*;
 
     fn split(bps: Vec<u16>, start: u64, duration: u64) -> Split {
-        let payees = (1..=bps.len()).map(|i| Address::repeat_byte(i as u8)).collect();
-        Split { payees, bps, vesting: Vesting { start, duration } }
+        let accounts = (1..=bps.len()).map(|i| B256::repeat_byte(i as u8)).collect();
+        Split { accounts, bps, start, duration }
     }
 
     proptest! {
         #[test]
-        fn parts_sum_to_what_moves(a in 0u16..=10_000, total: u128, elapsed in 0u64..2_000, released_part in 0.0f64..=1.0) {
-            let split = split(vec![a, 10_000 - a], 100, 1_000);
-            let total = U256::from(total);
-            let vested = vested(&split, total, 100 + elapsed);
-            prop_assert!(vested <= total);
-            let released = U256::from((vested.to::<u128>() as f64 * released_part) as u128).min(vested);
-            let moved = movable(vested, released);
-            prop_assert!(moved + released <= vested || released > vested);
-            prop_assert_eq!(parts(&split, moved).into_iter().sum::<U256>(), moved);
+        fn distributions_pay_what_vested_but_fewer_units_than_payees(
+            a in 0u16..=5_000, b in 0u16..=5_000, sums in prop::collection::vec(any::<u64>(), 1..8), duration in 0u64..2_000,
+        ) {
+            let split = split(vec![a, b, 10_000 - a - b], 100, duration);
+            let (mut total, mut last, mut paid) = (U256::ZERO, U256::ZERO, vec![U256::ZERO; 3]);
+            for (step, sum) in sums.iter().enumerate() {
+                total += U256::from(*sum);
+                let now = vested(&split, total, 100 + 300 * step as u64);
+                prop_assert!(now >= last && now <= total);
+                for (paid, moved) in paid.iter_mut().zip(movable(&split, last, now)) {
+                    *paid += moved;
+                }
+                last = now;
+                prop_assert_eq!(&paid, &parts(&split, now));
+                let left = now - paid.iter().copied().sum::<U256>();
+                prop_assert!(left < U256::from(3));
+            }
         }
     }
 
@@ -117,15 +132,14 @@ mod tests {
     #[test]
     fn vesting_is_the_contracts() {
         let all = U256::MAX;
-        assert_eq!(
-            vested(&split(vec![10_000], 1_000, 0), all, 5),
-            all,
-            "no duration: at once, before the start too"
-        );
+        let cliff = split(vec![10_000], 1_000, 0);
+        assert_eq!((vested(&cliff, all, 999), vested(&cliff, all, 1_000)), (U256::ZERO, all));
+        assert_eq!(vested(&split(vec![10_000], 0, 0), all, 0), all, "no start, no duration: at once");
         assert_eq!(vested(&split(vec![10_000], 1_000, 10), all, 1_000), U256::ZERO);
         assert_eq!(vested(&split(vec![10_000], 1_000, 10), all, 1_010), all);
         let half = vested(&split(vec![10_000], 1_000, 10), all, 1_005);
         assert_eq!(half, all / U256::from(2), "no product of {all} and 5 is made");
+        assert_eq!(parts(&split(vec![9_999, 1], 0, 0), all)[1], all / U256::from(10_000));
     }
 
     #[test]
@@ -136,7 +150,7 @@ mod tests {
         lopsided.bps.push(0);
         assert!(matches!(validate(&lopsided), Err(SplitError::Lengths { .. })));
         let mut nobody = split(vec![10_000], 0, 0);
-        nobody.payees[0] = Address::ZERO;
+        nobody.accounts[0] = B256::ZERO;
         assert_eq!(validate(&nobody), Err(SplitError::ZeroPayee(0)));
         assert_eq!(validate(&split(vec![10_000], 0, 0)), Ok(()));
     }

@@ -1,14 +1,14 @@
 //! `vectors/contracts.json` says what the deployed contracts compute; here the same comes out in Rust.
 
 use licen_core::abi::{
-    Approval, Delivery, FailureReport, Job, Policy, Quote, RegisterDataset, ResultManifest, Silence, Split,
-    Verdict,
+    Approval, Delivery, ErasureStatement, FailureReport, Held, Job, MemberKey, Policy, Quote,
+    RefusalStatement, RegisterDataset, ResultManifest, Retire, Silence, Split, Verdict,
 };
 use licen_core::eip712::{Domain, abi_hash};
 use licen_core::id;
 use licen_core::primitives::{Address, B256, hex};
+use licen_core::result_roots::ResultRoots;
 use licen_core::sol_types::{SolStruct, SolValue};
-use licen_core::wire::custodian::delivery;
 use serde_json::Value;
 
 struct Vectors {
@@ -57,7 +57,7 @@ fn ids_and_commitments() {
     let split: Split = vectors.decode("split");
     let domain = &vectors.domain;
     let computed = [
-        ("datasetUid", id::dataset_uid(domain, policy.owner, policy.salt)),
+        ("datasetUid", id::dataset_uid(domain.chain_id, policy.owner, policy.salt)),
         ("policyHash", id::policy_hash(&policy)),
         ("jobId", id::job_id(domain, policy.datasetUid, job.requester, 1)),
         ("jobHash", id::job_hash(&job)),
@@ -81,7 +81,8 @@ fn signed_messages() {
     let vectors = Vectors::read();
     let policy: Policy = vectors.decode("policy");
     let deadline = vectors.file["registerDeadline"].as_str().unwrap().parse().unwrap();
-    vectors.message(&RegisterDataset { policy: policy.clone(), deadline });
+    let nonce = vectors.file["registerNonce"].as_str().unwrap().parse().unwrap();
+    vectors.message(&RegisterDataset { policy: policy.clone(), nonce, deadline });
     vectors.message(&policy);
     vectors.message(&vectors.decode::<Quote>("quote"));
     vectors.message(&vectors.decode::<Approval>("approval"));
@@ -91,25 +92,46 @@ fn signed_messages() {
     vectors.message(&vectors.decode::<FailureReport>("failureReport"));
 }
 
-/// No contract knows the type, so no shared vector holds it: the numbers are those of `cast keccak` and
-/// `cast abi-encode`.
+/// No contract knows these types, so no shared vector holds them: the numbers were computed in Python,
+/// from the type strings and the rules of EIP-712 alone.
 #[test]
-fn a_delivery_is_a_message_of_its_own() {
+fn what_custodians_sign_names_every_root() {
     let vectors = Vectors::read();
     let word = |text: &str| text.parse::<B256>().unwrap();
     let job = Job { jobId: B256::repeat_byte(0x11), attempt: 3, ..Job::default() };
-    let (result, evidence) = (B256::repeat_byte(0x22), B256::repeat_byte(0x33));
-    let offered = delivery(&job, result, evidence, "http://127.0.0.1:18080");
-    assert_eq!(
-        offered.eip712_hash_struct(),
-        word("0xed551c7c1f4e2a0e5af03d757b8b3b3d99b0cda69243716f24aea14ae3a00733")
-    );
-    assert_eq!(
-        vectors.domain.digest(&offered),
-        word("0x5045029cfc7e321d7e0930141426415b49775d97cd7b9b9eff2be24889c7da9a")
-    );
+    let roots = ResultRoots {
+        result_hash: B256::repeat_byte(0x22),
+        base_model_root: B256::repeat_byte(0x33),
+        adapter_root: B256::repeat_byte(0x44),
+        attestation_ref: B256::repeat_byte(0x55),
+        report_hash: B256::repeat_byte(0x66),
+    };
+    let offered = vectors.domain.digest(&roots.delivery(&job, "http://127.0.0.1:18080"));
+    assert_eq!(offered, word("0xf8ab2998494c015f8d13d3af7c41cb40d77ca68102680eec2d669c5eabe96684"));
+    let held = vectors.domain.digest(&roots.held(job.jobId, job.attempt));
+    assert_eq!(held, word("0x9a64111a6badadf81faaba31f21163b48c6ebc2e48272f098854d80905019961"));
     let known = vectors.file["expected"]["structHash"].as_object().unwrap();
-    assert!(!known.contains_key(Delivery::NAME), "the contracts take it");
+    assert!(!known.contains_key(Delivery::NAME) && !known.contains_key(Held::NAME), "the contracts take it");
+}
+
+/// As above, under the domain {name, version, chainId}.
+#[test]
+fn statements_name_no_contract() {
+    let chain = Vectors::read().domain.chain();
+    let (dataset, key) = (B256::repeat_byte(0x11), B256::repeat_byte(0x11));
+    let digests = [
+        chain.digest(&Retire { datasetUid: dataset }),
+        chain.digest(&RefusalStatement { datasetUid: dataset, refusedAt: 7 }),
+        chain.digest(&ErasureStatement { hpkeKey: key, erasedAt: 7 }),
+        chain.digest(&MemberKey { hpkeKey: key }),
+    ];
+    let expected = [
+        "6916905476b1e939c8b66be5d030515911814ac608e95f2f575c2e1626618e0e",
+        "d893a18eacb699bf757b1e8a6f1bf381e73d56f522cd5e8edc121528296f13ed",
+        "98ca48c019dcc71b3c4ccaf77a36996b45e6a5b293c3b7be55b8029e2f403b79",
+        "689620fef4622dd191707bb93fe770db6471636ca3b7a6ed593095ca74a50b57",
+    ];
+    assert_eq!(digests.map(hex::encode), expected);
 }
 
 #[test]
@@ -119,7 +141,7 @@ fn names_and_numbers_agree_field_by_field() {
     let written = &vectors.file["startedJob"];
     let text = |name: &str| written[name].as_str().unwrap();
     assert_eq!(text("epochs"), job.epochs.to_string());
-    assert_eq!(text("royaltyPerEpoch"), job.royaltyPerEpoch.to_string());
+    assert_eq!(text("royaltyPerUnit"), job.royaltyPerUnit.to_string());
     assert_eq!(text("protocolFeeBps"), job.protocolFeeBps.to_string());
     assert_eq!(text("runDeadline"), job.runDeadline.to_string());
     assert_eq!(text("attempt"), job.attempt.to_string());

@@ -89,14 +89,14 @@ pub fn verify(index: u64, count: u64, leaf: B256, proof: &[B256], root: B256) ->
 }
 
 /// The way from leaf `index` up to the root: whether the node on it is a left child.
-pub(super) fn path_to(index: u64, count: u64) -> Vec<bool> {
+pub(crate) fn path_to(index: u64, count: u64) -> Vec<bool> {
     let mut path: Vec<bool> = Descent::new(index, count).map(|step| step.is_left).collect();
     path.reverse();
     path
 }
 
 /// Leaves `first..end` under the sibling met `depth` levels above leaf `index`.
-pub(super) fn sibling_range(index: u64, count: u64, depth: usize) -> (u64, u64) {
+pub(crate) fn sibling_range(index: u64, count: u64, depth: usize) -> (u64, u64) {
     let steps: Vec<Step> = Descent::new(index, count).collect();
     steps[steps.len() - 1 - depth].sibling
 }

@@ -10,14 +10,6 @@ pub trait Hasher {
 
     /// `out[i]` = keccak256(`nodes[2i]` ‖ `nodes[2i + 1]`). `nodes.len() == 2 * out.len()`.
     fn hash_pairs(&self, nodes: &[[u8; 32]], out: &mut [[u8; 32]]);
-
-    /// `out[i]` = keccak256(`inputs[i]`), of any lengths. `inputs.len() == out.len()`.
-    fn hash_each(&self, inputs: &[&[u8]], out: &mut [[u8; 32]]) {
-        assert_eq!(inputs.len(), out.len());
-        for (input, out) in inputs.iter().zip(out) {
-            *out = keccak256(input).0;
-        }
-    }
 }
 
 /// One hash after the other, on any machine.
@@ -47,10 +39,6 @@ impl<H: Hasher + ?Sized> Hasher for &H {
 
     fn hash_pairs(&self, nodes: &[[u8; 32]], out: &mut [[u8; 32]]) {
         (**self).hash_pairs(nodes, out);
-    }
-
-    fn hash_each(&self, inputs: &[&[u8]], out: &mut [[u8; 32]]) {
-        (**self).hash_each(inputs, out);
     }
 }
 

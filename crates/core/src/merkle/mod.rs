@@ -1,5 +1,5 @@
-//! Merkle trees: the 0G file tree that names every blob, and the plain binary tree that commits to
-//! rows and receipts.
+//! Merkle trees by Keccak-256: the 0G file tree that names every blob, and the plain binary tree that
+//! commits to receipts. Rows have a tree of their own ([`crate::row_tree`]).
 //!
 //! A file is cut into *chunks* of 256 bytes (the last one filled with zeros), chunks are grouped in
 //! *segments* of 1024, and the number of chunks is padded with empty ones to a coarse size
@@ -13,7 +13,7 @@
 //! - a file root does not say how long the file is: trailing zeros inside the padding change
 //!   nothing. Whoever needs the length must learn it from elsewhere and compare;
 //! - leaves of [`tree_root`] must be hashes of something that is never 64 bytes of two nodes, which
-//!   is why rows and receipts hash theirs twice.
+//!   is why receipts hash theirs twice.
 //!
 //! Both official 0G verifiers accept a forged proof for segment 0 (a lemma of one element skips
 //! their root comparison). [`SegmentProof::verify`] derives the one possible path from the
@@ -29,6 +29,7 @@ mod segment;
 mod tests;
 
 pub use binary::{RootBuilder, prove, tree_root, verify};
+pub(crate) use binary::{path_to, sibling_range};
 pub use file::{FileTree, FileTreeBuilder, SubmissionNode, file_tree, submission_identity};
 pub use geometry::Geometry;
 pub use hasher::{Hasher, Scalar};

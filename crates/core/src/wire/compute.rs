@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 
 use super::AbiHex;
@@ -172,10 +172,20 @@ pub struct QuoteRequest {
     pub chain_id: u64,
     /// The `DataPolicy` contract.
     pub contract: Address,
-    /// The dataset.
-    pub dataset_uid: B256,
+    /// The id that the job will get.
+    pub job_id: B256,
+    /// The policy that the job will pin.
+    pub policy_hash: B256,
+    /// The license it is asked under; 0 without one.
+    #[serde(default)]
+    pub license_id: U256,
+    /// What is paid in; zero is the native coin.
+    #[serde(default)]
+    pub token: Address,
     /// What would be trained.
     pub job_spec_hash: B256,
+    /// How many epochs.
+    pub epochs: u32,
 }
 
 /// Answer: the provider's signed price.

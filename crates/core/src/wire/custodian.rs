@@ -2,14 +2,15 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use alloy_primitives::{Address, B256, Bytes, keccak256};
+use alloy_primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 
 use super::AbiHex;
 use crate::abi::{
-    Alive, Delivery, ErasureStatement, Held, Job, MemberSignature, Policy, RefusalStatement, ResultKeyChange,
+    Alive, ErasureStatement, Held, Job, MemberSignature, Policy, RefusalStatement, ResultKeyChange,
     ResultManifest, Retire, Silence, Verdict,
 };
+use crate::result_roots::ResultRoots;
 
 /// `POST /v1/challenge`: asks for a nonce.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,8 @@ impl Evidence {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VerdictRequest {
+    /// The `DataPolicy` contract of the job.
+    pub contract: Address,
     /// The policy the job pins.
     pub policy: AbiHex<Policy>,
     /// The job as granted.
@@ -105,6 +108,8 @@ pub struct VerdictResponse {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReleaseRequest {
+    /// The `DataPolicy` contract of the job.
+    pub contract: Address,
     /// The job as Running.
     pub job: AbiHex<Job>,
 }
@@ -138,12 +143,12 @@ pub struct ReleaseResponse {
 pub enum DeliverRequest {
     /// Before the manifest exists: this custodian's share of the result key.
     Share {
+        /// The `DataPolicy` contract of the job.
+        contract: Address,
         /// The job as Running.
         job: AbiHex<Job>,
-        /// Root of the result blob.
-        result_hash: B256,
-        /// Root of the evidence bundle.
-        attestation_ref: B256,
+        /// What is offered.
+        roots: ResultRoots,
         /// The share, sealed to this custodian.
         share: SealedShare,
         /// Commitment to the share.
@@ -152,12 +157,14 @@ pub enum DeliverRequest {
         key_commit: B256,
         /// Where the blobs can be fetched.
         blob_url: String,
-        /// [`Delivery`] signed by the job's signer, 65 bytes. Without it anybody could make a custodian
+        /// `Delivery` signed by the job's signer, 65 bytes. Without it anybody could make a custodian
         /// fetch and hold a result or evidence of their own, in the place of the real one.
         signature: Bytes,
     },
     /// After t Held: the signed manifest, under HPKE to this custodian.
     Manifest {
+        /// The `DataPolicy` contract of the job.
+        contract: Address,
         /// The job.
         job_id: B256,
         /// The attempt.
@@ -167,18 +174,6 @@ pub enum DeliverRequest {
         /// Ciphertext of canonical JSON of [`SignedManifest`].
         ct: Bytes,
     },
-}
-
-/// What the job's signer signs for a share of the result key.
-#[must_use]
-pub fn delivery(job: &Job, result_hash: B256, attestation_ref: B256, blob_url: &str) -> Delivery {
-    Delivery {
-        jobId: job.jobId,
-        attempt: job.attempt,
-        resultHash: result_hash,
-        attestationRef: attestation_ref,
-        blobUrlHash: keccak256(blob_url),
-    }
 }
 
 /// Answer to the share: this custodian holds what the researcher will be owed.
@@ -219,6 +214,8 @@ pub struct ResultShareResponse {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResultKeyRequest {
+    /// The `DataPolicy` contract of the job.
+    pub contract: Address,
     /// The job, whole.
     pub job: AbiHex<Job>,
     /// The change.
@@ -231,6 +228,8 @@ pub struct ResultKeyRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AliveRequest {
+    /// The `DataPolicy` contract of the job.
+    pub contract: Address,
     /// The job as Running; whose signer it is.
     pub job: AbiHex<Job>,
     /// Above every one before it of this attempt.
@@ -249,6 +248,8 @@ pub fn alive(job: &Job, seq: u64) -> Alive {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SilenceRequest {
+    /// The `DataPolicy` contract of the job.
+    pub contract: Address,
     /// The job as Running.
     pub job: AbiHex<Job>,
 }
@@ -311,8 +312,8 @@ pub struct CustodianInfo {
     pub former_hpke_keys: Vec<B256>,
     /// Chain it serves.
     pub chain_id: u64,
-    /// Contract it serves.
-    pub contract: Address,
+    /// The `DataPolicy` contracts it serves.
+    pub contracts: Vec<Address>,
     /// Days it keeps shares, manifests and result blobs.
     pub retention_days: u32,
     /// Largest result blob it takes, bytes.

@@ -11,10 +11,18 @@ use super::compute::CustodianUrl;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Contracts {
-    /// `DataPolicy`.
-    pub data_policy: Address,
+    /// Every `DataPolicy` over this `Custody`; new datasets are registered at the first.
+    pub data_policies: Vec<Address>,
     /// `Custody`.
     pub custody: Address,
+}
+
+impl Contracts {
+    /// The `DataPolicy` that new datasets are registered at; the zero address where there is none.
+    #[must_use]
+    pub fn newest(&self) -> Address {
+        self.data_policies.first().copied().unwrap_or_default()
+    }
 }
 
 /// `GET /v1/deployment`: which world this node serves. Clients pin chain id and genesis.

@@ -1,0 +1,177 @@
+//! Who may request a dataset: the owner's list, kept on chain as one Merkle root, and the proof that a
+//! requester is on it.
+
+use alloc::vec::Vec;
+use alloy_primitives::{Address, B256, keccak256};
+use alloy_sol_types::SolValue;
+use serde::{Deserialize, Serialize};
+
+/// Most requesters of one list: the document has to stay small enough to be fetched by everybody.
+pub const MAX_REQUESTERS: usize = 65_536;
+
+/// A list of requesters. Canonical JSON, public; `Policy.requestersRoot` is [`AllowList::root`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AllowList {
+    /// 32 random bytes, a leaf of its own: no two lists have one root, so an approval that was given under
+    /// one list never counts under a later one with the same requesters.
+    pub salt: B256,
+    /// Ascending, each once. Empty: everybody needs an approval.
+    pub requesters: Vec<Address>,
+}
+
+/// Why a list is not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AllowListError {
+    /// Too long.
+    #[error("{0} requesters, at most {MAX_REQUESTERS} allowed")]
+    TooMany(usize),
+    /// Not ascending, or one of them twice.
+    #[error("requester {0} is out of order or repeated")]
+    OutOfOrder(Address),
+    /// Nobody can send from it.
+    #[error("the zero address is on the list")]
+    Zero,
+}
+
+impl AllowList {
+    /// A list of these requesters; order and repetitions do not matter.
+    ///
+    /// # Errors
+    /// [`AllowListError`].
+    pub fn new(salt: B256, mut requesters: Vec<Address>) -> Result<Self, AllowListError> {
+        requesters.sort_unstable();
+        requesters.dedup();
+        let list = Self { salt, requesters };
+        list.validate()?;
+        Ok(list)
+    }
+
+    /// Checks a list that somebody else wrote.
+    ///
+    /// # Errors
+    /// [`AllowListError`].
+    pub fn validate(&self) -> Result<(), AllowListError> {
+        if self.requesters.len() > MAX_REQUESTERS {
+            return Err(AllowListError::TooMany(self.requesters.len()));
+        }
+        if self.requesters.first().is_some_and(|first| first.is_zero()) {
+            return Err(AllowListError::Zero);
+        }
+        let pairs = self.requesters.windows(2);
+        match pairs.into_iter().find(|pair| pair[0] >= pair[1]) {
+            Some(pair) => Err(AllowListError::OutOfOrder(pair[1])),
+            None => Ok(()),
+        }
+    }
+
+    /// The root over the salt and every requester's [`leaf`].
+    #[must_use]
+    pub fn root(&self) -> B256 {
+        let mut level = self.leaves();
+        while level.len() > 1 {
+            level = above(&level);
+        }
+        level.first().copied().unwrap_or_default()
+    }
+
+    /// The siblings that lead from a requester's leaf to the root; `None` where it is not on the list.
+    #[must_use]
+    pub fn proof(&self, requester: Address) -> Option<Vec<B256>> {
+        // The salt is leaf 0.
+        let mut index = self.requesters.binary_search(&requester).ok()? + 1;
+        let mut level = self.leaves();
+        let mut proof = Vec::new();
+        while level.len() > 1 {
+            // The last of an odd level goes up as it is.
+            proof.extend(level.get(index ^ 1));
+            level = above(&level);
+            index /= 2;
+        }
+        Some(proof)
+    }
+
+    fn leaves(&self) -> Vec<B256> {
+        core::iter::once(self.salt).chain(self.requesters.iter().copied().map(leaf)).collect()
+    }
+}
+
+/// The leaf of a requester, keccak256(keccak256(abi.encode(requester))): hashed twice, so no inner node
+/// can pass for one.
+#[must_use]
+pub fn leaf(requester: Address) -> B256 {
+    keccak256(keccak256(requester.abi_encode()))
+}
+
+/// Whether the contract would let `requester` pass with this proof.
+#[must_use]
+pub fn is_on(root: B256, requester: Address, proof: &[B256]) -> bool {
+    proof.iter().fold(leaf(requester), |node, sibling| pair(&node, sibling)) == root
+}
+
+fn above(level: &[B256]) -> Vec<B256> {
+    level
+        .chunks(2)
+        .map(|nodes| match nodes {
+            [left, right] => pair(left, right),
+            [last] => *last,
+            _ => B256::ZERO,
+        })
+        .collect()
+}
+
+/// Sorted, so that a proof needs no directions.
+fn pair(a: &B256, b: &B256) -> B256 {
+    let (low, high) = if a < b { (a, b) } else { (b, a) };
+    keccak256([low.as_slice(), high.as_slice()].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn list(n: u8) -> AllowList {
+        AllowList::new(B256::repeat_byte(0xee), (1..=n).map(Address::repeat_byte).collect()).unwrap()
+    }
+
+    #[test]
+    fn everybody_on_a_list_and_nobody_else_passes() {
+        for n in 0..20 {
+            let list = list(n);
+            let root = list.root();
+            for requester in (1..=n).map(Address::repeat_byte) {
+                let proof = list.proof(requester).unwrap();
+                assert!(is_on(root, requester, &proof), "{n}: {requester}");
+                assert!(!is_on(root, Address::repeat_byte(0xff), &proof), "{n}: somebody else's proof");
+                for at in 0..proof.len() {
+                    let mut bent = proof.clone();
+                    bent[at][7] ^= 1;
+                    assert!(!is_on(root, requester, &bent));
+                }
+            }
+            assert_eq!(list.proof(Address::repeat_byte(0xff)), None);
+            assert!(!is_on(root, Address::repeat_byte(0xff), &[]));
+        }
+    }
+
+    #[test]
+    fn a_root_never_comes_back() {
+        let requesters = list(3).requesters;
+        let again = AllowList::new(B256::repeat_byte(0xef), requesters).unwrap();
+        assert_ne!(again.root(), list(3).root());
+        assert_eq!(list(0).root(), B256::repeat_byte(0xee), "by approval only");
+    }
+
+    #[test]
+    fn lists_of_others_are_checked() {
+        let (a, b) = (Address::repeat_byte(1), Address::repeat_byte(2));
+        let made = |requesters| AllowList { salt: B256::ZERO, requesters }.validate();
+        assert_eq!(made(vec![a, b]), Ok(()));
+        assert_eq!(made(vec![b, a]), Err(AllowListError::OutOfOrder(a)));
+        assert_eq!(made(vec![a, a]), Err(AllowListError::OutOfOrder(a)));
+        assert_eq!(made(vec![Address::ZERO]), Err(AllowListError::Zero));
+        assert_eq!(made(vec![a; MAX_REQUESTERS + 1]), Err(AllowListError::TooMany(MAX_REQUESTERS + 1)));
+        assert_eq!(AllowList::new(B256::ZERO, vec![b, a, b]).unwrap().requesters, [a, b]);
+    }
+}
