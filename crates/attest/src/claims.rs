@@ -8,7 +8,7 @@ use crate::reference_values::TeeType;
 use crate::rules::{AmdTcb, IntelTcb};
 
 /// Label of [`platform_id`].
-const PLATFORM_LABEL: &[u8] = b"LICEN/platform/v1";
+const PLATFORM_LABEL: &[u8] = b"LICEN/platform/v2";
 
 /// Everything that a signature of the TEE's maker vouches for and a rule can ask about. Only
 /// verified evidence becomes claims.
@@ -88,7 +88,7 @@ pub struct SgxRegisters {
     pub mr_signer: B256,
 }
 
-/// The name of one machine: SHA-256("LICEN/platform/v1" ‖ vendor ‖ 0 ‖ the vendor's identifier). A
+/// The name of one machine: SHA-256("LICEN/platform/v2" ‖ vendor ‖ 0 ‖ the vendor's identifier). A
 /// vendor's identifier is a PCK platform instance id or PPID, or an AMD chip id.
 #[must_use]
 pub(crate) fn platform_id(vendor: &str, identifier: &[u8]) -> B256 {

@@ -5,8 +5,7 @@
 use std::io::{self, Read, Write};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use licen_core::eip712::Domain;
-use licen_core::primitives::{Address, B256};
+use licen_core::primitives::B256;
 use licen_seal::DatasetKey;
 use licen_seal::stream::{Decryptor, Encryptor, dataset_aad};
 
@@ -14,8 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mebibytes: u64 = std::env::args().nth(1).map_or(Ok(1024), |text| text.parse())?;
     let bytes = mebibytes << 20;
     let key = DatasetKey::generate()?;
-    let domain = Domain { chain_id: 31337, contract: Address::ZERO };
-    let aad = dataset_aad(&domain, &B256::ZERO);
+    let aad = dataset_aad(31_337, &B256::ZERO);
 
     let bare = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[1; 32]).map_err(|_| "key")?);
     let mut buffer = vec![0; 1 << 20];

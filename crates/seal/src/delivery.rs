@@ -8,7 +8,7 @@ use crate::error::{SealError, SealedBox};
 use crate::hpke;
 use crate::recipient::{RecipientKey, RecipientPublicKey};
 
-const INFO: &[u8] = b"LICEN/manifest/v1";
+const INFO: &[u8] = b"LICEN/manifest/v2";
 const BOX: SealedBox = SealedBox::Manifest;
 
 /// Which delivery it is, and to whom. AAD = jobId ‖ u32be attempt ‖ custodianId.

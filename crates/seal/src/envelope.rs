@@ -1,10 +1,10 @@
-//! Envelope v1: a dataset key, shared among custodians, each share sealed to one of them.
+//! Envelope v2: a dataset key, shared among custodians, each share sealed to one of them.
 //!
 //! Canonical CBOR (RFC 8949 §4.2.1), text keys. Each share's AAD is the canonical CBOR map of every
 //! header field plus that share's `i`, `custodianId`, `pk` and `shareCommit`, so a share opens only
 //! inside the envelope it was dealt for.
 //!
-//! Suite 1 is HPKE with info "LICEN/envelope/v1". Suite 2 is ECIES over secp256k1 as `eciesjs` and
+//! Suite 1 is HPKE with info "LICEN/envelope/v2". Suite 2 is ECIES over secp256k1 as `eciesjs` and
 //! `ecies` write it by default: `enc` = 65-byte ephemeral key, `ct` = nonce[16] ‖ tag[16] ‖
 //! ciphertext. ECIES takes no AAD, so its plaintext is SHA-256(AAD) ‖ share, and opening refuses any
 //! other hash.
@@ -14,7 +14,6 @@ mod tests;
 mod wire;
 
 use licen_core::canonical;
-use licen_core::eip712::Domain;
 use licen_core::fault::Party;
 use licen_core::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
@@ -32,8 +31,8 @@ use crate::share::{KeyShare, same, share_commitment};
 /// The largest envelope that anybody accepts.
 pub const MAX_ENVELOPE_BYTES: usize = 64 * 1024;
 
-const VERSION: u8 = 1;
-const INFO: &[u8] = b"LICEN/envelope/v1";
+const VERSION: u8 = 2;
+const INFO: &[u8] = b"LICEN/envelope/v2";
 const BOX: SealedBox = SealedBox::EnvelopeShare;
 const SUITE_HPKE: u8 = 1;
 const SUITE_ECIES: u8 = 2;
@@ -52,11 +51,12 @@ pub enum Uses {
     Download,
 }
 
-/// What an envelope is bound to; the same values stand on chain.
+/// What an envelope is bound to; the same values stand on chain. It names no contract: whose dataset it
+/// is stands in the uid, which contracts it serves is the custodians' own configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EnvelopeTerms {
-    /// Chain id and `DataPolicy`.
-    pub domain: Domain,
+    /// The chain.
+    pub chain_id: u64,
     /// The dataset.
     pub dataset_uid: B256,
     /// What the key is for.

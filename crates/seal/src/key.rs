@@ -28,12 +28,12 @@ impl DatasetKey {
         Self(Secret::take(bytes))
     }
 
-    /// The commitment that an envelope carries, SHA-256("LICEN/dek/v1" ‖ datasetUid ‖ key). It is
+    /// The commitment that an envelope carries, SHA-256("LICEN/dek/v2" ‖ datasetUid ‖ key). It is
     /// needed because AES-GCM does not commit to its key: without it shares could be dealt so that
     /// different custodians' shares make different keys.
     #[must_use]
     pub fn commitment(&self, dataset_uid: &B256) -> B256 {
-        sha256(&[b"LICEN/dek/v1", dataset_uid.as_slice(), self.0.bytes()])
+        sha256(&[b"LICEN/dek/v2", dataset_uid.as_slice(), self.0.bytes()])
     }
 
     /// Whether `bytes` (a log, a core file) contain this key, raw or in hexadecimal. For tests that
@@ -53,10 +53,10 @@ impl ResultKey {
         Secret::random().map(Self)
     }
 
-    /// SHA-256("LICEN/result-key/v1" ‖ jobId ‖ u32be attempt ‖ key).
+    /// SHA-256("LICEN/result-key/v2" ‖ jobId ‖ u32be attempt ‖ key).
     #[must_use]
     pub fn commitment(&self, job_id: &B256, attempt: u32) -> B256 {
-        sha256(&[b"LICEN/result-key/v1", job_id.as_slice(), &attempt.to_be_bytes(), self.0.bytes()])
+        sha256(&[b"LICEN/result-key/v2", job_id.as_slice(), &attempt.to_be_bytes(), self.0.bytes()])
     }
 
     /// See [`DatasetKey::appears_in`].

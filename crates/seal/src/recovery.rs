@@ -2,16 +2,15 @@
 //! other custodians when the old ones are gone.
 //!
 //! JSON, mode 0600. key = argon2id(passphrase, salt, parameters inside the file); AES-256-GCM with
-//! AAD = "LICEN/recovery/v1" ‖ u256be chainId ‖ contract ‖ datasetUid ‖ u32be m ‖ u32be t ‖ u32be p ‖
-//! salt, so that no field can be changed.
+//! AAD = "LICEN/recovery/v2" ‖ u256be chainId ‖ datasetUid ‖ u32be m ‖ u32be t ‖ u32be p ‖ salt,
+//! so that no field can be changed.
 
 use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand;
-use licen_core::eip712::Domain;
-use licen_core::primitives::{Address, B256, Bytes, U256};
+use licen_core::primitives::{B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -21,7 +20,7 @@ use crate::key_file::{create_private, read_private, refused};
 use crate::secret::Secret;
 
 const TYPE: &str = "licen-recovery";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const KDF: &str = "argon2id";
 const CIPHER: &str = "AES-256-GCM";
 const NONCE_BYTES: usize = 12;
@@ -53,8 +52,8 @@ impl Default for RecoveryCost {
 pub struct Recovered {
     /// The key.
     pub key: DatasetKey,
-    /// Chain id and `DataPolicy`.
-    pub domain: Domain,
+    /// The chain.
+    pub chain_id: u64,
     /// The dataset.
     pub dataset_uid: B256,
 }
@@ -66,7 +65,6 @@ struct RecoveryFile {
     kind: String,
     v: u32,
     chain_id: u64,
-    contract: Address,
     dataset_uid: B256,
     kdf: Kdf,
     cipher: String,
@@ -91,7 +89,7 @@ struct Kdf {
 pub fn save_recovery(
     path: &Path,
     key: &DatasetKey,
-    domain: &Domain,
+    chain_id: u64,
     dataset_uid: &B256,
     passphrase: &[u8],
     cost: RecoveryCost,
@@ -113,15 +111,14 @@ pub fn save_recovery(
     let cipher = cipher_of(path, passphrase, &kdf)?;
     let mut sealed = Zeroizing::new(Vec::with_capacity(SEALED_BYTES));
     sealed.extend_from_slice(key.0.bytes());
-    let aad = Aad::from(aad_of(domain, dataset_uid, &kdf));
+    let aad = Aad::from(aad_of(chain_id, dataset_uid, &kdf));
     cipher
         .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut *sealed)
         .map_err(|_| SealError::SecretKey)?;
     let file = RecoveryFile {
         kind: TYPE.to_owned(),
         v: VERSION,
-        chain_id: domain.chain_id,
-        contract: domain.contract,
+        chain_id,
         dataset_uid: *dataset_uid,
         kdf,
         cipher: CIPHER.to_owned(),
@@ -152,14 +149,14 @@ pub fn load_recovery(path: &Path, passphrase: &[u8]) -> Result<Recovered, SealEr
     }
     let nonce = Nonce::try_assume_unique_for_key(&file.nonce)
         .map_err(|_| refused(path, "the nonce does not have 12 bytes"))?;
-    let domain = Domain { chain_id: file.chain_id, contract: file.contract };
     let cipher = cipher_of(path, passphrase, &file.kdf)?;
     let mut plain = Zeroizing::new(file.ciphertext.to_vec());
-    let aad = Aad::from(aad_of(&domain, &file.dataset_uid, &file.kdf));
+    let aad = Aad::from(aad_of(file.chain_id, &file.dataset_uid, &file.kdf));
     cipher.open_in_place(nonce, aad, &mut plain).map_err(|_| SealError::Passphrase)?;
     let mut bytes = Zeroizing::new([0; 32]);
     bytes.copy_from_slice(&plain[..32]);
-    Ok(Recovered { key: DatasetKey(Secret::take(&mut bytes)), domain, dataset_uid: file.dataset_uid })
+    let (chain_id, dataset_uid) = (file.chain_id, file.dataset_uid);
+    Ok(Recovered { key: DatasetKey(Secret::take(&mut bytes)), chain_id, dataset_uid })
 }
 
 fn cipher_of(path: &Path, passphrase: &[u8], kdf: &Kdf) -> Result<LessSafeKey, SealError> {
@@ -176,11 +173,10 @@ fn cipher_of(path: &Path, passphrase: &[u8], kdf: &Kdf) -> Result<LessSafeKey, S
     UnboundKey::new(&AES_256_GCM, key.as_slice()).map(LessSafeKey::new).map_err(|_| SealError::SecretKey)
 }
 
-fn aad_of(domain: &Domain, dataset_uid: &B256, kdf: &Kdf) -> Vec<u8> {
+fn aad_of(chain_id: u64, dataset_uid: &B256, kdf: &Kdf) -> Vec<u8> {
     [
-        b"LICEN/recovery/v1".as_slice(),
-        &U256::from(domain.chain_id).to_be_bytes::<32>(),
-        domain.contract.as_slice(),
+        b"LICEN/recovery/v2".as_slice(),
+        &U256::from(chain_id).to_be_bytes::<32>(),
         dataset_uid.as_slice(),
         &kdf.memory_kib.to_be_bytes(),
         &kdf.passes.to_be_bytes(),

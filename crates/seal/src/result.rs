@@ -1,9 +1,10 @@
 //! The result container: what a researcher downloads and opens after settlement.
 //!
-//! Layout: magic "LICENRS1" ‖ u32be header length ‖ header (canonical CBOR) ‖ Tink stream of a
-//! deterministic tar, under the AAD "LICEN/result/v1" ‖ chainId ‖ contract ‖ jobId. The header is in
-//! the clear and holds commitments and the tar's length only; the resultHash covers all of it. A file
-//! root is the same with zeros behind the file, so the length says where the stream ends.
+//! Layout: magic "LICENRS2" ‖ u32be header length ‖ header (canonical CBOR) ‖ Tink stream of a
+//! deterministic tar, under the AAD "LICEN/result/v2" ‖ chainId ‖ contract ‖ jobId. The header is in
+//! the clear and holds commitments, the tar's length and its root only; the resultHash covers all of it.
+//! A file root is the same with zeros behind the file, so the length says where the stream ends. The
+//! tar's root names the adapter: it is written and read only where it is that of the bytes.
 
 use std::io::{Read, Take, Write};
 use std::path::Path;
@@ -11,6 +12,7 @@ use std::path::Path;
 use licen_core::abi::Member;
 use licen_core::canonical;
 use licen_core::eip712::Domain;
+use licen_core::merkle::{FileTreeBuilder, Hasher, Scalar};
 use licen_core::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +20,10 @@ use crate::error::SealError;
 use crate::key::ResultKey;
 use crate::recipient::RecipientPublicKey;
 use crate::stream::{Decryptor, Encryptor, ciphertext_len, result_aad};
-use crate::tar::{TarReader, TarWriter, archive_len, unpack};
+use crate::tar::{TarReader, TarWriter, unpack};
 
-const MAGIC: &[u8; 8] = b"LICENRS1";
-const VERSION: u8 = 1;
+const MAGIC: &[u8; 8] = b"LICENRS2";
+const VERSION: u8 = 2;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// Which result it is.
@@ -35,6 +37,33 @@ pub struct ResultTerms {
     pub attempt: u32,
 }
 
+/// The deterministic tar that a result's stream holds, by its length and its file root. The root is the
+/// adapter's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResultTar {
+    /// Bytes of the tar.
+    pub bytes: u64,
+    /// File root of exactly these bytes.
+    pub root: B256,
+}
+
+impl ResultTar {
+    /// The tar of `files`, in ascending order of path.
+    ///
+    /// # Errors
+    /// See [`TarWriter::append`].
+    pub fn of<'a>(
+        hasher: impl Hasher,
+        files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<Self, SealError> {
+        let mut tar = TarWriter::new(Rooted::new(hasher, std::io::sink()));
+        for (path, mut content) in files {
+            tar.append(path, content.len() as u64, &mut content)?;
+        }
+        tar.finish()?.finish().map(|(tar, _)| tar)
+    }
+}
+
 /// A custodian of a result-key share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResultMember {
@@ -42,7 +71,7 @@ pub struct ResultMember {
     pub custodian: Address,
     /// What its share is sealed to.
     pub pk: RecipientPublicKey,
-    /// SHA-256("LICEN/result-share/v1" ‖ jobId ‖ u32be attempt ‖ u8 i ‖ share).
+    /// SHA-256("LICEN/result-share/v2" ‖ jobId ‖ u32be attempt ‖ u8 i ‖ share).
     pub share_commit: B256,
 }
 
@@ -52,7 +81,7 @@ pub struct ResultHeader {
     terms: ResultTerms,
     t: u8,
     key_commit: B256,
-    tar_bytes: u64,
+    tar: ResultTar,
     members: Vec<ResultMember>,
 }
 
@@ -67,6 +96,7 @@ struct HeaderWire {
     t: u8,
     n: u8,
     key_commit: B256,
+    adapter_root: B256,
     tar_bytes: u64,
     shares: Vec<MemberWire>,
 }
@@ -85,7 +115,7 @@ impl ResultHeader {
         terms: ResultTerms,
         t: u8,
         key_commit: B256,
-        tar_bytes: u64,
+        tar: ResultTar,
         members: Vec<ResultMember>,
     ) -> Result<Self, SealError> {
         let n = members.len();
@@ -99,10 +129,10 @@ impl ResultHeader {
         if repeated || members.iter().any(|m| m.custodian.is_zero()) {
             return Err(SealError::Result("custodians are not distinct"));
         }
-        if ciphertext_len(tar_bytes).is_none() {
+        if ciphertext_len(tar.bytes).is_none() {
             return Err(SealError::Result("it is longer than a stream can be"));
         }
-        Ok(Self { terms, t, key_commit, tar_bytes, members })
+        Ok(Self { terms, t, key_commit, tar, members })
     }
 
     /// Reads the header and leaves `source` at the stream.
@@ -114,7 +144,7 @@ impl ResultHeader {
         read_exact(source, &mut start)?;
         let len = u32::from_be_bytes([start[8], start[9], start[10], start[11]]) as usize;
         if start[..8] != MAGIC[..] {
-            return Err(SealError::Result("it does not begin with LICENRS1"));
+            return Err(SealError::Result("it does not begin with LICENRS2"));
         }
         if len > MAX_HEADER_BYTES {
             return Err(SealError::Result("the header is larger than 64 KiB"));
@@ -140,7 +170,8 @@ impl ResultHeader {
             share_commit: m.share_commit,
         };
         let members = wire.shares.into_iter().map(member).collect();
-        Self::new(terms, wire.t, wire.key_commit, wire.tar_bytes, members)
+        let tar = ResultTar { bytes: wire.tar_bytes, root: wire.adapter_root };
+        Self::new(terms, wire.t, wire.key_commit, tar, members)
     }
 
     fn write_to(&self, sink: &mut impl Write) -> Result<(), SealError> {
@@ -159,7 +190,8 @@ impl ResultHeader {
             t: self.t,
             n: self.members.len() as u8,
             key_commit: self.key_commit,
-            tar_bytes: self.tar_bytes,
+            adapter_root: self.tar.root,
+            tar_bytes: self.tar.bytes,
             shares: shares.collect(),
         })?;
         let len = u32::try_from(bytes.len()).map_err(|_| SealError::Result("header too large"))?;
@@ -181,7 +213,7 @@ impl ResultHeader {
         self.t
     }
 
-    /// SHA-256("LICEN/result-key/v1" ‖ jobId ‖ u32be attempt ‖ key).
+    /// SHA-256("LICEN/result-key/v2" ‖ jobId ‖ u32be attempt ‖ key).
     #[must_use]
     pub fn key_commit(&self) -> B256 {
         self.key_commit
@@ -205,7 +237,13 @@ impl ResultHeader {
     /// Bytes of the tar that the stream holds.
     #[must_use]
     pub fn tar_bytes(&self) -> u64 {
-        self.tar_bytes
+        self.tar.bytes
+    }
+
+    /// File root of that tar: the adapter's name, which the manifest says too.
+    #[must_use]
+    pub fn adapter_root(&self) -> B256 {
+        self.tar.root
     }
 
     /// The custodians, index 1 first.
@@ -229,9 +267,8 @@ impl ResultHeader {
 
 /// Writes a result: files in ascending order of path, then [`ResultWriter::finish`].
 pub struct ResultWriter<W: Write> {
-    tar: TarWriter<Encryptor<W>>,
-    announced: u64,
-    lengths: Vec<u64>,
+    tar: TarWriter<Rooted<Scalar, Encryptor<W>>>,
+    announced: ResultTar,
 }
 
 impl<W: Write> ResultWriter<W> {
@@ -243,8 +280,8 @@ impl<W: Write> ResultWriter<W> {
         check_key(key, header)?;
         header.write_to(&mut sink)?;
         let aad = result_aad(&header.terms.domain, &header.terms.job_id);
-        let tar = TarWriter::new(Encryptor::new(key, &aad, sink)?);
-        Ok(Self { tar, announced: header.tar_bytes, lengths: Vec::new() })
+        let tar = TarWriter::new(Rooted::new(Scalar, Encryptor::new(key, &aad, sink)?));
+        Ok(Self { tar, announced: header.tar })
     }
 
     /// Adds a file of exactly `len` bytes.
@@ -252,24 +289,25 @@ impl<W: Write> ResultWriter<W> {
     /// # Errors
     /// See [`TarWriter::append`].
     pub fn append(&mut self, path: &str, len: u64, content: &mut impl Read) -> Result<(), SealError> {
-        self.lengths.push(len);
         self.tar.append(path, len, content)
     }
 
     /// Ends archive and stream.
     ///
     /// # Errors
-    /// [`SealError::Result`] where the header announced another length; writing.
+    /// [`SealError::Result`] where the header announced another tar; writing.
     pub fn finish(self) -> Result<W, SealError> {
-        if archive_len(self.lengths) != self.announced {
-            return Err(SealError::Result("its header announces another length"));
+        let (tar, stream) = self.tar.finish()?.finish()?;
+        if tar != self.announced {
+            return Err(SealError::Result("its header announces another tar"));
         }
-        self.tar.finish()?.finish()
+        stream.finish()
     }
 }
 
 /// The files of a result, in order. `source` stands behind the header; what stands behind the stream
-/// is not read.
+/// is not read. The last call of `next_entry` refuses a tar that is not the one under the header's
+/// adapterRoot.
 ///
 /// # Errors
 /// [`SealError::WrongKey`], [`SealError::StreamHeader`] or reading.
@@ -277,12 +315,14 @@ pub fn read_result<R: Read>(
     key: &ResultKey,
     header: &ResultHeader,
     source: R,
-) -> Result<TarReader<Decryptor<Take<R>>>, SealError> {
+) -> Result<TarReader<Announced<Decryptor<Take<R>>>>, SealError> {
     check_key(key, header)?;
     let aad = result_aad(&header.terms.domain, &header.terms.job_id);
     let len =
-        ciphertext_len(header.tar_bytes).ok_or(SealError::Result("it is longer than a stream can be"))?;
-    Ok(TarReader::new(Decryptor::new(key, &aad, source.take(len))?))
+        ciphertext_len(header.tar.bytes).ok_or(SealError::Result("it is longer than a stream can be"))?;
+    let stream = Decryptor::new(key, &aad, source.take(len))?;
+    let read = Some(FileTreeBuilder::default());
+    Ok(TarReader::new(Announced { stream, read, tar: header.tar }))
 }
 
 /// Decrypts a result into the new directory `target`, which appears only when everything was
@@ -298,6 +338,64 @@ pub fn unpack_result(
     max_bytes: u64,
 ) -> Result<Vec<String>, SealError> {
     unpack(read_result(key, header, source)?, target, max_bytes)
+}
+
+/// Passes bytes on and computes their file root.
+struct Rooted<H, W> {
+    tree: FileTreeBuilder<H>,
+    sink: W,
+}
+
+impl<H: Hasher, W: Write> Rooted<H, W> {
+    fn new(hasher: H, sink: W) -> Self {
+        Self { tree: FileTreeBuilder::new(hasher), sink }
+    }
+
+    fn finish(self) -> Result<(ResultTar, W), SealError> {
+        let bytes = self.tree.bytes();
+        let tree = self.tree.finish().map_err(|_| SealError::Result("it has no root"))?;
+        Ok((ResultTar { bytes, root: tree.root }, self.sink))
+    }
+}
+
+impl<H: Hasher, W: Write> Write for Rooted<H, W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.sink.write(bytes)?;
+        self.tree.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+/// A stream that ends well only as the tar that its header announced.
+pub struct Announced<S> {
+    stream: S,
+    /// Until the end was met.
+    read: Option<FileTreeBuilder>,
+    tar: ResultTar,
+}
+
+impl<S: Read> Read for Announced<S> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.stream.read(out)?;
+        if let Some(read) = &mut self.read {
+            read.update(&out[..count]);
+        }
+        if count == 0
+            && !out.is_empty()
+            && let Some(read) = self.read.take()
+        {
+            let bytes = read.bytes();
+            let root = read.finish().map_err(|_| SealError::Result("it is empty"))?.root;
+            if (ResultTar { bytes, root }) != self.tar {
+                return Err(SealError::Result("its tar is not the adapter that its header names").into());
+            }
+        }
+        Ok(count)
+    }
 }
 
 fn check_key(key: &ResultKey, header: &ResultHeader) -> Result<(), SealError> {

@@ -12,14 +12,14 @@ use crate::hpke;
 use crate::key::ResultKey;
 use crate::recipient::{RecipientKey, RecipientPublicKey};
 use crate::release::sealed_share;
-use crate::result::{ResultHeader, ResultMember, ResultTerms};
+use crate::result::{ResultHeader, ResultMember, ResultTar, ResultTerms};
 use crate::secret::Secret;
 use crate::shamir;
 use crate::share::{ResultKeyShare, combine_points, result_share_commitment, same};
 use crate::warrant::ResultWarrant;
 
-const SHARE_INFO: &[u8] = b"LICEN/result-share/v1";
-const RELEASE_INFO: &[u8] = b"LICEN/result-release/v1";
+const SHARE_INFO: &[u8] = b"LICEN/result-share/v2";
+const RELEASE_INFO: &[u8] = b"LICEN/result-release/v2";
 
 /// The shares of one result key as dealt. They wait for the resultHash, which covers the header
 /// with their commitments.
@@ -30,7 +30,7 @@ pub struct ResultShares {
 
 impl ResultShares {
     /// Splits `key` among the custodians that the envelope names, never among others. The result will
-    /// be a tar of `tar_bytes`.
+    /// hold `tar`.
     ///
     /// # Errors
     /// [`SealError::Threshold`], [`SealError::Random`], [`SealError::Result`].
@@ -39,7 +39,7 @@ impl ResultShares {
         terms: &ResultTerms,
         t: u8,
         custodians: &[(Address, RecipientPublicKey)],
-        tar_bytes: u64,
+        tar: ResultTar,
     ) -> Result<Self, SealError> {
         let secrets = shamir::split(&key.0, t, custodians.len())?;
         let members = custodians
@@ -52,7 +52,7 @@ impl ResultShares {
             })
             .collect();
         let key_commit = key.commitment(&terms.job_id, terms.attempt);
-        Ok(Self { header: ResultHeader::new(*terms, t, key_commit, tar_bytes, members)?, secrets })
+        Ok(Self { header: ResultHeader::new(*terms, t, key_commit, tar, members)?, secrets })
     }
 
     /// The header that the result begins with.
@@ -61,7 +61,7 @@ impl ResultShares {
         &self.header
     }
 
-    /// Seals each share to its custodian: info "LICEN/result-share/v1", AAD = canonical CBOR
+    /// Seals each share to its custodian: info "LICEN/result-share/v2", AAD = canonical CBOR
     /// {attempt, chainId, contract, jobId, resultHash}.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ pub fn open_result_share(
     checked(header, sealed, hpke::into_secret(&plain, what)?, result_hash, what.sealed_by())
 }
 
-/// Re-seals a share to the requester: info "LICEN/result-release/v1", AAD = jobId ‖ resultHash ‖
+/// Re-seals a share to the requester: info "LICEN/result-release/v2", AAD = jobId ‖ resultHash ‖
 /// custodianId ‖ u8 i.
 ///
 /// # Errors

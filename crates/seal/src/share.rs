@@ -70,14 +70,14 @@ impl ResultKeyShare {
     }
 }
 
-/// SHA-256("LICEN/share/v1" ‖ datasetUid ‖ u8 i ‖ share).
+/// SHA-256("LICEN/share/v2" ‖ datasetUid ‖ u8 i ‖ share).
 pub(crate) fn share_commitment(dataset_uid: &B256, index: u8, share: &Secret) -> B256 {
-    sha256(&[b"LICEN/share/v1", dataset_uid.as_slice(), &[index], share.bytes()])
+    sha256(&[b"LICEN/share/v2", dataset_uid.as_slice(), &[index], share.bytes()])
 }
 
-/// SHA-256("LICEN/result-share/v1" ‖ jobId ‖ u32be attempt ‖ u8 i ‖ share).
+/// SHA-256("LICEN/result-share/v2" ‖ jobId ‖ u32be attempt ‖ u8 i ‖ share).
 pub(crate) fn result_share_commitment(job_id: &B256, attempt: u32, index: u8, share: &Secret) -> B256 {
-    let label = b"LICEN/result-share/v1";
+    let label = b"LICEN/result-share/v2";
     sha256(&[label, job_id.as_slice(), &attempt.to_be_bytes(), &[index], share.bytes()])
 }
 

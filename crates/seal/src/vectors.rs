@@ -1,11 +1,13 @@
-//! `vectors/seal.json`, made by an independent implementation (tests/fixtures/generate_js.mjs).
+//! `vectors/seal.json` and `vectors/rows_v2.json`, made by independent implementations
+//! (tests/fixtures/generate_js.mjs, vectors/rows_v2.py).
 
 use licen_core::eip712::Domain;
 use licen_core::primitives::{Address, B256};
+use licen_core::row_tree;
 use serde::Deserialize;
 
 use crate::key::{DatasetKey, ResultKey};
-use crate::rows::RowSalts;
+use crate::rows::RowsKey;
 use crate::secret::Secret;
 use crate::shamir;
 use crate::share::{result_share_commitment, share_commitment};
@@ -27,7 +29,6 @@ struct Vectors {
     shamir: ShamirVectors,
     share_commit: String,
     result_share_commit: String,
-    rows: Vec<RowVector>,
 }
 
 #[derive(Deserialize)]
@@ -44,11 +45,30 @@ struct ShareVector {
 }
 
 #[derive(Deserialize)]
-struct RowVector {
-    index: String,
+struct RowVectors {
+    cases: Vec<RowCase>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RowCase {
+    dataset_key: B256,
+    dataset_uid: B256,
+    rows_key: B256,
+    row_count: u64,
+    /// Else row i is {"text":"row i"}.
+    rows: Option<Vec<String>>,
+    rows_root: B256,
+    shown: Vec<ShownRow>,
+}
+
+#[derive(Deserialize)]
+struct ShownRow {
+    index: u64,
     row: String,
-    salt: String,
-    leaf: String,
+    salt: B256,
+    leaf: B256,
+    proof: Vec<B256>,
 }
 
 fn bytes32(text: &str) -> [u8; 32] {
@@ -65,7 +85,7 @@ fn contexts_and_commitments_agree() {
     let contract = Address::from_slice(&hex::decode(&v.contract).unwrap());
     let domain = Domain { chain_id: v.chain_id, contract };
     let (uid, job_id) = (B256::new(bytes32(&v.dataset_uid)), B256::new(bytes32(&v.job_id)));
-    assert_eq!(hex::encode(dataset_aad(&domain, &uid).as_bytes()), v.dataset_aad);
+    assert_eq!(hex::encode(dataset_aad(v.chain_id, &uid).as_bytes()), v.dataset_aad);
     assert_eq!(hex::encode(result_aad(&domain, &job_id).as_bytes()), v.result_aad);
     let key = DatasetKey::import(&mut bytes32(&v.key));
     assert_eq!(hex::encode(key.commitment(&uid)), v.dek_commit);
@@ -99,12 +119,21 @@ fn shares_agree() {
 
 #[test]
 fn rows_agree() {
-    let v = vectors();
-    let key = DatasetKey::import(&mut bytes32(&v.key));
-    let salts = RowSalts::new(&key, &B256::new(bytes32(&v.dataset_uid)));
-    for row in &v.rows {
-        let index = row.index.parse().unwrap();
-        assert_eq!(hex::encode(salts.salt(index)), row.salt);
-        assert_eq!(hex::encode(salts.leaf(index, row.row.as_bytes())), row.leaf);
+    let v: RowVectors = serde_json::from_str(include_str!("../../../vectors/rows_v2.json")).unwrap();
+    assert!(v.cases.len() > 9);
+    for case in v.cases {
+        let key = RowsKey::derive(&DatasetKey::import(&mut case.dataset_key.0.clone()), &case.dataset_uid);
+        assert_eq!(key.0.bytes(), &case.rows_key.0);
+        let numbered = || (0..case.row_count).map(|i| format!("{{\"text\":\"row {i}\"}}")).collect();
+        let rows = case.rows.unwrap_or_else(numbered);
+        let leaves: Vec<B256> = (0..).zip(&rows).map(|(i, row)| key.leaf(i, row.as_bytes())).collect();
+        assert_eq!(row_tree::root(&leaves).unwrap(), case.rows_root);
+        for shown in &case.shown {
+            assert_eq!(shown.row, rows[shown.index as usize]);
+            assert_eq!(key.salt(shown.index), shown.salt);
+            assert_eq!(leaves[shown.index as usize], shown.leaf);
+            assert_eq!(row_tree::prove(&leaves, shown.index).unwrap(), shown.proof);
+            row_tree::verify(shown.index, case.row_count, shown.leaf, &shown.proof, case.rows_root).unwrap();
+        }
     }
 }

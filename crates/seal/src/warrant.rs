@@ -89,8 +89,8 @@ impl ReleaseDomain {
 
     pub(crate) fn info(self) -> &'static [u8] {
         match self {
-            Self::Production => b"LICEN/release/v1",
-            Self::Simulated => b"LICEN-SIMULATED/release/v1",
+            Self::Production => b"LICEN/release/v2",
+            Self::Simulated => b"LICEN-SIMULATED/release/v2",
         }
     }
 }
@@ -173,7 +173,7 @@ impl Warrant {
     pub(crate) fn covers(&self, terms: &EnvelopeTerms) -> Result<(), SealError> {
         let checks = [
             (terms.uses == Uses::Job, "use"),
-            (terms.domain == self.domain, "chain or contract"),
+            (terms.chain_id == self.domain.chain_id, "chain"),
             (terms.dataset_uid == self.dataset_uid, "dataset"),
             (terms.custodian_set == self.custodian_set, "custodian set"),
             (terms.set_version == self.set_version, "custodian set version"),

@@ -4,13 +4,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use licen_core::eip712::Domain;
-use licen_core::primitives::{Address, B256};
+use licen_core::primitives::B256;
 use licen_seal::recovery::{RecoveryCost, load_recovery, save_recovery};
 use licen_seal::{DatasetKey, EciesRecipientKey, RecipientKey, SealError, SigningKey};
 
 const CHEAP: RecoveryCost = RecoveryCost { memory_kib: 64, passes: 1, lanes: 1 };
 const UID: B256 = B256::repeat_byte(0x22);
+const CHAIN: u64 = 31337;
 
 fn folder() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -98,16 +98,15 @@ fn damaged_files_are_refused_without_naming_the_secret() {
 fn a_recovery_file_gives_the_key_back() {
     let (_dir, path) = folder();
     let key = DatasetKey::generate().ok().unwrap();
-    let domain = Domain { chain_id: 31337, contract: Address::repeat_byte(0x11) };
-    assert!(reason(save_recovery(&path, &key, &domain, &UID, b"", CHEAP).err()).contains("empty"));
-    save_recovery(&path, &key, &domain, &UID, b"correct horse", CHEAP).unwrap();
+    assert!(reason(save_recovery(&path, &key, CHAIN, &UID, b"", CHEAP).err()).contains("empty"));
+    save_recovery(&path, &key, CHAIN, &UID, b"correct horse", CHEAP).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!key.appears_in(&fs::read(&path).unwrap()));
-    assert!(reason(save_recovery(&path, &key, &domain, &UID, b"x", CHEAP).err()).contains("exists"));
+    assert!(reason(save_recovery(&path, &key, CHAIN, &UID, b"x", CHEAP).err()).contains("exists"));
 
     let found = load_recovery(&path, b"correct horse").ok().unwrap();
     assert_eq!(found.key.commitment(&UID), key.commitment(&UID));
-    assert_eq!((found.domain, found.dataset_uid), (domain, UID));
+    assert_eq!((found.chain_id, found.dataset_uid), (CHAIN, UID));
     assert!(matches!(load_recovery(&path, b"correct house").err(), Some(SealError::Passphrase)));
 }
 
@@ -115,12 +114,10 @@ fn a_recovery_file_gives_the_key_back() {
 fn every_field_of_a_recovery_file_is_bound() {
     let (_dir, path) = folder();
     let key = DatasetKey::generate().ok().unwrap();
-    let domain = Domain { chain_id: 31337, contract: Address::repeat_byte(0x11) };
-    save_recovery(&path, &key, &domain, &UID, b"pass", CHEAP).unwrap();
+    save_recovery(&path, &key, CHAIN, &UID, b"pass", CHEAP).unwrap();
     let good = fs::read_to_string(&path).unwrap();
     for (from, to) in [
         ("31337", "1"),
-        (&"11".repeat(20)[..], &"12".repeat(20)[..]),
         (&"22".repeat(32), &"23".repeat(32)),
         ("\"memoryKib\": 64", "\"memoryKib\": 65"),
         ("\"passes\": 1", "\"passes\": 2"),
@@ -133,7 +130,7 @@ fn every_field_of_a_recovery_file_is_bound() {
         ("\"memoryKib\": 64", "\"memoryKib\": 4294967295"),
         ("\"passes\": 1", "\"passes\": 1000"),
         ("\"lanes\": 1", "\"lanes\": 0"),
-        ("\"v\": 1", "\"v\": 2"),
+        ("\"v\": 2", "\"v\": 1"),
         ("argon2id", "argon2d"),
         ("licen-recovery", "licen-signing-key"),
     ] {

@@ -3,6 +3,7 @@
 use licen_core::abi::Job;
 use licen_core::eip712::Domain;
 use licen_core::fault::{Fault, Party};
+use licen_core::id::dataset_uid;
 use licen_core::primitives::{Address, B256};
 use licen_core::release::{AttestationResult, ConfirmedRun};
 use licen_core::wire::custodian::SealedShare;
@@ -28,7 +29,7 @@ fn domain() -> Domain {
 
 fn terms() -> EnvelopeTerms {
     EnvelopeTerms {
-        domain: domain(),
+        chain_id: domain().chain_id,
         dataset_uid: B256::repeat_byte(0x22),
         uses: Uses::Job,
         t: 2,
@@ -177,11 +178,38 @@ fn a_warrant_covers_one_dataset_set_and_use() {
         (EnvelopeTerms { custodian_set: B256::ZERO, ..terms() }, "custodian set"),
         (EnvelopeTerms { set_version: 6, ..terms() }, "custodian set version"),
         (EnvelopeTerms { required_level: 2, ..terms() }, "attestation level"),
-        (EnvelopeTerms { domain: Domain { chain_id: 1, ..domain() }, ..terms() }, "chain or contract"),
+        (EnvelopeTerms { chain_id: 1, ..terms() }, "chain"),
     ] {
         let error = reseal(&world_with(&changed).share(1), &warrant).unwrap_err();
         assert!(matches!(error, SealError::NotWarranted(found) if found == what), "{error}");
     }
+}
+
+/// The envelope names no contract: an owner registers one dataset with several, and who trusts which is the
+/// custodians' own configuration.
+#[test]
+fn one_envelope_serves_every_contract_of_its_chain() {
+    let world = world();
+    for contract in [0x11, 0x12] {
+        let domain = Domain { contract: Address::repeat_byte(contract), ..domain() };
+        let run = ConfirmedRun::from_chain(domain, job(), 10, 500);
+        let warrant = Warrant::compute(&run, &world.evidence(1)).unwrap();
+        assert!(world.open(&reseal(&world.share(1), &warrant).unwrap()).is_ok());
+    }
+}
+
+/// A stranger who registers the same envelope gets another uid, because the uid names who registers.
+#[test]
+fn a_stranger_s_registration_of_an_envelope_opens_nothing() {
+    let world = world();
+    let uid =
+        |owner: u8| dataset_uid(domain().chain_id, Address::repeat_byte(owner), B256::repeat_byte(0x5a));
+    assert_ne!(uid(1), uid(2));
+    let registered = Job { datasetUid: uid(2), ..job() };
+    let warrant = Warrant::compute(&run(registered), &world.evidence(1)).unwrap();
+    let owners = world_with(&EnvelopeTerms { dataset_uid: uid(1), ..terms() });
+    let error = reseal(&owners.share(1), &warrant).unwrap_err();
+    assert!(matches!(error, SealError::NotWarranted("dataset")), "{error}");
 }
 
 #[test]

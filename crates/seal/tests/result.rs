@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use licen_core::abi::Member;
 use licen_core::eip712::Domain;
+use licen_core::merkle::{Scalar, file_tree};
 use licen_core::primitives::{Address, B256};
-use licen_seal::result::{ResultHeader, ResultTerms, ResultWriter, read_result, unpack_result};
+use licen_seal::result::{ResultHeader, ResultTar, ResultTerms, ResultWriter, read_result, unpack_result};
 use licen_seal::result_share::ResultShares;
 use licen_seal::tar::archive_len;
 use licen_seal::{RecipientKey, ResultKey, SealError};
@@ -20,12 +21,20 @@ fn terms(attempt: u32) -> ResultTerms {
     ResultTerms { domain, job_id: B256::repeat_byte(0x66), attempt }
 }
 
+fn tar() -> ResultTar {
+    let files = FILES.map(|(path, len)| (path, content(len)));
+    ResultTar::of(Scalar, files.iter().map(|(path, bytes)| (*path, &bytes[..]))).unwrap()
+}
+
 fn deal(key: &ResultKey, terms: &ResultTerms, n: u8) -> ResultHeader {
+    deal_of(key, terms, n, tar())
+}
+
+fn deal_of(key: &ResultKey, terms: &ResultTerms, n: u8, tar: ResultTar) -> ResultHeader {
     let members: Vec<_> = (1..=n)
         .map(|i| (Address::repeat_byte(i), RecipientKey::import(&mut [i; 32]).ok().unwrap().public()))
         .collect();
-    let tar_bytes = archive_len(FILES.map(|(_, len)| len as u64));
-    ResultShares::deal(key, terms, 2.min(n), &members, tar_bytes).ok().unwrap().header().clone()
+    ResultShares::deal(key, terms, 2.min(n), &members, tar).ok().unwrap().header().clone()
 }
 
 fn content(len: usize) -> Vec<u8> {
@@ -65,6 +74,35 @@ fn zeros_behind_the_stream_change_nothing_and_a_wrong_length_is_never_written() 
     }
     let writer = ResultWriter::new(&key, &header, Vec::new()).ok().unwrap();
     assert!(matches!(writer.finish(), Err(SealError::Result(_))), "no files, though the header has three");
+}
+
+/// Compute that names another adapter than the one in the result would sell what nobody can build on.
+#[test]
+fn a_header_that_names_another_adapter_is_not_written_and_its_result_not_unpacked() {
+    let mut archive = licen_seal::tar::TarWriter::new(Vec::new());
+    for (path, len) in FILES {
+        archive.append(path, len as u64, &mut &content(len)[..]).unwrap();
+    }
+    let archive = archive.finish().ok().unwrap();
+    let root = file_tree(&archive).unwrap().root;
+    assert_eq!(tar(), ResultTar { bytes: archive.len() as u64, root });
+    let (key, header, blob) = sample();
+    assert_eq!((header.adapter_root(), header.tar_bytes()), (root, archive.len() as u64));
+
+    let lying = deal_of(&key, &terms(1), 3, ResultTar { root: B256::repeat_byte(9), ..tar() });
+    let mut writer = ResultWriter::new(&key, &lying, Vec::new()).ok().unwrap();
+    for (path, len) in FILES {
+        writer.append(path, len as u64, &mut &content(len)[..]).unwrap();
+    }
+    assert!(matches!(writer.finish(), Err(SealError::Result(_))));
+
+    // A writer of its own: the stream is genuine, the header in front of it is not.
+    let mut source = &blob[..];
+    ResultHeader::read_from(&mut source).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let error = unpack_result(&key, &lying, source, &dir.path().join("out"), u64::MAX).unwrap_err();
+    assert!(matches!(error, SealError::Result(_)), "{error}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing of it appears");
 }
 
 #[test]

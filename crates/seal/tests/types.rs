@@ -3,6 +3,7 @@
 use licen_seal::legacy::LegacyDatasetKey;
 use licen_seal::recovery::Recovered;
 use licen_seal::result_share::ResultShares;
+use licen_seal::rows::RowsKey;
 use licen_seal::{
     DatasetKey, EciesRecipientKey, KeyShare, RecipientKey, ResultKey, ResultKeyShare, SigningKey,
 };
@@ -23,7 +24,7 @@ macro_rules! never {
 macro_rules! never_a_secret {
     ($($trait:path),+ $(,)?) => {
         $(never!($trait: DatasetKey, ResultKey, KeyShare, ResultKeyShare, RecipientKey,
-            EciesRecipientKey, SigningKey, LegacyDatasetKey, Recovered, ResultShares);)+
+            EciesRecipientKey, SigningKey, LegacyDatasetKey, Recovered, ResultShares, RowsKey);)+
     };
 }
 

@@ -1,6 +1,5 @@
 //! The CBOR shape of an envelope and of a share's AAD.
 
-use licen_core::eip712::Domain;
 use licen_core::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +12,6 @@ pub(super) struct EnvelopeWire {
     v: u8,
     suite: u8,
     chain_id: u64,
-    contract: Address,
     dataset_uid: B256,
     uses: Uses,
     t: u8,
@@ -43,7 +41,6 @@ pub(super) struct ShareAad<'a> {
     v: u8,
     suite: u8,
     chain_id: u64,
-    contract: Address,
     dataset_uid: B256,
     uses: Uses,
     t: u8,
@@ -64,8 +61,7 @@ impl<'a> ShareAad<'a> {
         Self {
             v: VERSION,
             suite: envelope.suite,
-            chain_id: terms.domain.chain_id,
-            contract: terms.domain.contract,
+            chain_id: terms.chain_id,
             dataset_uid: terms.dataset_uid,
             uses: terms.uses,
             t: terms.t,
@@ -99,8 +95,7 @@ impl From<&Envelope> for EnvelopeWire {
         Self {
             v: VERSION,
             suite: envelope.suite,
-            chain_id: terms.domain.chain_id,
-            contract: terms.domain.contract,
+            chain_id: terms.chain_id,
             dataset_uid: terms.dataset_uid,
             uses: terms.uses,
             t: terms.t,
@@ -128,7 +123,7 @@ impl TryFrom<EnvelopeWire> for Envelope {
             return Err(SealError::Envelope("shares are not numbered 1 to n in order"));
         }
         let terms = EnvelopeTerms {
-            domain: Domain { chain_id: wire.chain_id, contract: wire.contract },
+            chain_id: wire.chain_id,
             dataset_uid: wire.dataset_uid,
             uses: wire.uses,
             t: wire.t,

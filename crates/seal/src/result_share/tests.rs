@@ -1,6 +1,6 @@
 //! The walk of a result key, and every way to take a wrong turn.
 
-use licen_core::abi::{Job, ResultKeyChange};
+use licen_core::abi::{Job, ResultKeyChange, ResultManifest};
 use licen_core::eip712::Domain;
 use licen_core::release::ConfirmedSettlement;
 
@@ -29,12 +29,17 @@ pub(crate) fn world_of(terms: &ResultTerms) -> World {
     let members: Vec<_> =
         (0x41..).zip(&custodians).map(|(byte, key)| (Address::repeat_byte(byte), key.public())).collect();
     let key = ResultKey(Secret::take(&mut [9; 32]));
-    let shares = ResultShares::deal(&key, terms, 2, &members, 1_024).ok().unwrap();
+    let shares =
+        ResultShares::deal(&key, terms, 2, &members, ResultTar { bytes: 1_024, root: HASH }).ok().unwrap();
     World { key, custodians, shares, researcher: RecipientKey::import(&mut [77; 32]).ok().unwrap() }
 }
 
 fn world() -> World {
     world_of(&terms())
+}
+
+fn manifest(result_hash: B256) -> ResultManifest {
+    ResultManifest { resultHash: result_hash, ..ResultManifest::default() }
 }
 
 fn settlement(world: &World, result_hash: B256) -> ConfirmedSettlement {
@@ -44,7 +49,7 @@ fn settlement(world: &World, result_hash: B256) -> ConfirmedSettlement {
         resultKey: world.researcher.public().0,
         ..Job::default()
     };
-    ConfirmedSettlement::from_chain(domain(), job, result_hash)
+    ConfirmedSettlement::from_chain(domain(), job, manifest(result_hash))
 }
 
 impl World {
@@ -145,13 +150,13 @@ fn only_the_settled_result_is_released() {
         (Job { jobId: B256::ZERO, ..elsewhere.job().clone() }, "job"),
         (Job { attempt: 1, ..elsewhere.job().clone() }, "attempt"),
     ] {
-        let other = ConfirmedSettlement::from_chain(domain(), job, HASH);
+        let other = ConfirmedSettlement::from_chain(domain(), job, manifest(HASH));
         let warrant = ResultWarrant::settled(&other).unwrap();
         let error = reseal_result(&world.held(1), &warrant).unwrap_err();
         assert!(matches!(error, SealError::NotWarranted(found) if found == what));
     }
     let other_chain = Domain { chain_id: 1, ..domain() };
-    let other = ConfirmedSettlement::from_chain(other_chain, elsewhere.job().clone(), HASH);
+    let other = ConfirmedSettlement::from_chain(other_chain, elsewhere.job().clone(), manifest(HASH));
     let warrant = ResultWarrant::settled(&other).unwrap();
     assert!(matches!(reseal_result(&world.held(1), &warrant), Err(SealError::NotWarranted(_))));
 }
@@ -171,7 +176,7 @@ fn a_lost_result_key_can_be_replaced() {
     assert_eq!(ResultWarrant::settled_with_new_key(&settled, &foreign), Err(WarrantError::Mismatch("job")));
     let nobody = ResultKeyChange { newKey: B256::ZERO, ..change };
     assert_eq!(ResultWarrant::settled_with_new_key(&settled, &nobody), Err(WarrantError::NoRecipient));
-    let never_ran = ConfirmedSettlement::from_chain(domain(), Job::default(), HASH);
+    let never_ran = ConfirmedSettlement::from_chain(domain(), Job::default(), manifest(HASH));
     assert_eq!(ResultWarrant::settled(&never_ran), Err(WarrantError::NotRunning));
 }
 

@@ -48,22 +48,23 @@ impl StreamAad {
         &self.0
     }
 
-    fn new(label: &str, domain: &Domain, id: &B256) -> Self {
-        let chain_id = U256::from(domain.chain_id).to_be_bytes::<32>();
-        Self([label.as_bytes(), &chain_id, domain.contract.as_slice(), id.as_slice()].concat())
+    fn new(label: &str, chain_id: u64, names: &[&[u8]]) -> Self {
+        let chain_id = U256::from(chain_id).to_be_bytes::<32>();
+        Self([label.as_bytes(), &chain_id, &names.concat()].concat())
     }
 }
 
-/// utf8 "LICEN/dataset/v1" ‖ u256be chainId ‖ contract ‖ datasetUid.
+/// utf8 "LICEN/dataset/v2" ‖ u256be chainId ‖ datasetUid. No contract: a dataset is its owner's, and
+/// serves every `DataPolicy` of the chain that the owner registers it with.
 #[must_use]
-pub fn dataset_aad(domain: &Domain, dataset_uid: &B256) -> StreamAad {
-    StreamAad::new("LICEN/dataset/v1", domain, dataset_uid)
+pub fn dataset_aad(chain_id: u64, dataset_uid: &B256) -> StreamAad {
+    StreamAad::new("LICEN/dataset/v2", chain_id, &[dataset_uid.as_slice()])
 }
 
-/// utf8 "LICEN/result/v1" ‖ u256be chainId ‖ contract ‖ jobId.
+/// utf8 "LICEN/result/v2" ‖ u256be chainId ‖ contract ‖ jobId.
 #[must_use]
 pub fn result_aad(domain: &Domain, job_id: &B256) -> StreamAad {
-    StreamAad::new("LICEN/result/v1", domain, job_id)
+    StreamAad::new("LICEN/result/v2", domain.chain_id, &[domain.contract.as_slice(), job_id.as_slice()])
 }
 
 /// A key that encrypts streams: [`DatasetKey`] or [`ResultKey`].
@@ -221,18 +222,12 @@ mod layout_tests {
 
     #[test]
     fn contexts_have_the_exact_bytes() {
-        let domain = Domain { chain_id: 31337, contract: [0x11; 20].into() };
-        let aad = dataset_aad(&domain, &B256::repeat_byte(0x22));
-        let expected = format!(
-            "{}{:0>64}{}{}",
-            hex::encode("LICEN/dataset/v1"),
-            "7a69",
-            "11".repeat(20),
-            "22".repeat(32)
-        );
+        let aad = dataset_aad(31337, &B256::repeat_byte(0x22));
+        let expected = format!("{}{:0>64}{}", hex::encode("LICEN/dataset/v2"), "7a69", "22".repeat(32));
         assert_eq!(hex::encode(aad.as_bytes()), expected);
+        let domain = Domain { chain_id: 31337, contract: [0x11; 20].into() };
         let result = result_aad(&domain, &B256::repeat_byte(0x22));
-        assert_eq!(&result.as_bytes()[..15], b"LICEN/result/v1");
+        assert_eq!(&result.as_bytes()[..15], b"LICEN/result/v2");
         assert_eq!(result.as_bytes().len(), 15 + 32 + 20 + 32);
     }
 }

@@ -33,7 +33,7 @@ fn key(byte: u8) -> DatasetKey {
 }
 
 fn aad(byte: u8) -> StreamAad {
-    dataset_aad(&Domain { chain_id: 31337, contract: [0x11; 20].into() }, &B256::repeat_byte(byte))
+    dataset_aad(31337, &B256::repeat_byte(byte))
 }
 
 fn sealed(plain: &[u8]) -> Vec<u8> {
@@ -68,7 +68,7 @@ fn equal_to_google_tink_in_both_directions() {
     let file: TinkFile = serde_json::from_str(include_str!("../../tests/fixtures/tink.json")).unwrap();
     let mut bytes: [u8; 32] = hex::decode(file.key).unwrap().try_into().unwrap();
     let key = DatasetKey::import(&mut bytes);
-    let aad = dataset_aad(&Domain { chain_id: 31337, contract: [0x11; 20].into() }, &B256::repeat_byte(0x22));
+    let aad = dataset_aad(31337, &B256::repeat_byte(0x22));
     assert_eq!(hex::encode(aad.as_bytes()), file.aad);
     for case in file.cases {
         let plain = pattern(case.size);
