@@ -3,12 +3,14 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use licen_core::abi::DataPolicy;
 use licen_core::fault::{Fault, Party};
 use licen_core::sol_types::SolValue;
 use licen_core::wire::compute::CustodianUrl;
+pub use licen_core::wire::node::Contracts;
 use serde::{Deserialize, Serialize};
 
 use crate::artifacts;
@@ -16,9 +18,9 @@ use crate::error::ChainError;
 use crate::rpc::ChainIdentity;
 use crate::rpcs::Rpcs;
 use crate::sender::{Call, Journal, SendError, Sender};
-use crate::view::Contracts;
+use crate::view::Chain;
 
-/// One deployment of the contracts.
+/// Where the contracts are: one `Custody`, and every `DataPolicy` over it that is served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Deployment {
@@ -30,14 +32,10 @@ pub struct Deployment {
     pub rpc_url: String,
     /// The contracts.
     pub contracts: Contracts,
-    /// Who gets the protocol fee.
-    pub fee_recipient: Address,
-    /// The protocol fee, basis points.
-    pub fee_bps: u16,
     /// Known custodians.
     #[serde(default)]
     pub custodians: Vec<CustodianUrl>,
-    /// The block the contracts are from.
+    /// The block the oldest of the contracts is from.
     pub start_block: u64,
 }
 
@@ -57,6 +55,12 @@ pub enum DeploymentError {
         path: String,
         /// What is wrong.
         reason: String,
+    },
+    /// There is nothing to serve.
+    #[error("{path}: contracts.dataPolicies is empty, at least one DataPolicy is needed")]
+    NoDataPolicy {
+        /// The file.
+        path: String,
     },
     /// The contracts do not belong together.
     #[error("DataPolicy at {data_policy} works with Custody {found}, not {expected}")]
@@ -82,7 +86,9 @@ impl Fault for DeploymentError {
             Self::Send(e) => e.fault(),
             Self::Chain(e) => e.fault(),
             Self::File { .. } => Party::Environment,
-            Self::CustodyDiffers { .. } | Self::NothingDeployed { .. } => Party::Operator,
+            Self::NoDataPolicy { .. } | Self::CustodyDiffers { .. } | Self::NothingDeployed { .. } => {
+                Party::Operator
+            }
         }
     }
 
@@ -90,7 +96,10 @@ impl Fault for DeploymentError {
         match self {
             Self::Send(e) => e.retryable(),
             Self::Chain(e) => e.retryable(),
-            Self::File { .. } | Self::CustodyDiffers { .. } | Self::NothingDeployed { .. } => false,
+            Self::File { .. }
+            | Self::NoDataPolicy { .. }
+            | Self::CustodyDiffers { .. }
+            | Self::NothingDeployed { .. } => false,
         }
     }
 }
@@ -109,22 +118,52 @@ pub async fn deploy<J: Journal>(
 ) -> Result<Deployment, DeploymentError> {
     let code = artifacts::custody().bytecode.clone();
     let (custody, start_block) = create(sender, name, "Custody", code).await?;
-    let arguments = (custody, Address::ZERO, Address::ZERO, fee_recipient, U256::from(fee_bps));
-    let code = [&artifacts::data_policy().bytecode[..], &arguments.abi_encode_params()].concat();
-    let (data_policy, _) = create(sender, name, "DataPolicy", code.into()).await?;
+    let data_policy = create_data_policy(sender, name, custody, fee_recipient, fee_bps).await?;
     let ChainIdentity { chain_id, genesis_hash } = sender.rpcs().identity();
     let deployment = Deployment {
         chain_id,
         genesis_hash,
         rpc_url: rpc_url.to_string(),
-        contracts: Contracts { data_policy, custody },
-        fee_recipient,
-        fee_bps,
+        contracts: Contracts { data_policies: vec![data_policy], custody },
         custodians: Vec::new(),
         start_block,
     };
     deployment.verify(sender.rpcs()).await?;
     Ok(deployment)
+}
+
+/// Deploys one more `DataPolicy` over the `Custody` of `known` and puts it first, so that new datasets
+/// are registered there. Repeated with the same name, also after a crash, it deploys nothing more.
+///
+/// # Errors
+/// [`DeploymentError`].
+pub async fn deploy_beside<J: Journal>(
+    sender: &Sender<J>,
+    name: &str,
+    known: &Deployment,
+    fee_recipient: Address,
+    fee_bps: u16,
+) -> Result<Deployment, DeploymentError> {
+    known.verify(sender.rpcs()).await?;
+    let mut deployment = known.clone();
+    let custody = known.contracts.custody;
+    let added = create_data_policy(sender, name, custody, fee_recipient, fee_bps).await?;
+    deployment.contracts.data_policies.retain(|known| *known != added);
+    deployment.contracts.data_policies.insert(0, added);
+    deployment.verify(sender.rpcs()).await?;
+    Ok(deployment)
+}
+
+async fn create_data_policy<J: Journal>(
+    sender: &Sender<J>,
+    name: &str,
+    custody: Address,
+    fee_recipient: Address,
+    fee_bps: u16,
+) -> Result<Address, DeploymentError> {
+    let arguments = (custody, Address::ZERO, fee_recipient, U256::from(fee_bps));
+    let code = [&artifacts::data_policy().bytecode[..], &arguments.abi_encode_params()].concat();
+    Ok(create(sender, name, "DataPolicy", code.into()).await?.0)
 }
 
 async fn create<J: Journal>(
@@ -159,10 +198,10 @@ impl Deployment {
             return Err(ChainError::OtherChain { url, expected, found }.into());
         }
         let head = rpcs.confirmed_head().await?;
-        let contracts = [
-            ("DataPolicy", self.contracts.data_policy, artifacts::data_policy()),
-            ("Custody", self.contracts.custody, artifacts::custody()),
-        ];
+        let data_policies = self.contracts.data_policies.iter();
+        let contracts = data_policies
+            .map(|address| ("DataPolicy", *address, artifacts::data_policy()))
+            .chain([("Custody", self.contracts.custody, artifacts::custody())]);
         for (name, address, artifact) in contracts {
             let code = rpcs.code(&head, address).await?;
             if code.is_empty() {
@@ -173,11 +212,12 @@ impl Deployment {
                 return Err(ChainError::OtherContract { address, name }.into());
             }
         }
-        let data_policy = self.contracts.data_policy;
-        let found = rpcs.view(&head, data_policy, &DataPolicy::custodyCall {}).await?;
         let expected = self.contracts.custody;
-        if found != expected {
-            return Err(DeploymentError::CustodyDiffers { data_policy, found, expected });
+        for data_policy in self.contracts.data_policies.iter().copied() {
+            let found = rpcs.view(&head, data_policy, &DataPolicy::custodyCall {}).await?;
+            if found != expected {
+                return Err(DeploymentError::CustodyDiffers { data_policy, found, expected });
+            }
         }
         Ok(())
     }
@@ -189,7 +229,24 @@ impl Deployment {
     pub fn read(path: &Path) -> Result<Self, DeploymentError> {
         let bad = |reason: String| DeploymentError::File { path: path.display().to_string(), reason };
         let bytes = fs::read(path).map_err(|e| bad(e.to_string()))?;
-        serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))
+        let read: Self = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
+        if read.contracts.data_policies.is_empty() {
+            return Err(DeploymentError::NoDataPolicy { path: path.display().to_string() });
+        }
+        Ok(read)
+    }
+
+    /// A view of the `DataPolicy` that new datasets are registered at.
+    #[must_use]
+    pub fn chain(&self, rpcs: Arc<Rpcs>) -> Chain {
+        Chain::new(rpcs, self.contracts.newest(), self.contracts.custody)
+    }
+
+    /// A view of each `DataPolicy`, in the order of the file.
+    #[must_use]
+    pub fn chains(&self, rpcs: &Arc<Rpcs>) -> Vec<Chain> {
+        let chain = |address: &Address| Chain::new(rpcs.clone(), *address, self.contracts.custody);
+        self.contracts.data_policies.iter().map(chain).collect()
     }
 
     /// Writes `deployment.json`, whole or not at all.

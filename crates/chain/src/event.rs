@@ -10,12 +10,10 @@ sol! {
     /// Events that only indexes and auditors read.
     #[derive(Debug, PartialEq, Eq)]
     interface Rest {
-        event Credited(bytes32 indexed account, address indexed token, uint256 amount);
         event AppraisalPolicyCreated(bytes32 indexed appraisalPolicy, address indexed creator, bytes32[] entries);
         event AppraisalEntryAdded(bytes32 indexed appraisalPolicy, bytes32 indexed entry, uint64 liveAt);
         event AppraisalEntryRevoked(bytes32 indexed appraisalPolicy, bytes32 indexed entry);
         event AppraisalPolicyEnded(bytes32 indexed appraisalPolicy);
-        event ProviderStruck(address indexed reporter, bytes32 indexed providerId, uint256 strikes);
     }
 }
 
@@ -132,6 +130,8 @@ events! {
     JobStarted(DataPolicy::JobStarted);
     /// A job is Completed.
     JobCompleted(DataPolicy::JobCompleted);
+    /// What compute stated about it, in full.
+    ResultRecorded(DataPolicy::ResultRecorded);
     /// Its royalty was credited, gross.
     RoyaltySettled(DataPolicy::RoyaltySettled);
     /// Money went back to the requester.
@@ -143,17 +143,19 @@ events! {
     /// A job is Cancelled.
     JobCancelled(DataPolicy::JobCancelled);
     /// An account's credit grew.
-    Credited(Rest::Credited);
+    Credited(DataPolicy::Credited);
     /// Money left the contract.
     Withdrawn(DataPolicy::Withdrawn);
     /// A split's money went to its payees' credit.
     Distributed(DataPolicy::Distributed);
+    /// Somebody said what is behind a split's account.
+    SplitAnnounced(DataPolicy::SplitAnnounced);
+    /// An owner's signed registrations below this number are void.
+    NonceRaised(DataPolicy::NonceRaised);
     /// A custodian set has a (new) version.
     CustodianSetVersion(Custody::CustodianSetVersion);
     /// A provider of compute was registered or changed.
     ProviderSet(Custody::ProviderSet);
-    /// A provider's attempt fell silent.
-    ProviderStruck(Rest::ProviderStruck);
     /// An appraisal policy was made.
     AppraisalPolicyCreated(Rest::AppraisalPolicyCreated);
     /// It will accept one more entry.

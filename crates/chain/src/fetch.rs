@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{B256, BloomInput, U64};
+use alloy::primitives::{Address, B256, BloomInput, U64};
 use serde_json::json;
 
+use crate::deployment::Contracts;
 use crate::error::ChainError;
 use crate::event::{EventKind, RawLog};
 use crate::json::{JsonBlock, JsonLog};
 use crate::rpcs::Rpcs;
 use crate::stream::{Advance, Answer, Ask, Follower, Header, StreamError};
-use crate::view::Contracts;
 
 /// Why a step along the chain failed.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +123,12 @@ fn raw(log: JsonLog, timestamp: u64) -> RawLog {
     }
 }
 
+fn addresses(contracts: &Contracts) -> Vec<Address> {
+    let mut all = contracts.data_policies.clone();
+    all.push(contracts.custody);
+    all
+}
+
 /// The logs of a block by its hash. A block whose bloom filter promises logs of ours but has none is
 /// looked at again through its receipts: nodes with a pruned log index answer with nothing.
 async fn block_logs(
@@ -130,7 +136,7 @@ async fn block_logs(
     contracts: &Contracts,
     block: &JsonBlock,
 ) -> Result<Vec<RawLog>, ChainError> {
-    let addresses = [contracts.data_policy, contracts.custody];
+    let addresses = addresses(contracts);
     let filter = json!({ "blockHash": block.hash, "address": addresses });
     let mut logs = rpcs.agreed_logs(filter).await?;
     let holds = |bytes: &[u8]| block.logs_bloom.contains_input(BloomInput::Raw(bytes));
@@ -154,7 +160,7 @@ async fn range_logs(
     let filter = json!({
         "fromBlock": U64::from(from),
         "toBlock": U64::from(to),
-        "address": [contracts.data_policy, contracts.custody],
+        "address": addresses(contracts),
     });
     let mut logs = rpcs.agreed_logs(filter).await?;
     logs.sort_by_key(|l| (l.block_number, l.log_index));

@@ -56,7 +56,7 @@ impl Chain {
     ) -> Result<Vec<(u64, B256)>, ChainError> {
         let last = self.confirmed_head().await?.number;
         let topics = json!([Custody::AuditAnchored::SIGNATURE_HASH, set_id, member.into_word()]);
-        let anchored = self.events(self.contracts().custody, topics, since, last).await?;
+        let anchored = self.events(self.custody(), topics, since, last).await?;
         let head = |event: ChainEvent| match event.kind {
             EventKind::AuditAnchored(anchor) => Some((anchor.sequence, anchor.head)),
             _ => None,
@@ -65,7 +65,7 @@ impl Chain {
     }
 
     async fn policies(&self, since: u64, last: u64) -> Result<Vec<Policy>, ChainError> {
-        let contract = self.contracts().data_policy;
+        let contract = self.data_policy();
         let set = self.events(contract, json!([DataPolicy::PolicySet::SIGNATURE_HASH]), since, last).await?;
         let policy = |event: ChainEvent| match event.kind {
             EventKind::PolicySet(set) => Some(set.policy),
@@ -81,10 +81,10 @@ impl Chain {
     /// No answer, or the RPCs disagree.
     pub async fn key_use(&self, hpke_key: B256, since: u64) -> Result<KeyUse, ChainError> {
         let head = self.confirmed_head().await?;
-        let (last, contracts) = (head.number, self.contracts());
+        let last = head.number;
         let topic = json!([Custody::CustodianSetVersion::SIGNATURE_HASH]);
         let mut sets = BTreeSet::new();
-        for event in self.events(contracts.custody, topic, since, last).await? {
+        for event in self.events(self.custody(), topic, since, last).await? {
             if let EventKind::CustodianSetVersion(set) = event.kind
                 && set.members.iter().any(|member| member.hpkeKey == hpke_key)
             {
@@ -97,7 +97,7 @@ impl Chain {
         }
         let policies = current.into_values().filter(|p| sets.contains(&(p.custodianSet, p.setVersion)));
         let topic = json!([DataPolicy::JobOpened::SIGNATURE_HASH]);
-        let opened = self.events(contracts.data_policy, topic, since, last).await?;
+        let opened = self.events(self.data_policy(), topic, since, last).await?;
         let jobs = opened.into_iter().filter_map(|event| match event.kind {
             EventKind::JobOpened(opened) => Some(opened.job),
             _ => None,
@@ -119,13 +119,14 @@ impl Chain {
     /// # Errors
     /// No answer, or the RPCs disagree.
     pub async fn job_events(&self, job_id: B256, since: u64) -> Result<Vec<ChainEvent>, ChainError> {
-        let contract = self.contracts().data_policy;
+        let contract = self.data_policy();
         let last = self.confirmed_head().await?.number;
         let topics = [
             DataPolicy::AccessGranted::SIGNATURE_HASH,
             DataPolicy::JobOpened::SIGNATURE_HASH,
             DataPolicy::JobStarted::SIGNATURE_HASH,
             DataPolicy::JobCompleted::SIGNATURE_HASH,
+            DataPolicy::ResultRecorded::SIGNATURE_HASH,
             DataPolicy::RoyaltySettled::SIGNATURE_HASH,
             DataPolicy::RefundIssued::SIGNATURE_HASH,
             DataPolicy::JobFailed::SIGNATURE_HASH,
@@ -154,7 +155,7 @@ impl Chain {
             Rest::AppraisalEntryRevoked::SIGNATURE_HASH,
             Rest::AppraisalPolicyEnded::SIGNATURE_HASH,
         ];
-        let custody = self.contracts().custody;
+        let custody = self.custody();
         let mut live = false;
         for event in self.events(custody, json!([topics, policy]), since, at).await? {
             match event.kind {
@@ -168,7 +169,7 @@ impl Chain {
         Ok(live)
     }
 
-    async fn events(
+    pub(crate) async fn events(
         &self,
         contract: Address,
         topics: Value,

@@ -58,15 +58,25 @@ const TABLE: &[(&str, &str, &str)] = &[
         "token {token} did not transfer {amount} to {to}",
         "check balance and allowance of the token, then send again",
     ),
+    (
+        "ReceiverRefused",
+        "money cannot be sent to {to}: it is the contract itself or nobody",
+        "name another address",
+    ),
+    (
+        "AccountRefused",
+        "account {account} is the contract itself: money there could never be withdrawn",
+        "name another payee",
+    ),
     ("NothingToWithdraw", "{account} has no credit in {token}", "licen earnings"),
     (
         "NothingToDistribute",
-        "split {account} has {available} base units of {token}: too little to divide exactly",
-        "wait until more has come in",
+        "split {account} has {available} base units of {token}: nothing for any payee now",
+        "wait until more has come in or vested",
     ),
     ("SplitPayeesOutOfRange", "{payees} payees in the split, 1 to {max} allowed", ""),
     ("SplitLengthsDiffer", "the split has {payees} payees but {bps} weights", "give one weight per payee"),
-    ("SplitPayeeZero", "payee {index} of the split is the zero address", ""),
+    ("SplitPayeeZero", "payee {index} of the split is the zero account", ""),
     ("SplitSumWrong", "the weights of the split add up to {sum}, not {expected}", ""),
     ("FeeTooHigh", "protocol fee of {feeBps} basis points, at most {max} allowed", ""),
     ("FeeRecipientZero", "a protocol fee of {feeBps} basis points has no recipient", ""),
@@ -74,6 +84,11 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("CustodyZero", "the Custody address is {custody}", "licen deploy deploys Custody first"),
     ("FeatureNotBuilt", "{feature} was given for a feature that this version does not have", ""),
     // Datasets and policies.
+    (
+        "NonceWrong",
+        "the nonce is {given}, the owner's is {current}",
+        "sign the registration again with the owner's current nonce",
+    ),
     (
         "DatasetUidWrong",
         "the policy names dataset {given}, its owner and salt make {computed}",
@@ -109,11 +124,6 @@ const TABLE: &[(&str, &str, &str)] = &[
         "attestation level {level} is not allowed on chain {chainId}",
         "off the local chain a policy must require HARDWARE (2)",
     ),
-    (
-        "DisputesNotBuilt",
-        "disputeWindow {disputeWindow} and arbitrator {arbitrator}: both must be 0 until disputes exist",
-        "",
-    ),
     // A request.
     (
         "PolicyExpired",
@@ -125,6 +135,7 @@ const TABLE: &[(&str, &str, &str)] = &[
         "{epochs} epochs asked, the policy allows 1 to {max} per run",
         "licen request DATASET --epochs {max}",
     ),
+    ("UnitsMismatch", "{units} units asked for {epochs} epochs: without a license they are the same", ""),
     (
         "RunsUsedUp",
         "{runs} runs used, the policy allows {max} per requester",
@@ -149,7 +160,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("QuoteUnexpected", "a quote of provider {providerId} was given but no provider was chosen", ""),
     (
         "QuoteMismatch",
-        "the quote is for provider {providerId}, dataset {datasetUid}, job spec {jobSpecHash}",
+        "the quote is for job {quotedJobId} or for other terms, this is job {jobId}",
         "licen request fetches a fresh quote: try again",
     ),
     (
@@ -170,8 +181,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ),
     (
         "ApprovalMismatch",
-        "the approval is for {requester} at dataset {datasetUid}",
-        "ask the owner for an approval of your address",
+        "the approval is for {requester} at dataset {datasetUid} under allow-list {requestersRoot}",
+        "ask the owner for an approval of your address under the current policy",
     ),
     (
         "ApprovalExpired",
@@ -240,7 +251,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("ManifestMismatch", "the result manifest is not of job {jobId} attempt {attempt}", ""),
     (
         "ManifestEmpty",
-        "the result manifest names result {resultHash} and evidence {attestationRef}: neither may be 0",
+        "the result manifest names a root that is 0: result, base model, adapter, evidence or report",
         "",
     ),
     ("ReportMismatch", "the failure report is not of job {jobId} attempt {attempt}", ""),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, Signature, U256};
-use licen_core::abi::{Custody, DataPolicy, Erc20, Job, Member};
+use licen_core::abi::{Custody, DataPolicy, Erc20, Job, Member, ResultManifest};
 use licen_core::eip712::Domain;
 use licen_core::id;
 use licen_core::job::JobState;
@@ -13,6 +13,7 @@ use licen_core::sol_types::{SolEvent, sol};
 use serde_json::{Value, json};
 
 use crate::error::ChainError;
+use crate::event::EventKind;
 use crate::rpcs::{BlockRef, Rpcs};
 
 sol! {
@@ -28,18 +29,6 @@ sol! {
 const ERC1271_GAS: u64 = 500_000;
 /// How long it may take.
 const ERC1271_DEADLINE: Duration = Duration::from_secs(5);
-/// Blocks per question when looking for an event without knowing its block.
-const SEARCH_RANGE: u64 = 5_000;
-
-/// Addresses of a deployment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Contracts {
-    /// `DataPolicy`.
-    pub data_policy: Address,
-    /// `Custody`.
-    pub custody: Address,
-}
 
 /// A fact and the block it was read at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,18 +59,19 @@ pub struct CustodianSet {
     pub members: Vec<Member>,
 }
 
-/// The contracts of one deployment.
+/// One `DataPolicy` and the `Custody` it works with.
 #[derive(Debug)]
 pub struct Chain {
     rpcs: Arc<Rpcs>,
-    contracts: Contracts,
+    data_policy: Address,
+    custody: Address,
 }
 
 impl Chain {
     /// Of these contracts, through these endpoints.
     #[must_use]
-    pub fn new(rpcs: Arc<Rpcs>, contracts: Contracts) -> Self {
-        Self { rpcs, contracts }
+    pub fn new(rpcs: Arc<Rpcs>, data_policy: Address, custody: Address) -> Self {
+        Self { rpcs, data_policy, custody }
     }
 
     /// The endpoints.
@@ -90,16 +80,22 @@ impl Chain {
         &self.rpcs
     }
 
-    /// The contracts.
+    /// The `DataPolicy` contract.
     #[must_use]
-    pub fn contracts(&self) -> Contracts {
-        self.contracts
+    pub fn data_policy(&self) -> Address {
+        self.data_policy
+    }
+
+    /// The `Custody` contract.
+    #[must_use]
+    pub fn custody(&self) -> Address {
+        self.custody
     }
 
     /// The domain of every signature here.
     #[must_use]
     pub fn domain(&self) -> Domain {
-        Domain { chain_id: self.rpcs.identity().chain_id, contract: self.contracts.data_policy }
+        Domain { chain_id: self.rpcs.identity().chain_id, contract: self.data_policy }
     }
 
     /// The newest block that counts.
@@ -117,7 +113,7 @@ impl Chain {
     pub async fn job_state(&self, job_id: B256) -> Result<Confirmed<(Option<JobState>, B256)>, ChainError> {
         let block = self.confirmed_head().await?;
         let call = DataPolicy::jobStateCall { jobId: job_id };
-        let answer = self.rpcs.view(&block, self.contracts.data_policy, &call).await?;
+        let answer = self.rpcs.view(&block, self.data_policy, &call).await?;
         let state = JobState::from_chain(answer.state);
         if state.is_none() && answer.state != 0 {
             return Err(ChainError::Malformed {
@@ -129,15 +125,24 @@ impl Chain {
         Ok(Confirmed { value: (state, answer.commitment), block })
     }
 
-    /// The state of exactly this job: its preimage must be what the chain committed to.
+    /// The state of exactly this job: what the chain committed to must be its preimage and, of a
+    /// Completed job, `result` as well.
     ///
     /// # Errors
     /// [`ChainError::JobUnknown`], [`ChainError::JobMismatch`], [`ChainError`].
-    pub async fn job_at_depth(&self, job: &Job) -> Result<Confirmed<JobState>, ChainError> {
+    pub async fn job_at_depth(
+        &self,
+        job: &Job,
+        result: Option<&ResultManifest>,
+    ) -> Result<Confirmed<JobState>, ChainError> {
         let read = self.job_state(job.jobId).await?;
         let (state, commitment) = read.value;
         let state = state.ok_or(ChainError::JobUnknown { job_id: job.jobId })?;
-        if commitment != id::job_commitment(job) {
+        let expected = match state {
+            JobState::Completed => result.map(|manifest| id::result_commitment(job, manifest)),
+            _ => Some(id::job_commitment(job)),
+        };
+        if expected != Some(commitment) {
             return Err(ChainError::JobMismatch { job_id: job.jobId });
         }
         Ok(Confirmed { value: state, block: read.block })
@@ -149,61 +154,56 @@ impl Chain {
     /// # Errors
     /// [`ChainError::JobState`] where it is in another state, and as [`Self::job_at_depth`].
     pub async fn confirmed_run(&self, job: &Job) -> Result<ConfirmedRun, ChainError> {
-        let read = self.job_in_state(job, JobState::Running).await?;
-        Ok(ConfirmedRun::from_chain(self.domain(), job.clone(), read.number, read.timestamp))
+        let read = self.job_at_depth(job, None).await?;
+        if read.value != JobState::Running {
+            return Err(wrong_state(job, read.value, JobState::Running, &read.block));
+        }
+        let block = read.block;
+        Ok(ConfirmedRun::from_chain(self.domain(), job.clone(), block.number, block.timestamp))
     }
 
-    /// Proof that this job is Completed at depth with this result: what a custodian needs before a
-    /// result-key share goes to the requester. `at` is the block of `JobCompleted` where known; else
-    /// every block from `since` on is searched.
+    /// Proof that this job is Completed at depth with the result that it names: what a custodian needs
+    /// before a result-key share goes to the requester. Blocks from `since` on are searched for the
+    /// manifest; the contract then says whether it is the one that was paid for.
     ///
     /// # Errors
-    /// [`ChainError::JobState`], [`ChainError::EventMissing`], and as [`Self::job_at_depth`].
+    /// [`ChainError::JobState`], [`ChainError::EventMissing`], [`ChainError::JobMismatch`] where the
+    /// contract paid for another job or result, [`ChainError`].
     pub async fn confirmed_settlement(
         &self,
         job: &Job,
         since: u64,
-        at: Option<u64>,
     ) -> Result<ConfirmedSettlement, ChainError> {
-        let head = self.job_in_state(job, JobState::Completed).await?;
-        let (mut from, last) = at.map_or((since, head.number), |n| (n, n.min(head.number)));
-        while from <= last {
-            let to = last.min(from.saturating_add(SEARCH_RANGE - 1));
-            if let Some(result_hash) = self.completed_in(job.jobId, from, to).await? {
-                return Ok(ConfirmedSettlement::from_chain(self.domain(), job.clone(), result_hash));
-            }
-            from = to + 1;
+        let read = self.job_state(job.jobId).await?;
+        let (head, state) = (read.block, read.value.0.ok_or(ChainError::JobUnknown { job_id: job.jobId })?);
+        if state != JobState::Completed {
+            return Err(wrong_state(job, state, JobState::Completed, &head));
         }
-        Err(ChainError::EventMissing { job_id: job.jobId })
+        let manifest = self.recorded_result(job.jobId, since, head.number).await?;
+        let call = DataPolicy::isResultCall { job: job.clone(), manifest: manifest.clone() };
+        if !self.rpcs.view(&head, self.data_policy, &call).await? {
+            return Err(ChainError::JobMismatch { job_id: job.jobId });
+        }
+        Ok(ConfirmedSettlement::from_chain(self.domain(), job.clone(), manifest))
     }
 
-    async fn completed_in(&self, job_id: B256, from: u64, to: u64) -> Result<Option<B256>, ChainError> {
-        let filter = json!({
-            "address": self.contracts.data_policy,
-            "topics": [DataPolicy::JobCompleted::SIGNATURE_HASH, job_id],
-            "fromBlock": alloy::primitives::U64::from(from),
-            "toBlock": alloy::primitives::U64::from(to),
+    /// The manifest that the contract emitted for a job in the blocks from `since` to `last`.
+    ///
+    /// # Errors
+    /// [`ChainError::EventMissing`], [`ChainError`].
+    pub async fn recorded_result(
+        &self,
+        job_id: B256,
+        since: u64,
+        last: u64,
+    ) -> Result<ResultManifest, ChainError> {
+        let topics = json!([DataPolicy::ResultRecorded::SIGNATURE_HASH, job_id]);
+        let found = self.events(self.data_policy, topics, since, last).await?;
+        let recorded = found.into_iter().find_map(|event| match event.kind {
+            EventKind::ResultRecorded(recorded) => Some(recorded.manifest),
+            _ => None,
         });
-        let logs = self.rpcs.agreed_logs(filter).await?;
-        Ok(logs.iter().find_map(|log| {
-            let topics = log.topics.iter().copied();
-            let event = DataPolicy::JobCompleted::decode_raw_log(topics, &log.data).ok()?;
-            let ours = log.address == self.contracts.data_policy && event.jobId == job_id;
-            (ours && !log.removed).then_some(event.resultHash)
-        }))
-    }
-
-    async fn job_in_state(&self, job: &Job, needed: JobState) -> Result<BlockRef, ChainError> {
-        let read = self.job_at_depth(job).await?;
-        if read.value != needed {
-            return Err(ChainError::JobState {
-                job_id: job.jobId,
-                found: read.value.name(),
-                needed: needed.name(),
-                block: read.block.number,
-            });
-        }
-        Ok(read.block)
+        recorded.ok_or(ChainError::EventMissing { job_id })
     }
 
     /// A dataset's policy commitment (248 bits; zero: no such dataset) and whether it is paused.
@@ -213,7 +213,7 @@ impl Chain {
     pub async fn dataset_state(&self, dataset_uid: B256) -> Result<Confirmed<(B256, bool)>, ChainError> {
         let block = self.confirmed_head().await?;
         let call = DataPolicy::datasetStateCall { datasetUid: dataset_uid };
-        let answer = self.rpcs.view(&block, self.contracts.data_policy, &call).await?;
+        let answer = self.rpcs.view(&block, self.data_policy, &call).await?;
         Ok(Confirmed { value: (answer.commitment, answer.paused), block })
     }
 
@@ -228,7 +228,7 @@ impl Chain {
     ) -> Result<Confirmed<Runs>, ChainError> {
         let block = self.confirmed_head().await?;
         let call = DataPolicy::runsOfCall { datasetUid: dataset_uid, requester };
-        let answer = self.rpcs.view(&block, self.contracts.data_policy, &call).await?;
+        let answer = self.rpcs.view(&block, self.data_policy, &call).await?;
         let value = Runs { counter: answer.counter, runs: answer.runs, returned: answer.returned };
         Ok(Confirmed { value, block })
     }
@@ -240,7 +240,7 @@ impl Chain {
     pub async fn credit(&self, account: B256, token: Address) -> Result<Confirmed<U256>, ChainError> {
         let block = self.confirmed_head().await?;
         let call = DataPolicy::creditCall { account, token };
-        let value = self.rpcs.view(&block, self.contracts.data_policy, &call).await?;
+        let value = self.rpcs.view(&block, self.data_policy, &call).await?;
         Ok(Confirmed { value, block })
     }
 
@@ -250,7 +250,7 @@ impl Chain {
     /// [`ChainError`].
     pub async fn fee_bps(&self) -> Result<Confirmed<u16>, ChainError> {
         let block = self.confirmed_head().await?;
-        let value = self.rpcs.view(&block, self.contracts.data_policy, &DataPolicy::feeBpsCall {}).await?;
+        let value = self.rpcs.view(&block, self.data_policy, &DataPolicy::feeBpsCall {}).await?;
         Ok(Confirmed { value, block })
     }
 
@@ -261,7 +261,7 @@ impl Chain {
     pub async fn latest_set_version(&self, set_id: B256) -> Result<Confirmed<u32>, ChainError> {
         let block = self.confirmed_head().await?;
         let call = Custody::latestSetVersionCall { setId: set_id };
-        let value = self.rpcs.view(&block, self.contracts.custody, &call).await?;
+        let value = self.rpcs.view(&block, self.custody, &call).await?;
         Ok(Confirmed { value, block })
     }
 
@@ -276,7 +276,7 @@ impl Chain {
     ) -> Result<Confirmed<CustodianSet>, ChainError> {
         let block = self.confirmed_head().await?;
         let call = Custody::setOfCall { setId: set_id, setVersion: set_version };
-        let answer = self.rpcs.view(&block, self.contracts.custody, &call).await?;
+        let answer = self.rpcs.view(&block, self.custody, &call).await?;
         Ok(Confirmed { value: CustodianSet { t: answer.t, members: answer.members }, block })
     }
 
@@ -287,7 +287,7 @@ impl Chain {
     pub async fn appraisal_policy_live(&self, policy: B256) -> Result<Confirmed<bool>, ChainError> {
         let block = self.confirmed_head().await?;
         let call = Custody::isAppraisalPolicyLiveCall { id: policy };
-        let value = self.rpcs.view(&block, self.contracts.custody, &call).await?;
+        let value = self.rpcs.view(&block, self.custody, &call).await?;
         Ok(Confirmed { value, block })
     }
 
@@ -302,7 +302,7 @@ impl Chain {
     ) -> Result<Confirmed<bool>, ChainError> {
         let block = self.confirmed_head().await?;
         let call = Custody::isEntryLiveCall { id: policy, entry };
-        let value = self.rpcs.view(&block, self.contracts.custody, &call).await?;
+        let value = self.rpcs.view(&block, self.custody, &call).await?;
         Ok(Confirmed { value, block })
     }
 
@@ -355,6 +355,15 @@ impl Chain {
             Ok(Err(ChainError::Reverted(_) | ChainError::Refused { .. })) | Err(_) => Ok(false),
             Ok(Err(other)) => Err(other),
         }
+    }
+}
+
+fn wrong_state(job: &Job, found: JobState, needed: JobState, block: &BlockRef) -> ChainError {
+    ChainError::JobState {
+        job_id: job.jobId,
+        found: found.name(),
+        needed: needed.name(),
+        block: block.number,
     }
 }
 

@@ -4,16 +4,16 @@ mod common;
 
 use common::{World, native, rpc_options, sender_options, wallet};
 use licen_chain::anvil::{Anvil, AnvilOptions};
-use licen_chain::deployment::{Deployment, DeploymentError};
-use licen_chain::{ChainError, RpcOptions, Rpcs, SendError};
-use licen_core::abi::{Custody, DataPolicy};
+use licen_chain::deployment::{Deployment, DeploymentError, deploy, deploy_beside};
+use licen_chain::{Call, ChainError, RpcOptions, Rpcs, SendError};
+use licen_core::abi::{Custody, DataPolicy, Job, ResultManifest};
 use licen_core::id;
 use licen_core::job::JobState;
 use licen_core::primitives::{Address, B256, U256};
 
 /// One that answers the same views, and keeps what is paid into it.
 async fn another_contract_is_refused(world: &World, deployment: &Deployment) {
-    let (rpc, address) = (world.rpcs.primary(), deployment.contracts.data_policy);
+    let (rpc, address) = (world.rpcs.primary(), world.chain.data_policy());
     let head = world.rpcs.confirmed_head().await.unwrap();
     let code = world.rpcs.code(&head, address).await.unwrap().to_vec();
     let mut other = code.clone();
@@ -52,7 +52,7 @@ async fn a_job_goes_from_grant_to_settlement() {
 
     let requester = wallet(&world.rpcs, world.dir.path(), sender_options()).await;
     let job = world.grant(&requester, "request", &policy).await;
-    assert_eq!(world.chain.job_at_depth(&job).await.unwrap().value, JobState::Granted);
+    assert_eq!(world.chain.job_at_depth(&job, None).await.unwrap().value, JobState::Granted);
     let early = world.chain.confirmed_run(&job).await;
     assert!(matches!(early, Err(ChainError::JobState { found: "Granted", .. })), "{early:?}");
     let runs = world.chain.runs_of(policy.datasetUid, requester.address()).await.unwrap().value;
@@ -64,20 +64,61 @@ async fn a_job_goes_from_grant_to_settlement() {
     // A job that names another key is not the one the chain runs.
     let forged = licen_core::abi::Job { runtimeDataHash: B256::repeat_byte(99), ..running.clone() };
     assert!(matches!(world.chain.confirmed_run(&forged).await, Err(ChainError::JobMismatch { .. })));
-    assert!(world.chain.confirmed_settlement(&running, 0, None).await.is_err());
+    assert!(world.chain.confirmed_settlement(&running, 0).await.is_err());
 
     let confirm = world.confirm_call(&running, 2);
     world.owner.send_and_confirm(&world.call("confirm", 0, &confirm)).await.unwrap();
-    let settled =
-        world.chain.confirmed_settlement(&running, world.deployment.start_block, None).await.unwrap();
-    assert_eq!(settled.result_hash(), B256::repeat_byte(12));
+    let since = world.deployment.start_block;
+    let settled = world.chain.confirmed_settlement(&running, since).await.unwrap();
+    assert_eq!((settled.job(), settled.manifest()), (&running, &confirm.manifest));
+    // The chain remembers the result: nothing else is taken for it, and the job alone is not enough.
+    let state = |manifest| world.chain.job_at_depth(&running, manifest);
+    assert_eq!(state(Some(&confirm.manifest)).await.unwrap().value, JobState::Completed);
+    let other = ResultManifest { adapterRoot: B256::repeat_byte(77), ..confirm.manifest.clone() };
+    for wrong in [None, Some(&other)] {
+        assert!(matches!(state(wrong).await, Err(ChainError::JobMismatch { .. })));
+    }
+    let forged = world.chain.confirmed_settlement(&Job { epochs: 5, ..running.clone() }, since).await;
+    assert!(matches!(forged, Err(ChainError::JobMismatch { .. })), "{forged:?}");
     let owner = id::account_of(world.owner.address());
     assert_eq!(world.chain.credit(owner, native()).await.unwrap().value, U256::from(2_000));
     let withdraw = DataPolicy::withdrawCall { account: world.owner.address(), token: native() };
     world.owner.send_and_confirm(&world.call("withdraw", 0, &withdraw)).await.unwrap();
     assert_eq!(world.chain.credit(owner, native()).await.unwrap().value, U256::ZERO);
     let unknown = licen_core::abi::Job { jobId: B256::repeat_byte(77), ..running };
-    assert!(matches!(world.chain.job_at_depth(&unknown).await, Err(ChainError::JobUnknown { .. })));
+    assert!(matches!(world.chain.job_at_depth(&unknown, None).await, Err(ChainError::JobUnknown { .. })));
+}
+
+#[tokio::test]
+async fn a_second_data_policy_stands_beside_the_first() {
+    let world = World::start().await;
+    let first = &world.deployment;
+    let both = deploy_beside(&world.owner, "second", first, world.owner.address(), 0).await.unwrap();
+    let [newest, oldest] = both.contracts.data_policies[..] else { panic!("{both:?}") };
+    assert_eq!((oldest, both.contracts.custody), (first.contracts.newest(), first.contracts.custody));
+    assert_ne!(newest, oldest);
+    let again = deploy_beside(&world.owner, "second", &both, world.owner.address(), 0).await.unwrap();
+    assert_eq!(again, both, "the same name deploys nothing more");
+    // The same dataset, by its owner, at both: one uid, two policies that are the chain's own.
+    let policy = world.publish().await;
+    let there = both.chain(world.rpcs.clone());
+    assert_eq!(there.data_policy(), newest);
+    let register = DataPolicy::registerDataset_0Call { policy: policy.clone() };
+    let call = Call { to: Some(newest), ..world.call("register there", 0, &register) };
+    world.owner.send_and_confirm(&call).await.unwrap();
+    let dataset = policy.datasetUid;
+    let here = world.chain.dataset_state(dataset).await.unwrap().value;
+    assert_eq!(there.dataset_state(dataset).await.unwrap().value, here);
+    // A deployment that names another Custody is refused whole.
+    let mut mixed = both.clone();
+    mixed.contracts.custody =
+        deploy(&world.owner, "other", "", world.owner.address(), 0).await.unwrap().contracts.custody;
+    let refused = mixed.verify(&world.rpcs).await;
+    assert!(matches!(refused, Err(DeploymentError::CustodyDiffers { .. })), "{refused:?}");
+    mixed.contracts.data_policies.clear();
+    let file = world.dir.path().join("none.json");
+    mixed.write(&file).unwrap();
+    assert!(matches!(Deployment::read(&file), Err(DeploymentError::NoDataPolicy { .. })));
 }
 
 #[tokio::test]

@@ -6,6 +6,9 @@
 //! it can be deleted and built again, and whoever acts on it (the orchestrator, the command line)
 //! asks the contract first.
 //!
+//! Every `DataPolicy` of a deployment is followed at once, and an event counts for the contract that
+//! logged it. Where that set changes the tables begin again: a contract that joins brings its past.
+//!
 //! It stops rather than guess. Another chain behind the same URL, a reorganisation deeper than what
 //! is final, an event whose money does not add up: the tables stay as they are, every answer says
 //! `ready: false` and why.
@@ -18,13 +21,15 @@ mod fixture;
 pub mod graphql;
 mod guard;
 mod http;
+mod ledger;
 pub mod machine;
+mod registry;
 mod run;
 mod status;
 
 pub use error::IndexerError;
 pub use event::{Need, need};
 pub use http::router;
-pub use machine::{Applied, ApplyError, JobFacts, View, apply};
+pub use machine::{Applied, ApplyError, JobFacts, Origin, View, apply};
 pub use run::{Config, batch, run};
 pub use status::{Freshness, MAX_LAG, Status};

@@ -6,21 +6,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use licen_chain::deployment::Contracts;
 use licen_chain::{ChainEvent, EventKind};
-use licen_core::abi::DataPolicy::{JobCompleted, JobOpened, PolicySet};
-use licen_core::abi::{Custody, Job, Policy};
-use licen_core::eip712::Domain;
+use licen_core::abi::DataPolicy::{JobCompleted, JobOpened, PolicySet, ResultRecorded};
+use licen_core::abi::{Job, Policy, ResultManifest};
 use licen_core::fault::{Fault, Party};
-use licen_core::id::{account_of, dataset_uid, policy_hash};
+use licen_core::id::{dataset_uid, policy_hash};
 use licen_core::job::{JobState, Reason};
 use licen_core::money::{self, Settlement};
 use licen_core::primitives::{Address, B256, Bytes, U256};
 use licen_core::sol_types::SolValue;
-use licen_store::{
-    AuditRow, Change, CustodianSetRow, DatasetRow, JobPatch, JobRow, NewWork, PaymentRow, PolicyRow,
-    ProviderRow,
-};
+use licen_store::{AuditRow, Change, DatasetRow, JobPatch, JobRow, NewWork, PolicyRow};
 use serde_json::{Value, json};
+
+use crate::{ledger, registry};
 
 /// Longest text of an event's values, bytes.
 const MAX_DETAILS: usize = 8 * 1024;
@@ -34,6 +33,32 @@ pub enum ApplyError {
     /// An event of a job nobody opened.
     #[error("job {0} has an event but was never opened")]
     JobUnknown(B256),
+    /// An event that this contract never logs.
+    #[error("contract {contract} is not one that logs {event}")]
+    Contract {
+        /// The event.
+        event: &'static str,
+        /// The contract.
+        contract: Address,
+    },
+    /// An event of a job at another contract than the one it was opened at.
+    #[error("job {job_id} is at contract {contract}, its event at {other}")]
+    JobElsewhere {
+        /// The job.
+        job_id: B256,
+        /// Where it was opened.
+        contract: Address,
+        /// What logged the event.
+        other: Address,
+    },
+    /// An event that cannot come after those before.
+    #[error("job {job_id}: {event} does not fit the events before it")]
+    Order {
+        /// The job.
+        job_id: B256,
+        /// The event.
+        event: &'static str,
+    },
     /// A name that is not what it names.
     #[error("{what} {id} is not the hash of what was logged with it")]
     Identity {
@@ -69,27 +94,48 @@ pub enum ApplyError {
 impl Fault for ApplyError {
     fn fault(&self) -> Party {
         match self {
-            Self::JobUnknown(_) | Self::Identity { .. } | Self::Money { .. } | Self::Range { .. } => {
-                Party::Chain
-            }
+            Self::JobUnknown(_)
+            | Self::Contract { .. }
+            | Self::JobElsewhere { .. }
+            | Self::Order { .. }
+            | Self::Identity { .. }
+            | Self::Money { .. }
+            | Self::Range { .. } => Party::Chain,
         }
     }
     fn retryable(&self) -> bool {
         match self {
-            Self::JobUnknown(_) | Self::Identity { .. } | Self::Money { .. } | Self::Range { .. } => false,
+            Self::JobUnknown(_)
+            | Self::Contract { .. }
+            | Self::JobElsewhere { .. }
+            | Self::Order { .. }
+            | Self::Identity { .. }
+            | Self::Money { .. }
+            | Self::Range { .. } => false,
         }
     }
+}
+
+/// The chain and the contracts whose events are applied.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// The contracts.
+    pub contracts: &'a Contracts,
 }
 
 /// What has to be known of a job to apply its next event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobFacts {
+    /// The `DataPolicy` that it runs at.
+    pub contract: Address,
     /// The preimage; only what granting fixed is looked at.
     pub job: Job,
     /// Where it stands.
     pub state: JobState,
-    /// Epochs trained, once Completed.
-    pub actual_epochs: Option<u32>,
+    /// What compute stated, once Completed.
+    pub result: Option<ResultManifest>,
     /// Why it failed, once Failed.
     pub reason: Option<Reason>,
 }
@@ -98,21 +144,23 @@ impl JobFacts {
     /// From a stored row; `None` where the row is not one this program wrote.
     #[must_use]
     pub fn of_row(row: &JobRow) -> Option<Self> {
+        let result = row.manifest_abi.as_ref().map(|abi| ResultManifest::abi_decode(abi));
         Some(Self {
+            contract: row.contract,
             job: Job::abi_decode(&row.job_abi).ok()?,
             state: JobState::from_chain(row.state)?,
-            actual_epochs: row.actual_epochs,
+            result: result.transpose().ok()?,
             reason: row.fail_reason.and_then(Reason::from_chain),
         })
     }
 
     /// Where the money went, computed; `None` while the job is open, and where only the log knows
-    /// how many epochs the requester owes the provider.
+    /// how many epochs the requester owes the provider; `None` also for a result that settles nothing.
     #[must_use]
     pub fn settlement(&self) -> Option<Settlement> {
         match self.state {
             JobState::Granted | JobState::Running => None,
-            JobState::Completed => Settlement::completed(&self.job, self.actual_epochs?),
+            JobState::Completed => Settlement::completed(&self.job, self.result.as_ref()?),
             JobState::Failed if self.reason == Some(Reason::JobSpecInvalid) => None,
             JobState::Failed | JobState::Expired | JobState::Cancelled => {
                 Some(Settlement::refunded(&self.job))
@@ -144,8 +192,10 @@ fn invalid_spec(job: &Job, refund: U256) -> Option<Settlement> {
 pub struct View {
     /// By job id.
     pub jobs: HashMap<B256, JobFacts>,
-    /// datasetRoot by datasetUid.
-    pub roots: HashMap<B256, B256>,
+    /// datasetRoot by contract and datasetUid.
+    pub roots: HashMap<(Address, B256), B256>,
+    /// actualEpochs, resultHash and attestationRef of jobs that are Completed and whose result comes next.
+    completed: HashMap<B256, (u32, B256, B256)>,
 }
 
 /// What one event changes.
@@ -161,14 +211,23 @@ pub struct Applied {
 ///
 /// # Errors
 /// The event cannot be right.
-pub fn apply(domain: &Domain, at: &ChainEvent, view: &mut View) -> Result<Applied, ApplyError> {
+pub fn apply(origin: Origin<'_>, at: &ChainEvent, view: &mut View) -> Result<Applied, ApplyError> {
     use EventKind as E;
+    let contracts = origin.contracts;
+    let known = if registry::of_custody(&at.kind) {
+        at.contract == contracts.custody
+    } else {
+        contracts.data_policies.contains(&at.contract)
+    };
+    if !known {
+        return Err(ApplyError::Contract { event: at.kind.name(), contract: at.contract });
+    }
     let changes = match &at.kind {
         E::DatasetRegistered(e) => {
             let details = json!({ "owner": e.owner, "manifestHash": e.manifestHash });
             vec![audit(at, Some(e.datasetRoot), None, &details)]
         }
-        E::PolicySet(e) => policy_set(domain, at, e, view)?,
+        E::PolicySet(e) => policy_set(origin.chain_id, at, e, view)?,
         E::PolicyPaused(e) => paused(at, e.datasetUid, true, view),
         E::PolicyResumed(e) => paused(at, e.datasetUid, false, view),
         E::AccessGranted(e) => {
@@ -177,7 +236,7 @@ pub fn apply(domain: &Domain, at: &ChainEvent, view: &mut View) -> Result<Applie
         }
         E::JobOpened(e) => return job_opened(at, e, view),
         E::JobStarted(e) => {
-            let facts = job_facts(view, e.jobId)?;
+            let facts = job_facts(view, at, e.jobId)?;
             facts.state = JobState::Running;
             let details = json!({ "attempt": e.attempt, "signer": e.signer,
                 "runtimeDataHash": e.runtimeDataHash, "runDeadline": e.runDeadline });
@@ -189,43 +248,25 @@ pub fn apply(domain: &Domain, at: &ChainEvent, view: &mut View) -> Result<Applie
             job_change(at, facts, patch, &details)
         }
         E::JobCompleted(_)
+        | E::ResultRecorded(_)
         | E::RoyaltySettled(_)
         | E::RefundIssued(_)
         | E::JobFailed(_)
         | E::JobExpired(_)
         | E::JobCancelled(_) => ending(at, view)?,
-        E::Withdrawn(e) => payment(at, "withdrawn", account_of(e.account), e.token, e.amount),
-        E::Distributed(e) => payment(at, "distributed", e.account, e.token, e.amount),
-        E::CustodianSetVersion(e) => custodian_set(at, e),
-        E::ProviderSet(e) => provider_set(at, e),
-        E::ProviderStruck(e) => {
-            let details = json!({ "providerId": e.providerId, "strikes": e.strikes.to_string() });
-            vec![audit(at, None, None, &details)]
+        E::Credited(_) | E::Withdrawn(_) | E::Distributed(_) | E::SplitAnnounced(_) => {
+            ledger::moved(at, view)?
         }
-        E::AppraisalPolicyCreated(e) => {
-            let details = json!({ "appraisalPolicy": e.appraisalPolicy, "creator": e.creator,
-                "entries": e.entries });
-            vec![audit(at, None, None, &details)]
+        E::NonceRaised(e) => {
+            vec![audit(at, None, None, &json!({ "owner": e.owner, "nonce": e.nonce }))]
         }
-        E::AppraisalEntryAdded(e) => {
-            let details = json!({ "appraisalPolicy": e.appraisalPolicy, "entry": e.entry,
-                "liveAt": e.liveAt });
-            vec![audit(at, None, None, &details)]
-        }
-        E::AppraisalEntryRevoked(e) => {
-            let details = json!({ "appraisalPolicy": e.appraisalPolicy, "entry": e.entry });
-            vec![audit(at, None, None, &details)]
-        }
-        E::AppraisalPolicyEnded(e) => {
-            vec![audit(at, None, None, &json!({ "appraisalPolicy": e.appraisalPolicy }))]
-        }
-        E::AuditAnchored(e) => {
-            let details = json!({ "setId": e.setId, "member": e.member, "sequence": e.sequence,
-                "head": e.head });
-            vec![audit(at, None, None, &details)]
-        }
-        // Every credit follows from an event that is in the history already.
-        E::Credited(_) => vec![],
+        E::CustodianSetVersion(_)
+        | E::ProviderSet(_)
+        | E::AppraisalPolicyCreated(_)
+        | E::AppraisalEntryAdded(_)
+        | E::AppraisalEntryRevoked(_)
+        | E::AppraisalPolicyEnded(_)
+        | E::AuditAnchored(_) => registry::registered(at),
     };
     Ok(Applied { changes, work: None })
 }
@@ -233,7 +274,7 @@ pub fn apply(domain: &Domain, at: &ChainEvent, view: &mut View) -> Result<Applie
 /* DATASETS */
 
 fn policy_set(
-    domain: &Domain,
+    chain_id: u64,
     at: &ChainEvent,
     e: &PolicySet,
     view: &mut View,
@@ -242,11 +283,13 @@ fn policy_set(
     if policy_hash(policy) != e.policyHash {
         return Err(ApplyError::Identity { what: "policy", id: e.policyHash });
     }
-    if dataset_uid(domain, policy.owner, policy.salt) != policy.datasetUid {
+    let uid = dataset_uid(chain_id, policy.owner, policy.salt);
+    if uid != policy.datasetUid || uid != e.datasetUid {
         return Err(ApplyError::Identity { what: "dataset", id: policy.datasetUid });
     }
-    view.roots.insert(policy.datasetUid, policy.datasetRoot);
+    view.roots.insert((at.contract, policy.datasetUid), policy.datasetRoot);
     let policy_row = PolicyRow {
+        contract: at.contract,
         policy_hash: e.policyHash,
         dataset_uid: policy.datasetUid,
         version: policy.version,
@@ -256,6 +299,7 @@ fn policy_set(
         set_tx: at.tx_hash,
     };
     let dataset = DatasetRow {
+        contract: at.contract,
         dataset_uid: policy.datasetUid,
         dataset_root: policy.datasetRoot,
         owner: policy.owner,
@@ -278,22 +322,28 @@ fn policy_set(
     Ok(vec![
         Change::Policy(Box::new(policy_row)),
         Change::Dataset(Box::new(dataset)),
+        ledger::named(at, policy.payee),
         audit(at, Some(policy.datasetRoot), None, &details),
     ])
 }
 
 fn paused(at: &ChainEvent, dataset_uid: B256, paused: bool, view: &View) -> Vec<Change> {
-    let root = view.roots.get(&dataset_uid).copied();
+    let root = view.roots.get(&(at.contract, dataset_uid)).copied();
     vec![
-        Change::Paused { dataset_uid, paused, timestamp: at.timestamp },
+        Change::Paused { contract: at.contract, dataset_uid, paused, timestamp: at.timestamp },
         audit(at, root, None, &json!({ "datasetUid": dataset_uid })),
     ]
 }
 
 /* JOBS */
 
-fn job_facts(view: &mut View, job_id: B256) -> Result<&mut JobFacts, ApplyError> {
-    view.jobs.get_mut(&job_id).ok_or(ApplyError::JobUnknown(job_id))
+fn job_facts<'a>(view: &'a mut View, at: &ChainEvent, job_id: B256) -> Result<&'a mut JobFacts, ApplyError> {
+    let facts = view.jobs.get_mut(&job_id).ok_or(ApplyError::JobUnknown(job_id))?;
+    if facts.contract != at.contract {
+        let (contract, other) = (facts.contract, at.contract);
+        return Err(ApplyError::JobElsewhere { job_id, contract, other });
+    }
+    Ok(facts)
 }
 
 fn patch(at: &ChainEvent, job_id: B256) -> JobPatch {
@@ -310,10 +360,27 @@ fn job_opened(at: &ChainEvent, e: &JobOpened, view: &mut View) -> Result<Applied
     if job.jobId != e.jobId {
         return Err(ApplyError::Identity { what: "job", id: e.jobId });
     }
-    let facts = JobFacts { job: job.clone(), state: JobState::Granted, actual_epochs: None, reason: None };
+    // Its id names the contract, so no second contract can have opened it.
+    if view.jobs.contains_key(&e.jobId) {
+        job_facts(view, at, e.jobId)?;
+    }
+    let facts = JobFacts {
+        contract: at.contract,
+        job: job.clone(),
+        state: JobState::Granted,
+        result: None,
+        reason: None,
+    };
     view.jobs.insert(e.jobId, facts);
-    let row = JobRow {
-        job_id: e.jobId,
+    let work = NewWork { job_id: e.jobId, phase: FIRST_PHASE.into(), data: Bytes::new() };
+    let row = Box::new(job_row(at, job));
+    Ok(Applied { changes: vec![Change::Job(row)], work: Some(work) })
+}
+
+fn job_row(at: &ChainEvent, job: &Job) -> JobRow {
+    JobRow {
+        job_id: job.jobId,
+        contract: at.contract,
         dataset_uid: job.datasetUid,
         dataset_root: job.datasetRoot,
         policy_hash: job.policyHash,
@@ -324,13 +391,25 @@ fn job_opened(at: &ChainEvent, e: &JobOpened, view: &mut View) -> Result<Applied
         state: JobState::Granted as u8,
         attempt: 0,
         requested_epochs: job.epochs,
-        royalty_per_epoch: U256::from(job.royaltyPerEpoch),
+        unit: job.unit,
+        units: job.units,
+        royalty_per_unit: U256::from(job.royaltyPerUnit),
         escrow: money::escrow(job),
         compute_fee_per_epoch: U256::from(job.computeFeePerEpoch),
         token: job.token,
         actual_epochs: None,
         result_hash: None,
         attestation_ref: None,
+        base_model_root: None,
+        adapter_root: None,
+        report_hash: None,
+        samples: None,
+        tokens_seen: None,
+        tokens_trained: None,
+        compute_seconds: None,
+        eval_before: None,
+        eval_after: None,
+        manifest_abi: None,
         royalty: None,
         refund: None,
         fail_reason: None,
@@ -346,31 +425,31 @@ fn job_opened(at: &ChainEvent, e: &JobOpened, view: &mut View) -> Result<Applied
         granted_block: at.block_number,
         updated_block: at.block_number,
         updated_at: at.timestamp,
-    };
-    let work = NewWork { job_id: e.jobId, phase: FIRST_PHASE.into(), data: Bytes::new() };
-    Ok(Applied { changes: vec![Change::Job(Box::new(row))], work: Some(work) })
+    }
 }
 
 fn ending(at: &ChainEvent, view: &mut View) -> Result<Vec<Change>, ApplyError> {
     use EventKind as E;
     Ok(match &at.kind {
         E::JobCompleted(e) => completed(at, e, view)?,
+        E::ResultRecorded(e) => recorded(at, e, view)?,
         E::RoyaltySettled(e) => {
-            let facts = job_facts(view, e.jobId)?;
-            let computed = facts.settlement().map_or(U256::ZERO, |s| s.royalty);
+            let facts = job_facts(view, at, e.jobId)?;
+            let order = ApplyError::Order { job_id: e.jobId, event: "RoyaltySettled" };
+            let computed = facts.settlement().ok_or(order)?.royalty;
             agree(e.jobId, "royalty", e.amount, computed)?;
             let patch = JobPatch { royalty: Some(e.amount), ..patch(at, e.jobId) };
             job_change(at, facts, patch, &json!({ "amount": e.amount.to_string() }))
         }
         E::RefundIssued(e) => {
-            let facts = job_facts(view, e.jobId)?;
+            let facts = job_facts(view, at, e.jobId)?;
             let computed = facts.settled(e.amount).map_or(U256::ZERO, |s| s.refund);
             agree(e.jobId, "refund", e.amount, computed)?;
             let patch = JobPatch { refund: Some(e.amount), ..patch(at, e.jobId) };
             job_change(at, facts, patch, &json!({ "amount": e.amount.to_string() }))
         }
         E::JobFailed(e) => {
-            let facts = job_facts(view, e.jobId)?;
+            let facts = job_facts(view, at, e.jobId)?;
             let Some(reason) = Reason::from_chain(e.reasonCode) else {
                 let value = u32::from(e.reasonCode);
                 return Err(ApplyError::Range { job_id: e.jobId, what: "reasonCode", value });
@@ -396,9 +475,10 @@ fn ending(at: &ChainEvent, view: &mut View) -> Result<Vec<Change>, ApplyError> {
         | E::Credited(_)
         | E::Withdrawn(_)
         | E::Distributed(_)
+        | E::SplitAnnounced(_)
+        | E::NonceRaised(_)
         | E::CustodianSetVersion(_)
         | E::ProviderSet(_)
-        | E::ProviderStruck(_)
         | E::AppraisalPolicyCreated(_)
         | E::AppraisalEntryAdded(_)
         | E::AppraisalEntryRevoked(_)
@@ -408,27 +488,45 @@ fn ending(at: &ChainEvent, view: &mut View) -> Result<Vec<Change>, ApplyError> {
 }
 
 fn completed(at: &ChainEvent, e: &JobCompleted, view: &mut View) -> Result<Vec<Change>, ApplyError> {
-    let facts = job_facts(view, e.jobId)?;
+    let facts = job_facts(view, at, e.jobId)?;
     facts.state = JobState::Completed;
-    facts.actual_epochs = Some(e.actualEpochs);
-    if facts.settlement().is_none() {
-        let what = "actualEpochs";
-        return Err(ApplyError::Range { job_id: e.jobId, what, value: e.actualEpochs });
-    }
+    // A result that is known already is one of a block that this step takes back.
+    facts.result = None;
     let details = json!({ "actualEpochs": e.actualEpochs, "resultHash": e.resultHash,
         "attestationRef": e.attestationRef });
-    let patch = JobPatch {
-        state: Some(JobState::Completed),
-        actual_epochs: Some(e.actualEpochs),
-        result_hash: Some(e.resultHash),
-        attestation_ref: Some(e.attestationRef),
-        ..patch(at, e.jobId)
-    };
+    let patch = JobPatch { state: Some(JobState::Completed), ..patch(at, e.jobId) };
+    let changes = job_change(at, facts, patch, &details);
+    view.completed.insert(e.jobId, (e.actualEpochs, e.resultHash, e.attestationRef));
+    Ok(changes)
+}
+
+/// The whole result behind the `JobCompleted` that the same transaction logged just before.
+fn recorded(at: &ChainEvent, e: &ResultRecorded, view: &mut View) -> Result<Vec<Change>, ApplyError> {
+    let (job_id, m) = (e.jobId, &e.manifest);
+    let said = view.completed.remove(&job_id);
+    let facts = job_facts(view, at, job_id)?;
+    if said.is_none() {
+        return Err(ApplyError::Order { job_id, event: "ResultRecorded" });
+    }
+    if (m.jobId, m.datasetRoot) != (job_id, facts.job.datasetRoot)
+        || said != Some((m.actualEpochs, m.resultHash, m.attestationRef))
+    {
+        return Err(ApplyError::Identity { what: "result of job", id: job_id });
+    }
+    facts.result = Some(m.clone());
+    if facts.settlement().is_none() {
+        return Err(ApplyError::Range { job_id, what: "actualEpochs", value: m.actualEpochs });
+    }
+    let details = json!({ "attempt": m.attempt, "samples": m.samples, "tokensSeen": m.tokensSeen,
+        "tokensTrained": m.tokensTrained, "computeSeconds": m.computeSeconds, "evalBefore": m.evalBefore,
+        "evalAfter": m.evalAfter, "baseModelRoot": m.baseModelRoot, "adapterRoot": m.adapterRoot,
+        "reportHash": m.reportHash });
+    let patch = JobPatch { result: Some(m.clone()), ..patch(at, job_id) };
     Ok(job_change(at, facts, patch, &details))
 }
 
 fn ended(at: &ChainEvent, job_id: B256, state: JobState, view: &mut View) -> Result<Vec<Change>, ApplyError> {
-    let facts = job_facts(view, job_id)?;
+    let facts = job_facts(view, at, job_id)?;
     facts.state = state;
     let patch = JobPatch { state: Some(state), ..patch(at, job_id) };
     Ok(job_change(at, facts, patch, &json!({})))
@@ -443,53 +541,15 @@ fn agree(job_id: B256, what: &'static str, logged: U256, computed: U256) -> Resu
 
 /* THE REST */
 
-fn custodian_set(at: &ChainEvent, e: &Custody::CustodianSetVersion) -> Vec<Change> {
-    let row = CustodianSetRow {
-        set_id: e.setId,
-        set_version: e.setVersion,
-        creator: e.creator,
-        t: e.t,
-        members_abi: Bytes::from(e.members.abi_encode()),
-        set_at: at.timestamp,
-    };
-    let members: Vec<Address> = e.members.iter().map(|m| m.signer).collect();
-    let details = json!({ "setId": e.setId, "setVersion": e.setVersion, "t": e.t, "members": members });
-    vec![Change::CustodianSet(Box::new(row)), audit(at, None, None, &details)]
-}
-
-fn provider_set(at: &ChainEvent, e: &Custody::ProviderSet) -> Vec<Change> {
-    let row = ProviderRow {
-        provider_id: e.providerId,
-        provider_abi: Bytes::from(e.provider.abi_encode()),
-        set_at: at.timestamp,
-    };
-    let details = json!({ "providerId": e.providerId, "signer": e.provider.signer });
-    vec![Change::Provider(Box::new(row)), audit(at, None, None, &details)]
-}
-
-fn payment(at: &ChainEvent, kind: &str, account: B256, token: Address, amount: U256) -> Vec<Change> {
-    let row = PaymentRow {
-        id: log_id(at),
-        kind: kind.into(),
-        account,
-        token,
-        amount,
-        timestamp: at.timestamp,
-        tx_hash: at.tx_hash,
-        block_number: at.block_number,
-    };
-    let details = json!({ "account": account, "token": token, "amount": amount.to_string() });
-    vec![Change::Payment(Box::new(row)), audit(at, None, None, &details)]
-}
-
 /// Unique, and sorts in chain order as text.
-fn log_id(at: &ChainEvent) -> String {
+pub(crate) fn log_id(at: &ChainEvent) -> String {
     format!("{:012}-{:06}", at.block_number, at.log_index)
 }
 
-fn audit(at: &ChainEvent, root: Option<B256>, job_id: Option<B256>, details: &Value) -> Change {
+pub(crate) fn audit(at: &ChainEvent, root: Option<B256>, job_id: Option<B256>, details: &Value) -> Change {
     Change::Audit(Box::new(AuditRow {
         id: log_id(at),
+        contract: at.contract,
         dataset_root: root,
         job_id,
         event_type: at.kind.name().into(),

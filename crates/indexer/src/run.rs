@@ -5,15 +5,15 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use licen_chain::deployment::Contracts;
 use licen_chain::stream::{Follower, Header, StreamOptions};
-use licen_chain::{Advance, Chain, fetch};
-use licen_core::eip712::Domain;
+use licen_chain::{Advance, Rpcs, fetch};
 use licen_core::fault::Fault;
-use licen_store::{Batch, BlockRow, Identity, Position, Store};
+use licen_store::{Batch, BlockRow, Followed, Identity, Position, Scope, Store};
 
 use crate::error::IndexerError;
 use crate::event::{Need, need};
-use crate::machine::{JobFacts, View, apply};
+use crate::machine::{JobFacts, Origin, View, apply};
 use crate::status::Freshness;
 
 /// First pause after a failure; doubles up to [`RETRY_MAX`].
@@ -24,7 +24,7 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
-    /// The block of the deployment: nothing of ours is below it.
+    /// The block of the oldest contract: nothing of ours is below it.
     pub start_block: u64,
     /// Blocks this deep are never taken back; a deeper change of the chain stops the index.
     pub finality: u64,
@@ -41,30 +41,38 @@ impl Default for Config {
     }
 }
 
-/// Follows the chain until `shutdown` is ready. Failures that may pass are waited out and shown in
+/// Follows all contracts of a deployment until `shutdown` is ready. Failures that may pass are waited out and shown in
 /// `freshness`; one that needs a person leaves the tables as they are, not ready, and is returned at
 /// the end, so that whoever serves the tables can go on saying so.
 ///
+/// The tables hold what exactly these contracts said since `start_block`. Where they held something
+/// else they are emptied first and the index begins again, not ready until it has caught up.
+///
 /// # Errors
-/// The database belongs to another chain or cannot be read; what stopped the index.
+/// The database belongs to another chain or `Custody` or cannot be read; what stopped the index.
 pub async fn run(
     config: Config,
     store: Store,
-    chain: &Chain,
+    rpcs: &Rpcs,
+    contracts: &Contracts,
     freshness: Freshness,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), IndexerError> {
     let mut shutdown = pin!(shutdown);
-    let (identity, contract) = (chain.rpcs().identity(), chain.contracts().data_policy);
-    let (chain_id, genesis_hash) = (identity.chain_id, identity.genesis_hash);
-    store.pin(&Identity { chain_id, genesis_hash, contract }).await?;
+    let (chain_id, genesis_hash) = (rpcs.identity().chain_id, rpcs.identity().genesis_hash);
+    store.pin(&Identity { chain_id, genesis_hash }).await?;
+    let scope = Scope::new(contracts.custody, &contracts.data_policies, config.start_block);
+    if let Followed::Emptied { before } = store.follow(&scope).await? {
+        let before = before.map_or_else(|| "unknown contracts".into(), |before| before.to_string());
+        tracing::warn!(%before, now = %scope, "the contracts changed; the index begins again");
+    }
     let mut follower = follower(&config, &store).await?;
     let mut retry = RETRY;
     loop {
         let stepped = tokio::select! {
             biased;
             () = &mut shutdown => return Ok(()),
-            stepped = step(&store, chain, &mut follower, &freshness) => stepped,
+            stepped = step(&store, rpcs, contracts, &mut follower, &freshness) => stepped,
         };
         let pause = match stepped {
             Ok(true) => {
@@ -121,11 +129,12 @@ async fn follower(config: &Config, store: &Store) -> Result<Follower, IndexerErr
 /// One step; whether there may be more at once.
 async fn step(
     store: &Store,
-    chain: &Chain,
+    rpcs: &Rpcs,
+    contracts: &Contracts,
     follower: &mut Follower,
     freshness: &Freshness,
 ) -> Result<bool, IndexerError> {
-    let found = fetch::step(chain.rpcs(), &chain.contracts(), follower).await;
+    let found = fetch::step(rpcs, contracts, follower).await;
     let Some(advance) = found? else {
         let position = follower.position();
         freshness.update(|status| {
@@ -138,7 +147,8 @@ async fn step(
         });
         return Ok(false);
     };
-    let batch = batch(store, &chain.domain(), &advance).await?;
+    let origin = Origin { chain_id: rpcs.identity().chain_id, contracts };
+    let batch = batch(store, origin, &advance).await?;
     store.apply(&batch).await?;
     if let Some(common) = advance.undo_above {
         tracing::warn!(above = common, "the chain changed; blocks were taken back");
@@ -160,7 +170,7 @@ async fn step(
 ///
 /// # Errors
 /// An event that cannot be right, the database.
-pub async fn batch(store: &Store, domain: &Domain, advance: &Advance) -> Result<Batch, IndexerError> {
+pub async fn batch(store: &Store, origin: Origin<'_>, advance: &Advance) -> Result<Batch, IndexerError> {
     let mut view = View::default();
     let mut batch = Batch {
         from: advance.from.map(|(number, hash)| Position { number, hash }),
@@ -174,7 +184,7 @@ pub async fn batch(store: &Store, domain: &Domain, advance: &Advance) -> Result<
         // Invariant: what is looked up may belong to a block that this very step takes back. That
         // does no harm: of a job only what granting fixed is used, and an event that a new branch
         // has again comes again.
-        match need(&event.kind) {
+        match need(event) {
             Need::None => {}
             Need::Job(id) => {
                 if !view.jobs.contains_key(&id)
@@ -183,15 +193,15 @@ pub async fn batch(store: &Store, domain: &Domain, advance: &Advance) -> Result<
                     view.jobs.insert(id, facts);
                 }
             }
-            Need::Dataset(uid) => {
-                if !view.roots.contains_key(&uid)
-                    && let Some(row) = store.dataset(uid).await?
+            Need::Dataset(contract, uid) => {
+                if !view.roots.contains_key(&(contract, uid))
+                    && let Some(row) = store.dataset(contract, uid).await?
                 {
-                    view.roots.insert(uid, row.dataset_root);
+                    view.roots.insert((contract, uid), row.dataset_root);
                 }
             }
         }
-        let applied = apply(domain, event, &mut view)?;
+        let applied = apply(origin, event, &mut view)?;
         batch.changes.extend(applied.changes.into_iter().map(|change| (event.block_number, change)));
         batch.work.extend(applied.work);
     }

@@ -1,7 +1,8 @@
 //! What one step along the chain changes, written in one transaction: undo of vanished blocks, new
 //! blocks, rows with their journal, work and outbox, cursor.
 
-use licen_core::abi::Job;
+use licen_core::abi::{Job, ResultManifest, Split};
+use licen_core::id::address_of;
 use licen_core::job::JobState;
 use licen_core::primitives::{Address, B256, Bytes, U256};
 use licen_core::sol_types::SolValue;
@@ -12,7 +13,7 @@ use crate::journal;
 use crate::row;
 use crate::store::Store;
 use crate::tables::{
-    AuditRow, BlockRow, CustodianSetRow, DatasetRow, JobRow, PaymentRow, PolicyRow, ProviderRow,
+    AuditRow, BlockRow, CustodianSetRow, DatasetRow, JobRow, PaymentRow, PolicyRow, ProviderRow, SplitRow,
 };
 use crate::value::{Column, Value};
 use crate::work::{self, NewWork};
@@ -61,6 +62,8 @@ pub enum Change {
     Dataset(Box<DatasetRow>),
     /// The owner paused or resumed.
     Paused {
+        /// The `DataPolicy` that stops or reopens requests.
+        contract: Address,
         /// The dataset.
         dataset_uid: B256,
         /// Whether new requests are refused now.
@@ -80,8 +83,27 @@ pub enum Change {
     CustodianSet(Box<CustodianSetRow>),
     /// A provider of compute.
     Provider(Box<ProviderRow>),
-    /// Money left or was distributed.
+    /// A move in a ledger.
     Payment(Box<PaymentRow>),
+    /// A ledger account was named; kept where it is no address and was not named before.
+    Named {
+        /// The account.
+        account: B256,
+        /// Chain time, seconds.
+        timestamp: u64,
+    },
+    /// A split was announced. Kept where its account was named, and its own accounts are named by it;
+    /// else dropped: anybody can announce splits that no money will ever reach.
+    Announced {
+        /// The split's account.
+        account: B256,
+        /// The split.
+        split: Box<Split>,
+        /// Chain time, seconds.
+        timestamp: u64,
+        /// Transaction of the event.
+        tx_hash: B256,
+    },
 }
 
 /// What an event says about a known job; `None` leaves a field as it is.
@@ -93,12 +115,8 @@ pub struct JobPatch {
     pub state: Option<JobState>,
     /// attempt, signer, runtimeDataHash, runDeadline of `JobStarted`, also set in the stored preimage.
     pub started: Option<(u32, Address, B256, u64)>,
-    /// Epochs trained.
-    pub actual_epochs: Option<u32>,
-    /// Root of the result.
-    pub result_hash: Option<B256>,
-    /// Root of the evidence bundle.
-    pub attestation_ref: Option<B256>,
+    /// What compute stated about the result.
+    pub result: Option<ResultManifest>,
     /// Gross royalty.
     pub royalty: Option<U256>,
     /// Back to the requester; several refunds of one job add up.
@@ -136,9 +154,9 @@ impl JobPatch {
                 job.ended_tx = Some(self.tx_hash);
             }
         }
-        job.actual_epochs = self.actual_epochs.or(job.actual_epochs);
-        job.result_hash = self.result_hash.or(job.result_hash);
-        job.attestation_ref = self.attestation_ref.or(job.attestation_ref);
+        if let Some(result) = &self.result {
+            record(job, result);
+        }
         job.royalty = self.royalty.or(job.royalty);
         if let Some(refund) = self.refund {
             job.refund = Some(job.refund.unwrap_or_default().saturating_add(refund));
@@ -148,6 +166,22 @@ impl JobPatch {
         job.updated_at = self.timestamp;
         Ok(())
     }
+}
+
+fn record(job: &mut JobRow, result: &ResultManifest) {
+    job.actual_epochs = Some(result.actualEpochs);
+    job.result_hash = Some(result.resultHash);
+    job.attestation_ref = Some(result.attestationRef);
+    job.base_model_root = Some(result.baseModelRoot);
+    job.adapter_root = Some(result.adapterRoot);
+    job.report_hash = Some(result.reportHash);
+    job.samples = Some(result.samples);
+    job.tokens_seen = Some(result.tokensSeen);
+    job.tokens_trained = Some(result.tokensTrained);
+    job.compute_seconds = Some(result.computeSeconds);
+    job.eval_before = Some(result.evalBefore);
+    job.eval_after = Some(result.evalAfter);
+    job.manifest_abi = Some(Bytes::from(result.abi_encode()));
 }
 
 row::row! {
@@ -228,7 +262,7 @@ impl Store {
     }
 }
 
-async fn cursor(conn: &mut SqliteConnection) -> Result<Option<Cursor>, StoreError> {
+pub(crate) async fn cursor(conn: &mut SqliteConnection) -> Result<Option<Cursor>, StoreError> {
     let row = row::get::<CursorRow>(conn, &[Value::Text(CURSOR.into())]).await?;
     Ok(row.map(|r| Cursor { at: Position { number: r.number, hash: r.hash }, finalized: r.finalized }))
 }
@@ -242,7 +276,8 @@ async fn apply_change(
     match change {
         Change::Dataset(new) => {
             let mut row = (**new).clone();
-            if let Some(old) = row::get::<DatasetRow>(conn, &[row.dataset_uid.to_value()]).await? {
+            let key = [row.contract.to_value(), row.dataset_uid.to_value()];
+            if let Some(old) = row::get::<DatasetRow>(conn, &key).await? {
                 row.paused = old.paused;
                 row.registered_at = old.registered_at;
                 row.registered_block = old.registered_block;
@@ -250,8 +285,9 @@ async fn apply_change(
             }
             journal::put(conn, block, finalized, &row).await
         }
-        Change::Paused { dataset_uid, paused, timestamp } => {
-            let Some(mut row) = row::get::<DatasetRow>(conn, &[dataset_uid.to_value()]).await? else {
+        Change::Paused { contract, dataset_uid, paused, timestamp } => {
+            let key = [contract.to_value(), dataset_uid.to_value()];
+            let Some(mut row) = row::get::<DatasetRow>(conn, &key).await? else {
                 return Ok(());
             };
             row.paused = *paused;
@@ -271,7 +307,45 @@ async fn apply_change(
         Change::CustodianSet(row) => journal::put(conn, block, finalized, &**row).await,
         Change::Provider(row) => journal::put(conn, block, finalized, &**row).await,
         Change::Payment(row) => journal::put(conn, block, finalized, &**row).await,
+        Change::Named { account, timestamp } => name(conn, block, finalized, *account, *timestamp).await,
+        Change::Announced { account, split, timestamp, tx_hash } => {
+            let Some(mut row) = row::get::<SplitRow>(conn, &[account.to_value()]).await? else {
+                return Ok(());
+            };
+            if row.split_abi.is_some() {
+                return Ok(());
+            }
+            row.split_abi = Some(Bytes::from(split.abi_encode()));
+            row.announced_at = Some(*timestamp);
+            row.announced_tx = Some(*tx_hash);
+            journal::put(conn, block, finalized, &row).await?;
+            for inner in &split.accounts {
+                name(conn, block, finalized, *inner, *timestamp).await?;
+            }
+            Ok(())
+        }
     }
+}
+
+async fn name(
+    conn: &mut SqliteConnection,
+    block: u64,
+    finalized: u64,
+    account: B256,
+    timestamp: u64,
+) -> Result<(), StoreError> {
+    if address_of(account).is_some() || row::get::<SplitRow>(conn, &[account.to_value()]).await?.is_some() {
+        return Ok(());
+    }
+    let row = SplitRow {
+        account,
+        split_abi: None,
+        named_at: timestamp,
+        named_block: block,
+        announced_at: None,
+        announced_tx: None,
+    };
+    journal::put(conn, block, finalized, &row).await
 }
 
 #[cfg(test)]

@@ -20,8 +20,12 @@ fn at(number: u64, fork: u8) -> Position {
     Position { number, hash: hash(number, fork) }
 }
 
+const CONTRACT: Address = Address::repeat_byte(0xc0);
+const OTHER: Address = Address::repeat_byte(0xc1);
+
 fn dataset(version: u64) -> DatasetRow {
     DatasetRow {
+        contract: CONTRACT,
         dataset_uid: B256::repeat_byte(1),
         dataset_root: B256::repeat_byte(2),
         owner: Address::repeat_byte(3),
@@ -45,6 +49,7 @@ fn job() -> JobRow {
     let preimage = Job { jobId: B256::repeat_byte(8), epochs: 3, ..Job::default() };
     JobRow {
         job_id: B256::repeat_byte(8),
+        contract: CONTRACT,
         dataset_uid: B256::repeat_byte(1),
         dataset_root: B256::repeat_byte(2),
         policy_hash: B256::repeat_byte(5),
@@ -55,13 +60,25 @@ fn job() -> JobRow {
         state: JobState::Granted as u8,
         attempt: 0,
         requested_epochs: 3,
-        royalty_per_epoch: U256::from(10),
+        unit: 1,
+        units: 3,
+        royalty_per_unit: U256::from(10),
         escrow: U256::from(30),
         compute_fee_per_epoch: U256::ZERO,
         token: Address::ZERO,
         actual_epochs: None,
         result_hash: None,
         attestation_ref: None,
+        base_model_root: None,
+        adapter_root: None,
+        report_hash: None,
+        samples: None,
+        tokens_seen: None,
+        tokens_trained: None,
+        compute_seconds: None,
+        eval_before: None,
+        eval_after: None,
+        manifest_abi: None,
         royalty: None,
         refund: None,
         fail_reason: None,
@@ -83,6 +100,7 @@ fn job() -> JobRow {
 fn audit(number: u64) -> Change {
     Change::Audit(Box::new(AuditRow {
         id: format!("{number:012}-000000"),
+        contract: CONTRACT,
         dataset_root: None,
         job_id: None,
         event_type: "Test".into(),
@@ -105,12 +123,22 @@ fn started() -> JobPatch {
     }
 }
 
+fn manifest() -> ResultManifest {
+    ResultManifest {
+        jobId: B256::repeat_byte(8),
+        actualEpochs: 2,
+        resultHash: B256::repeat_byte(14),
+        // Beyond what a column of the database holds.
+        evalBefore: u64::MAX,
+        ..ResultManifest::default()
+    }
+}
+
 fn completed() -> JobPatch {
     JobPatch {
         job_id: B256::repeat_byte(8),
         state: Some(JobState::Completed),
-        actual_epochs: Some(2),
-        result_hash: Some(B256::repeat_byte(14)),
+        result: Some(manifest()),
         royalty: Some(U256::from(20)),
         refund: Some(U256::from(10)),
         timestamp: 1_005,
@@ -119,16 +147,40 @@ fn completed() -> JobPatch {
     }
 }
 
+fn split(accounts: &[u8]) -> Split {
+    let accounts: Vec<B256> = accounts.iter().map(|n| B256::repeat_byte(*n)).collect();
+    let bps = vec![1; accounts.len()];
+    Split { accounts, bps, start: 7, duration: 9 }
+}
+
+fn named(account: u8) -> Change {
+    Change::Named { account: B256::repeat_byte(account), timestamp: 1_000 }
+}
+
+fn announced(account: u8, accounts: &[u8]) -> Change {
+    Change::Announced {
+        account: B256::repeat_byte(account),
+        split: Box::new(split(accounts)),
+        timestamp: 1_001,
+        tx_hash: B256::repeat_byte(0x99),
+    }
+}
+
 /// The changes of blocks 1 to 5; block 5 touches one row twice.
 fn changes(number: u64) -> Vec<(u64, Change)> {
     let list = match number {
-        1 => vec![Change::Dataset(Box::new(dataset(1)))],
-        2 => vec![Change::Dataset(Box::new(dataset(2))), audit(2)],
-        3 => vec![Change::Job(Box::new(job()))],
-        4 => vec![Change::JobPatch(Box::new(started()))],
+        1 => vec![Change::Dataset(Box::new(dataset(1))), announced(0xaa, &[0xab])],
+        2 => vec![Change::Dataset(Box::new(dataset(2))), audit(2), named(0xaa)],
+        3 => vec![Change::Job(Box::new(job())), announced(0xaa, &[0xab, 0xac])],
+        4 => vec![Change::JobPatch(Box::new(started())), announced(0xac, &[0xad]), announced(0xaa, &[0xae])],
         5 => vec![
             Change::JobPatch(Box::new(completed())),
-            Change::Paused { dataset_uid: B256::repeat_byte(1), paused: true, timestamp: 1_005 },
+            Change::Paused {
+                contract: CONTRACT,
+                dataset_uid: B256::repeat_byte(1),
+                paused: true,
+                timestamp: 1_005,
+            },
             Change::JobPatch(Box::new(JobPatch { royalty: Some(U256::from(21)), ..completed() })),
         ],
         _ => vec![audit(number)],
@@ -223,7 +275,9 @@ async fn a_job_follows_its_events() {
         (Some(2), Some(U256::from(21)), Some(U256::from(20)))
     );
     assert_eq!((row.started_at, row.ended_at), (Some(1_004), Some(1_005)));
-    let dataset = store.dataset(B256::repeat_byte(1)).await.unwrap().unwrap();
+    let result = ResultManifest::abi_decode(&row.manifest_abi.unwrap()).unwrap();
+    assert_eq!((result, row.eval_before), (manifest(), Some(u64::MAX >> 1)));
+    let dataset = store.dataset(CONTRACT, B256::repeat_byte(1)).await.unwrap().unwrap();
     assert_eq!((dataset.policy_version, dataset.registered_block, dataset.paused), (2, 1, true));
     assert_eq!(store.jobs(&Select::eq("state", 3u8)).await.unwrap().len(), 1);
     assert_eq!(store.jobs(&Select::eq("state", 2u8)).await.unwrap().len(), 0);
@@ -278,4 +332,40 @@ async fn only_real_columns_can_be_asked_for() {
     assert_eq!(blocks, [8, 7]);
     let next = store.audit_log(&Select { offset: 2, ..ask }).await.unwrap();
     assert_eq!(next.len(), 1);
+}
+
+#[tokio::test]
+async fn splits_that_nobody_named_leave_no_trace() {
+    let store = Store::in_memory().await.unwrap();
+    for number in 1..=5 {
+        store.apply(&step(number, 0)).await.unwrap();
+    }
+    let known = async |account: u8| store.split(B256::repeat_byte(account)).await.unwrap();
+    // Announced before anything named it, so it took a second announcement; a third changes nothing.
+    let outer = known(0xaa).await.unwrap();
+    assert_eq!(Split::abi_decode(&outer.split_abi.unwrap()).unwrap(), split(&[0xab, 0xac]));
+    assert_eq!((outer.named_block, outer.announced_at), (2, Some(1_001)));
+    assert_eq!(known(0xab).await.unwrap().split_abi, None, "named by the split, never announced");
+    assert!(known(0xac).await.unwrap().split_abi.is_some());
+    assert!(known(0xad).await.is_some());
+    assert_eq!(known(0xae).await, None, "named by an announcement that was dropped");
+    // An address needs no split behind it.
+    let address = Address::repeat_byte(1).into_word();
+    let naming = Change::Named { account: address, timestamp: 1 };
+    store.apply(&Batch { changes: vec![(6, naming)], ..step(6, 0) }).await.unwrap();
+    assert_eq!(store.split(address).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn one_dataset_at_two_contracts_is_two_rows() {
+    let store = Store::in_memory().await.unwrap();
+    let there = DatasetRow { contract: OTHER, policy_expiry: 0, ..dataset(1) };
+    let first = vec![(1, Change::Dataset(Box::new(there.clone())))];
+    store.apply(&Batch { changes: first, ..step(1, 0) }).await.unwrap();
+    store.apply(&Batch { changes: changes(1), ..step(2, 0) }).await.unwrap();
+    let uid = B256::repeat_byte(1);
+    let paused = Change::Paused { contract: CONTRACT, dataset_uid: uid, paused: true, timestamp: 3 };
+    store.apply(&Batch { changes: vec![(3, paused)], ..step(3, 0) }).await.unwrap();
+    assert_eq!(store.dataset(OTHER, uid).await.unwrap(), Some(there));
+    assert!(store.dataset(CONTRACT, uid).await.unwrap().unwrap().paused);
 }

@@ -1,7 +1,8 @@
 //! A custodian's records. Whatever it promises or hands out stands here, beside its line in the
 //! hash-chained log, before anybody hears of it; a retry gets the stored bytes again.
 
-use licen_core::primitives::{B256, Bytes, keccak256};
+use licen_core::primitives::{Address, B256, Bytes, keccak256};
+use licen_core::result_roots::ResultRoots;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::error::StoreError;
@@ -16,6 +17,8 @@ row::row! {
         job_id: B256, /// Its attempt.
         attempt: u32, /// `verdict`, `share`, ..: one answer of each kind per attempt.
         kind: String;
+        /// The `DataPolicy` contract of the job.
+        contract: Address,
         /// The one HPKE key (or signer) it went to.
         recipient: B256,
         /// Hash of what was asked.
@@ -33,10 +36,18 @@ row::row! {
         /// The job.
         job_id: B256, /// Its attempt.
         attempt: u32;
+        /// The `DataPolicy` contract of the job.
+        contract: Address,
         /// Root of the result blob.
         result_hash: B256,
+        /// Root of the base model that was trained; not held.
+        base_model_root: B256,
+        /// Root of the plaintext tar in the result; not held.
+        adapter_root: B256,
         /// Root of the evidence bundle.
         attestation_ref: B256,
+        /// Root of the job's report.
+        report_hash: B256,
         /// The sealed result-key share as delivered.
         share: Bytes,
         /// The signed `Held`, byte for byte.
@@ -96,6 +107,26 @@ row::row! {
         space: String, name: String;
         body: Bytes,
         updated_ms: u64,
+    }
+}
+
+impl HeldResult {
+    /// What the custodian said that it holds.
+    #[must_use]
+    pub fn roots(&self) -> ResultRoots {
+        ResultRoots {
+            result_hash: self.result_hash,
+            base_model_root: self.base_model_root,
+            adapter_root: self.adapter_root,
+            attestation_ref: self.attestation_ref,
+            report_hash: self.report_hash,
+        }
+    }
+
+    /// Roots of the blobs that it keeps: result, evidence bundle and report.
+    #[must_use]
+    pub fn blobs(&self) -> [B256; 3] {
+        [self.result_hash, self.attestation_ref, self.report_hash]
     }
 }
 
@@ -206,7 +237,8 @@ impl Store {
     /// ended it.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where the stored answer went to another recipient,
+    /// [`StoreError::Conflict`] where the stored answer went to another recipient or is about a job of
+    /// another contract,
     /// [`StoreError::Retired`] where the dataset is refused for ever.
     pub async fn put_release(
         &self,
@@ -220,7 +252,7 @@ impl Store {
         }
         let key = [release.job_id.to_value(), release.attempt.to_value(), release.kind.to_value()];
         if let Some(known) = row::get::<Release>(&mut tx, &key).await? {
-            if known.recipient != release.recipient {
+            if known.recipient != release.recipient || known.contract != release.contract {
                 let key = format!("{} of {} attempt {}", release.kind, release.job_id, release.attempt);
                 return Err(StoreError::Conflict { key });
             }
@@ -251,12 +283,13 @@ impl Store {
     /// comes back as it is.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where another result of this attempt is held.
+    /// [`StoreError::Conflict`] where another result of this attempt is held: one of whose roots any is
+    /// another.
     pub async fn put_held(&self, held: &HeldResult, record: &[u8]) -> Result<HeldResult, StoreError> {
         let mut tx = self.begin().await?;
         let key = [held.job_id.to_value(), held.attempt.to_value()];
         if let Some(known) = row::get::<HeldResult>(&mut tx, &key).await? {
-            if known.result_hash != held.result_hash || known.attestation_ref != held.attestation_ref {
+            if known.roots() != held.roots() || known.contract != held.contract {
                 let key = format!("result of {} attempt {}", held.job_id, held.attempt);
                 return Err(StoreError::Conflict { key });
             }
@@ -331,17 +364,12 @@ impl Store {
         self.list("", &[]).await
     }
 
-    /// Roots of every blob that a held result names: results and evidence bundles.
+    /// Roots of every blob that is kept for a held result.
     ///
     /// # Errors
     /// The database.
     pub async fn held_roots(&self) -> Result<Vec<B256>, StoreError> {
-        Ok(self
-            .held_results()
-            .await?
-            .into_iter()
-            .flat_map(|held| [held.result_hash, held.attestation_ref])
-            .collect())
+        Ok(self.held_results().await?.iter().flat_map(HeldResult::blobs).collect())
     }
 
     /// Puts a new result key in place, with its log record. Nonces only rise: an old signature
@@ -432,6 +460,7 @@ mod tests {
             job_id: B256::repeat_byte(1),
             attempt: 1,
             kind: "share".into(),
+            contract: Address::repeat_byte(9),
             recipient: B256::repeat_byte(recipient),
             request_hash: B256::repeat_byte(9),
             answer: Bytes::from(vec![recipient]),
@@ -445,7 +474,10 @@ mod tests {
         store.put_release(&release(7), None, b"released").await.unwrap();
         let retry = Release { answer: Bytes::from_static(b"fresh"), ..release(7) };
         assert_eq!(store.put_release(&retry, None, b"again").await.unwrap(), release(7));
-        assert!(matches!(store.put_release(&release(8), None, b"x").await, Err(StoreError::Conflict { .. })));
+        let elsewhere = Release { contract: Address::repeat_byte(8), ..release(7) };
+        for other in [release(8), elsewhere] {
+            assert!(matches!(store.put_release(&other, None, b"x").await, Err(StoreError::Conflict { .. })));
+        }
         assert_eq!(store.audit_entries(1, 10).await.unwrap().len(), 1);
     }
 
@@ -492,8 +524,12 @@ mod tests {
         let held = HeldResult {
             job_id: B256::repeat_byte(1),
             attempt: 1,
+            contract: Address::repeat_byte(9),
             result_hash: B256::repeat_byte(2),
+            base_model_root: B256::repeat_byte(4),
+            adapter_root: B256::repeat_byte(5),
             attestation_ref: B256::repeat_byte(3),
+            report_hash: B256::repeat_byte(6),
             share: Bytes::from_static(b"share"),
             held_answer: Bytes::from_static(b"held"),
             manifest: None,
@@ -503,8 +539,17 @@ mod tests {
         assert!(store.put_manifest(held.job_id, 1, b"m", b"s", b"r", 1).await.is_err());
         store.put_held(&held, b"held").await.unwrap();
         store.put_held(&held, b"held").await.unwrap();
-        let other = HeldResult { result_hash: B256::repeat_byte(9), ..held.clone() };
-        assert!(matches!(store.put_held(&other, b"x").await, Err(StoreError::Conflict { .. })));
+        let nine = B256::repeat_byte(9);
+        for other in [
+            HeldResult { result_hash: nine, ..held.clone() },
+            HeldResult { base_model_root: nine, ..held.clone() },
+            HeldResult { adapter_root: nine, ..held.clone() },
+            HeldResult { attestation_ref: nine, ..held.clone() },
+            HeldResult { report_hash: nine, ..held.clone() },
+            HeldResult { contract: Address::repeat_byte(8), ..held.clone() },
+        ] {
+            assert!(matches!(store.put_held(&other, b"x").await, Err(StoreError::Conflict { .. })));
+        }
         store.put_manifest(held.job_id, 1, b"m", b"s", b"r", 1).await.unwrap();
         store.put_manifest(held.job_id, 1, b"m", b"s", b"r", 1).await.unwrap();
         let refused = store.put_manifest(held.job_id, 1, b"n", b"s", b"r", 1).await;
@@ -512,7 +557,10 @@ mod tests {
         let stored = store.held(held.job_id).await.unwrap().unwrap();
         assert_eq!(stored.manifest, Some(Bytes::from_static(b"m")));
         assert_eq!(store.audit_head().await.unwrap().unwrap().seq, 2);
-        assert_eq!(store.held_roots().await.unwrap(), [held.result_hash, held.attestation_ref]);
+        assert_eq!(
+            store.held_roots().await.unwrap(),
+            [held.result_hash, held.attestation_ref, held.report_hash]
+        );
     }
 
     #[tokio::test]

@@ -25,7 +25,7 @@ pub enum StoreError {
         /// Newest version this program can read.
         known: i64,
     },
-    /// The database belongs to another chain or contract: the chain behind the URL was replaced.
+    /// The database belongs to another chain: the chain behind the URL was replaced.
     #[error("database belongs to {stored}, not to {given}")]
     OtherChain {
         /// What the database was made for.

@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteConnection;
 use crate::error::StoreError;
 use crate::row::{self, Row};
 use crate::tables::{
-    AuditRow, BlockRow, CustodianSetRow, DatasetRow, JobRow, PaymentRow, PolicyRow, ProviderRow,
+    AuditRow, BlockRow, CustodianSetRow, DatasetRow, JobRow, PaymentRow, PolicyRow, ProviderRow, SplitRow,
 };
 use crate::value::{Column, Value, decode, encode};
 
@@ -28,6 +28,7 @@ const ENTITIES: &[Entity] = &[
     entity::<AuditRow>(),
     entity::<CustodianSetRow>(),
     entity::<ProviderRow>(),
+    entity::<SplitRow>(),
     entity::<PaymentRow>(),
 ];
 
@@ -91,5 +92,14 @@ async fn restore(conn: &mut SqliteConnection, entry: Vec<Value>) -> Result<(), S
 pub(crate) async fn prune(conn: &mut SqliteConnection, finalized: u64) -> Result<(), StoreError> {
     row::run(conn, "DELETE FROM journal WHERE block <= $1", &[finalized.to_value()]).await?;
     row::run(conn, "DELETE FROM blocks WHERE number < $1", &[finalized.to_value()]).await?;
+    Ok(())
+}
+
+/// Empties every table that follows the chain: following begins at the first block again.
+pub(crate) async fn clear(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    let tables = ENTITIES.iter().map(|entity| entity.table).chain(["journal", "blocks", "cursor"]);
+    for table in tables {
+        row::run(conn, &format!("DELETE FROM {table}"), &[]).await?;
+    }
     Ok(())
 }

@@ -18,6 +18,7 @@ mod journal;
 mod retire;
 mod row;
 mod schema;
+mod scope;
 mod select;
 mod silence;
 mod store;
@@ -29,11 +30,12 @@ mod work;
 pub use batch::{Batch, Change, Cursor, JobPatch, Position};
 pub use custody::{AuditEntry, HeldResult, Release, ResultKeyRecord};
 pub use error::StoreError;
+pub use scope::{Followed, Scope};
 pub use select::{Op, Select, Where};
 pub use silence::{Heard, SILENCE};
 pub use store::{Identity, Store};
 pub use tables::{
-    AuditRow, BlockRow, CustodianSetRow, DatasetRow, JobRow, PaymentRow, PolicyRow, ProviderRow,
+    AuditRow, BlockRow, CustodianSetRow, DatasetRow, JobRow, PaymentRow, PolicyRow, ProviderRow, SplitRow,
 };
 pub use tx::{TxAttempt, TxIntent, TxOutcome};
 pub use value::Value;

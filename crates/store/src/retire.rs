@@ -135,6 +135,7 @@ mod tests {
             job_id: B256::repeat_byte(1),
             attempt: 1,
             kind: "share".into(),
+            contract: licen_core::primitives::Address::repeat_byte(9),
             recipient: B256::ZERO,
             request_hash: B256::ZERO,
             answer: Bytes::from_static(b"share"),

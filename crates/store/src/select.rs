@@ -1,12 +1,14 @@
 //! Questions to the tables that follow the chain, as the GraphQL shapes them. A column name is only
 //! ever one of the table's own; values only ever go in as parameters.
 
-use licen_core::primitives::B256;
+use licen_core::primitives::{Address, B256};
 
 use crate::error::StoreError;
 use crate::row::Row;
 use crate::store::Store;
-use crate::tables::{AuditRow, CustodianSetRow, DatasetRow, JobRow, PaymentRow, PolicyRow, ProviderRow};
+use crate::tables::{
+    AuditRow, CustodianSetRow, DatasetRow, JobRow, PaymentRow, PolicyRow, ProviderRow, SplitRow,
+};
 use crate::value::{Column, Value};
 
 /// Deepest nesting of and, or, not.
@@ -206,30 +208,34 @@ selects! {
     custodian_sets -> CustodianSetRow;
     /// Providers of compute.
     providers -> ProviderRow;
-    /// Withdrawals and distributions.
+    /// Accounts that are no addresses, with the splits behind them.
+    splits -> SplitRow;
+    /// Credits, withdrawals and distributions.
     payments -> PaymentRow;
 }
 
 macro_rules! by_key {
-    ($($(#[$doc:meta])* $one:ident -> $row:ident;)*) => {
+    ($($(#[$doc:meta])* $one:ident($($key:ident: $ty:ty),+) -> $row:ident;)*) => {
         impl Store {$(
             $(#[$doc])*
             ///
             /// # Errors
             /// The database.
-            pub async fn $one(&self, key: B256) -> Result<Option<$row>, StoreError> {
-                self.get(&[key.to_value()]).await
+            pub async fn $one(&self, $($key: $ty),+) -> Result<Option<$row>, StoreError> {
+                self.get(&[$($key.to_value()),+]).await
             }
         )*}
     };
 }
 by_key! {
-    /// The dataset with this uid.
-    dataset -> DatasetRow;
-    /// The policy with this hash.
-    policy -> PolicyRow;
-    /// The job with this id.
-    job -> JobRow;
+    /// The dataset with this uid at this `DataPolicy`.
+    dataset(contract: Address, dataset_uid: B256) -> DatasetRow;
+    /// The policy with this hash at this `DataPolicy`.
+    policy(contract: Address, policy_hash: B256) -> PolicyRow;
+    /// The job with this id, which names its contract.
+    job(job_id: B256) -> JobRow;
     /// The provider with this id.
-    provider -> ProviderRow;
+    provider(provider_id: B256) -> ProviderRow;
+    /// What is known of an account that is no address.
+    split(account: B256) -> SplitRow;
 }

@@ -92,7 +92,8 @@ impl Store {
     /// Writes that this attempt is called silent, with its log record; the first statement stays.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where a result of this attempt is held.
+    /// [`StoreError::Conflict`] where a result of this attempt is held, or the statement that stands is about
+    /// a job of another contract.
     pub async fn put_silence(&self, silence: &Release, record: &[u8]) -> Result<Release, StoreError> {
         let mut tx = self.begin().await?;
         let key = [silence.job_id.to_value(), silence.attempt.to_value()];
@@ -103,6 +104,10 @@ impl Store {
         let silence = Release { kind: SILENCE.into(), ..silence.clone() };
         let key = [silence.job_id.to_value(), silence.attempt.to_value(), silence.kind.to_value()];
         if let Some(known) = row::get::<Release>(&mut tx, &key).await? {
+            if known.contract != silence.contract {
+                let key = format!("silence of {} attempt {}", silence.job_id, silence.attempt);
+                return Err(StoreError::Conflict { key });
+            }
             return Ok(known);
         }
         row::insert(&mut tx, &silence).await?;
@@ -126,6 +131,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::store::tests_support::dump;
+    use licen_core::primitives::Address;
 
     const JOB: B256 = B256::repeat_byte(1);
 
@@ -134,6 +140,7 @@ mod tests {
             job_id: JOB,
             attempt: 1,
             kind: SILENCE.into(),
+            contract: Address::repeat_byte(9),
             recipient: B256::ZERO,
             request_hash: B256::ZERO,
             answer: Bytes::from_static(b"silent"),
@@ -145,8 +152,12 @@ mod tests {
         HeldResult {
             job_id: JOB,
             attempt: 1,
+            contract: Address::repeat_byte(9),
             result_hash: B256::repeat_byte(2),
+            base_model_root: B256::repeat_byte(4),
+            adapter_root: B256::repeat_byte(5),
             attestation_ref: B256::repeat_byte(3),
+            report_hash: B256::repeat_byte(6),
             share: Bytes::from_static(b"share"),
             held_answer: Bytes::from_static(b"held"),
             manifest: None,

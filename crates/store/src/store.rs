@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use licen_core::primitives::{Address, B256};
+use licen_core::primitives::B256;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -19,20 +19,18 @@ const READERS: u32 = 4;
 /// How long a statement waits for another process to let go of the file.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// The chain and contract that a database belongs to.
+/// The chain that a database belongs to; it may hold records of any contract there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// EIP-155 chain id.
     pub chain_id: u64,
     /// Hash of block 0: two chains with one id differ here.
     pub genesis_hash: B256,
-    /// The `DataPolicy` contract.
-    pub contract: Address,
 }
 
 impl std::fmt::Display for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "chain {} genesis {} contract {}", self.chain_id, self.genesis_hash, self.contract)
+        write!(f, "chain {} genesis {}", self.chain_id, self.genesis_hash)
     }
 }
 
@@ -97,7 +95,7 @@ impl Store {
         }
     }
 
-    /// Ties the database to a chain and contract the first time, and refuses any other ever after.
+    /// Ties the database to a chain the first time, and refuses any other ever after.
     ///
     /// # Errors
     /// [`StoreError::OtherChain`] where it belongs to another.
@@ -243,7 +241,7 @@ mod tests {
     use super::*;
 
     fn identity(chain_id: u64, genesis: u8) -> Identity {
-        Identity { chain_id, genesis_hash: B256::repeat_byte(genesis), contract: Address::repeat_byte(1) }
+        Identity { chain_id, genesis_hash: B256::repeat_byte(genesis) }
     }
 
     #[tokio::test]

@@ -19,8 +19,10 @@ row! {
 }
 
 row! {
-    /// A dataset and its current policy.
+    /// A dataset as one `DataPolicy` knows it, and its current policy there.
     pub DatasetRow in "datasets" {
+        /// The `DataPolicy`.
+        contract: Address,
         /// Name of the dataset.
         dataset_uid: B256;
         /// Root of the ciphertext.
@@ -59,6 +61,8 @@ row! {
 row! {
     /// A policy, in full, as it was logged once.
     pub PolicyRow in "policies" {
+        /// The `DataPolicy`.
+        contract: Address,
         /// keccak256(abi.encode(Policy)).
         policy_hash: B256;
         /// The dataset it governs.
@@ -81,6 +85,8 @@ row! {
     pub JobRow in "jobs" {
         /// Name of the job.
         job_id: B256;
+        /// The `DataPolicy` that it runs at.
+        contract: Address,
         /// The dataset.
         dataset_uid: B256,
         /// Root of the ciphertext.
@@ -99,11 +105,15 @@ row! {
         state: u8,
         /// 0 while Granted, then counts from 1.
         attempt: u32,
-        /// Epochs paid for.
+        /// Most epochs to train.
         requested_epochs: u32,
-        /// Royalty of one epoch.
-        royalty_per_epoch: U256,
-        /// royaltyPerEpoch x requestedEpochs, without the compute fee.
+        /// What the royalty is counted in, `Unit` as the contract numbers it.
+        unit: u8,
+        /// Units paid for.
+        units: u64,
+        /// Royalty of one unit.
+        royalty_per_unit: U256,
+        /// royaltyPerUnit x units, without the compute fee.
         escrow: U256,
         /// Compute fee of one epoch.
         compute_fee_per_epoch: U256,
@@ -115,6 +125,26 @@ row! {
         result_hash: Option<B256>,
         /// Root of the evidence bundle, once Completed.
         attestation_ref: Option<B256>,
+        /// Root of the base model, once Completed.
+        base_model_root: Option<B256>,
+        /// Root of the plaintext result, once Completed.
+        adapter_root: Option<B256>,
+        /// Root of the report, once Completed.
+        report_hash: Option<B256>,
+        /// Training rows visited, once Completed.
+        samples: Option<u64>,
+        /// Tokens read, once Completed.
+        tokens_seen: Option<u64>,
+        /// Tokens that a loss was computed for, once Completed.
+        tokens_trained: Option<u64>,
+        /// CPU seconds of the trainer, once Completed.
+        compute_seconds: Option<u64>,
+        /// Loss before training x 1e6, once Completed.
+        eval_before: Option<u64>,
+        /// Loss after training x 1e6, once Completed.
+        eval_after: Option<u64>,
+        /// abi.encode(ResultManifest), once Completed.
+        manifest_abi: Option<Bytes>,
         /// Gross royalty, once settled.
         royalty: Option<U256>,
         /// What went back to the requester.
@@ -153,6 +183,8 @@ row! {
     pub AuditRow in "audit_log" {
         /// Unique and ordered: the caller makes it of block and log index.
         id: String;
+        /// The contract that logged it.
+        contract: Address,
         /// The dataset, where there is one.
         dataset_root: Option<B256>,
         /// The job, where there is one.
@@ -194,19 +226,52 @@ row! {
     pub ProviderRow in "providers" {
         /// Name of the provider.
         provider_id: B256;
+        /// Who may change it.
+        creator: Address,
+        /// Signs its quotes.
+        signer: Address,
+        /// The ledger account of its fees.
+        payee: B256,
+        /// As it says.
+        jurisdiction: B256,
         /// abi.encode(Provider).
         provider_abi: Bytes,
-        /// Chain time of the event.
+        /// Chain time of the last event, seconds.
         set_at: u64,
+        /// Block of the last event.
+        set_block: u64,
+        /// Transaction of the last event.
+        set_tx: B256,
     }
 }
 
 row! {
-    /// Money that left the contract (`withdrawn`) or moved from a split to its payees (`distributed`).
+    /// A ledger account that is no address, and the split behind it once somebody announced it.
+    pub SplitRow in "splits" {
+        /// keccak256(abi.encode("LICEN/split/v2", Split)), as long as nobody hashed anything else.
+        account: B256;
+        /// abi.encode(Split), once announced.
+        split_abi: Option<Bytes>,
+        /// Chain time when a policy, provider, split or credit first named it, seconds.
+        named_at: u64,
+        /// Block of that.
+        named_block: u64,
+        /// Chain time of the announcement, seconds.
+        announced_at: Option<u64>,
+        /// Transaction of the announcement.
+        announced_tx: Option<B256>,
+    }
+}
+
+row! {
+    /// One move in a ledger. What an account has of a token at a contract is the sum of what was
+    /// `credited` minus what was `withdrawn` and `distributed`.
     pub PaymentRow in "payments" {
         /// Unique and ordered, as in [`AuditRow`].
         id: String;
-        /// `withdrawn` or `distributed`.
+        /// The `DataPolicy` whose ledger it is.
+        contract: Address,
+        /// `credited`, `withdrawn` or `distributed`.
         kind: String,
         /// The ledger account.
         account: B256,
@@ -214,11 +279,19 @@ row! {
         token: Address,
         /// Base units.
         amount: U256,
+        /// What a credit is for: a job, or the split that it was distributed from.
+        reference: Option<B256>,
+        /// The job, where that is what a credit is for.
+        job_id: Option<B256>,
+        /// Where a withdrawal went.
+        receiver: Option<Address>,
         /// Chain time, seconds.
         timestamp: u64,
         /// Its transaction.
         tx_hash: B256,
         /// Its block.
         block_number: u64,
+        /// Its place in the block.
+        log_index: u64,
     }
 }

@@ -56,7 +56,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let owner = wallet(&rpcs, dir.path(), sender_options()).await;
         let deployment = deploy(&owner, "test", anvil.url(), owner.address(), 100).await.unwrap();
-        let chain = Chain::new(rpcs.clone(), deployment.contracts);
+        let chain = deployment.chain(rpcs.clone());
         let (custodian, compute) = (WalletKey::generate(), WalletKey::generate());
         Self { anvil, rpcs, dir, owner, custodian, compute, deployment, chain }
     }
@@ -76,7 +76,7 @@ impl World {
     pub fn policy(&self) -> Policy {
         let (owner, salt) = (self.owner.address(), B256::repeat_byte(3));
         Policy {
-            datasetUid: id::dataset_uid(&self.domain(), owner, salt),
+            datasetUid: id::dataset_uid(self.domain().chain_id, owner, salt),
             datasetRoot: B256::repeat_byte(4),
             owner,
             salt,
@@ -102,6 +102,7 @@ impl World {
         Request {
             purposeId: id::purpose_id("research"),
             epochs: 3,
+            units: 3,
             jobSpecHash: B256::repeat_byte(7),
             resultKey: B256::repeat_byte(8),
             ..Request::default()
@@ -109,7 +110,7 @@ impl World {
     }
 
     pub fn call(&self, key: &str, value: u64, call: &impl SolCall) -> Call {
-        let to = Some(self.deployment.contracts.data_policy);
+        let to = Some(self.chain.data_policy());
         Call { idem_key: key.into(), to, value: U256::from(value), data: call.abi_encode().into() }
     }
 
@@ -198,6 +199,9 @@ impl World {
             resultHash: B256::repeat_byte(12),
             actualEpochs: epochs,
             attestationRef: B256::repeat_byte(13),
+            baseModelRoot: B256::repeat_byte(14),
+            adapterRoot: B256::repeat_byte(15),
+            reportHash: B256::repeat_byte(16),
             ..ResultManifest::default()
         };
         let signature = self.compute.sign_digest(&self.domain().digest(&manifest)).to_vec().into();

@@ -9,6 +9,7 @@ use super::filter::{IntExp, TextExp, inputs};
 inputs! {
     AuditFilter as "AuditLog_bool_exp", AuditOrder as "AuditLog_order_by",
     id: TextExp => "id", Text;
+    contract: TextExp => "contract", Account;
     dataset_root: TextExp => "dataset_root", Hash;
     job_id: TextExp => "job_id", Hash;
     event_type: TextExp => "event_type", Text;
@@ -24,6 +25,8 @@ inputs! {
 pub(crate) struct AuditLog {
     /// Sorts in chain order.
     id: String,
+    /// The contract that logged it.
+    contract: String,
     /// The dataset, where there is one.
     dataset_root: Option<String>,
     /// The job, where there is one.
@@ -55,6 +58,7 @@ impl AuditLog {
     pub(crate) fn of(row: &AuditRow) -> Self {
         Self {
             id: row.id.clone(),
+            contract: row.contract.to_string(),
             dataset_root: row.dataset_root.map(|r| r.to_string()),
             job_id: row.job_id.map(|j| j.to_string()),
             event_type: row.event_type.clone(),

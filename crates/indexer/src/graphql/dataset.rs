@@ -8,13 +8,13 @@ use licen_store::{DatasetRow, Op, PolicyRow, Where};
 
 use super::filter::{BoolExp, IntExp, TextExp, inputs, select};
 use super::job::{Job, JobFilter, JobOrder};
-use super::load::{Loaders, PolicyKey};
+use super::load::{DatasetKey, Loaders, PolicyKey};
 use super::{LONG, internal, list, state};
 
 inputs! {
     DatasetFilter as "Dataset_bool_exp", DatasetOrder as "Dataset_order_by",
     { active: BoolExp => active }
-    id: TextExp => "dataset_uid", Hash;
+    contract: TextExp => "contract", Account;
     dataset_uid: TextExp => "dataset_uid", Hash;
     dataset_root: TextExp => "dataset_root", Hash;
     owner: TextExp => "owner", Account;
@@ -45,13 +45,14 @@ fn active(exp: &BoolExp, chain_time: u64) -> Option<Where> {
     Some(if wanted { open } else { Where::Not(Box::new(open)) })
 }
 
-/// A registered dataset and its current policy.
+/// A dataset as it is registered at one contract, and its current policy there.
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(complex)]
 pub(crate) struct Dataset {
-    /// The datasetUid: one root may be registered by several owners.
-    pub(crate) id: String,
-    /// keccak256 of chain, contract, owner and salt; stands in every encryption's context.
+    /// The `DataPolicy` that this registration and policy are at; another may have the same dataset.
+    contract: String,
+    /// keccak256 of chain, owner and salt; stands in every encryption's context. One root may be
+    /// registered by several owners.
     dataset_uid: String,
     /// 0G file root of the ciphertext.
     dataset_root: String,
@@ -86,15 +87,15 @@ pub(crate) struct Dataset {
     /// 1 SOFTWARE (simulated attestation, local chain only), 2 HARDWARE.
     required_level: u8,
     #[graphql(skip)]
-    uid: licen_core::primitives::B256,
+    key: DatasetKey,
     #[graphql(skip)]
-    policy: licen_core::primitives::B256,
+    policy: PolicyKey,
 }
 
 impl Dataset {
     pub(crate) fn of(row: &DatasetRow, chain_time: u64) -> Self {
         Self {
-            id: row.dataset_uid.to_string(),
+            contract: row.contract.to_string(),
             dataset_uid: row.dataset_uid.to_string(),
             dataset_root: row.dataset_root.to_string(),
             owner: row.owner.to_string(),
@@ -112,15 +113,15 @@ impl Dataset {
             token: row.token.to_string(),
             max_epochs_per_run: row.max_epochs_per_run,
             required_level: row.required_level,
-            uid: row.dataset_uid,
-            policy: row.policy_hash,
+            key: DatasetKey(row.contract, row.dataset_uid),
+            policy: PolicyKey(row.contract, row.policy_hash),
         }
     }
 
     async fn policy_row(&self, ctx: &Context<'_>) -> Result<PolicyRow, Error> {
         let loader = ctx.data::<DataLoader<Loaders>>()?;
-        let row = loader.load_one(PolicyKey(self.policy)).await.map_err(internal)?;
-        row.ok_or_else(|| Error::new(format!("policy {} is not in the index", self.policy)))
+        let row = loader.load_one(self.policy).await.map_err(internal)?;
+        row.ok_or_else(|| Error::new(format!("policy {} is not in the index", self.policy.1)))
     }
 
     async fn policy(&self, ctx: &Context<'_>) -> Result<Policy, Error> {
@@ -196,7 +197,7 @@ impl Dataset {
         Ok(self.policy(ctx).await?.payee.to_string())
     }
 
-    /// The jobs at this dataset.
+    /// The jobs at this dataset under this contract.
     #[graphql(complexity = "list(limit, child_complexity)")]
     async fn jobs(
         &self,
@@ -207,7 +208,11 @@ impl Dataset {
         offset: Option<u32>,
     ) -> Result<Vec<Job>, Error> {
         let state = state(ctx)?;
-        let within = Where::Is("dataset_uid".into(), Op::Eq(self.uid.into()));
+        let DatasetKey(contract, uid) = self.key;
+        let within = Where::And(vec![
+            Where::Is("contract".into(), Op::Eq(contract.into())),
+            Where::Is("dataset_uid".into(), Op::Eq(uid.into())),
+        ]);
         let time = state.freshness.get().timestamp;
         let select = select(Some(within), filter.as_ref(), order_by.as_ref(), limit, offset, time)?;
         let rows = state.store.jobs(&select).await.map_err(internal)?;

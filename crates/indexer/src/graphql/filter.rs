@@ -5,6 +5,7 @@ use std::str::FromStr;
 use async_graphql::{Enum, Error, InputObject};
 use licen_core::job::{JobState, Reason};
 use licen_core::primitives::{Address, B256, U256};
+use licen_core::unit::Unit;
 use licen_store::{Op, Select, Value, Where};
 
 /// Most rows of one list.
@@ -81,6 +82,7 @@ pub(crate) enum Kind {
     Text,
     State,
     FailReason,
+    Unit,
 }
 
 fn value(kind: Kind, field: &str, text: &str) -> Result<Value, Error> {
@@ -93,6 +95,10 @@ fn value(kind: Kind, field: &str, text: &str) -> Result<Value, Error> {
         Kind::State => {
             let state = (1..=u8::MAX).map_while(JobState::from_chain).find(|s| s.name() == text);
             (state.ok_or_else(|| bad("a state of a job"))? as u8).into()
+        }
+        Kind::Unit => {
+            let unit = (1..=u8::MAX).map_while(Unit::from_chain).find(|u| u.name() == text);
+            (unit.ok_or_else(|| bad("a unit"))? as u8).into()
         }
         Kind::FailReason => {
             let reason = Reason::ALL.into_iter().find(|r| r.name() == text);

@@ -4,18 +4,20 @@ use async_graphql::dataloader::DataLoader;
 use async_graphql::{ComplexObject, Context, Error, SimpleObject};
 use licen_core::job::{JobState, Reason};
 use licen_core::money;
-use licen_core::primitives::{B256, U256};
+use licen_core::primitives::{B256, Bytes, U256};
+use licen_core::unit::Unit;
 use licen_store::JobRow;
 
 use super::dataset::Dataset;
 use super::filter::{IntExp, TextExp, inputs};
 use super::load::{DatasetKey, Loaders, PolicyKey};
-use super::{LONG, internal, state};
+use super::{LONG, PREIMAGE, internal, state};
 use crate::machine::JobFacts;
 
 inputs! {
     JobFilter as "Job_bool_exp", JobOrder as "Job_order_by",
     id: TextExp => "job_id", Hash;
+    contract: TextExp => "contract", Account;
     dataset_uid: TextExp => "dataset_uid", Hash;
     dataset_root: TextExp => "dataset_root", Hash;
     policy_hash: TextExp => "policy_hash", Hash;
@@ -30,7 +32,18 @@ inputs! {
     actual_epochs: IntExp => "actual_epochs", Text;
     result_hash: TextExp => "result_hash", Hash;
     attestation_ref: TextExp => "attestation_ref", Hash;
-    royalty_per_epoch: TextExp => "royalty_per_epoch", Amount;
+    base_model_root: TextExp => "base_model_root", Hash;
+    adapter_root: TextExp => "adapter_root", Hash;
+    report_hash: TextExp => "report_hash", Hash;
+    samples: IntExp => "samples", Text;
+    tokens_seen: IntExp => "tokens_seen", Text;
+    tokens_trained: IntExp => "tokens_trained", Text;
+    compute_seconds: IntExp => "compute_seconds", Text;
+    eval_before: IntExp => "eval_before", Text;
+    eval_after: IntExp => "eval_after", Text;
+    unit: TextExp => "unit", Unit;
+    units: IntExp => "units", Text;
+    royalty_per_unit: TextExp => "royalty_per_unit", Amount;
     escrow: TextExp => "escrow", Amount;
     royalty_settled: TextExp => "royalty", Amount;
     refund_issued: TextExp => "refund", Amount;
@@ -49,6 +62,8 @@ inputs! {
 pub(crate) struct Job {
     /// The jobId.
     pub(crate) id: String,
+    /// The `DataPolicy` that it runs at; the jobId names it.
+    contract: String,
     /// The dataset.
     dataset_uid: String,
     /// 0G file root of its ciphertext.
@@ -61,8 +76,12 @@ pub(crate) struct Job {
     owner: String,
     /// The provider named in advance; zero for any.
     provider_id: String,
-    /// Epochs paid for.
+    /// Most epochs to train.
     requested_epochs: u32,
+    /// What the royalty is counted in: epoch, sample, kilotoken or computeSecond.
+    unit: String,
+    /// Units paid for.
+    units: u64,
     /// Epochs trained.
     actual_epochs: Option<u32>,
     /// Granted, Running, Completed, Failed, Expired or Cancelled.
@@ -89,11 +108,29 @@ pub(crate) struct Job {
     result_hash: Option<String>,
     /// 0G file root of the evidence bundle.
     attestation_ref: Option<String>,
-    /// Price of one epoch.
-    royalty_per_epoch: String,
+    /// 0G file root of the base model that was trained.
+    base_model_root: Option<String>,
+    /// 0G file root of the plaintext result: the name of the model that came of it.
+    adapter_root: Option<String>,
+    /// 0G file root of the report about the training.
+    report_hash: Option<String>,
+    /// Training rows visited.
+    samples: Option<u64>,
+    /// Tokens read.
+    tokens_seen: Option<u64>,
+    /// Tokens that a loss was computed for.
+    tokens_trained: Option<u64>,
+    /// CPU seconds of the trainer, a begun one counted whole.
+    compute_seconds: Option<u64>,
+    /// Loss before training x 1,000,000.
+    eval_before: Option<u64>,
+    /// Loss after training x 1,000,000.
+    eval_after: Option<u64>,
+    /// Price of one unit.
+    royalty_per_unit: String,
     /// The provider's price of one epoch.
     compute_fee_per_epoch: String,
-    /// royaltyPerEpoch x requestedEpochs.
+    /// royaltyPerUnit x units.
     escrow: String,
     /// computeFeePerEpoch x requestedEpochs.
     compute_escrow: String,
@@ -131,25 +168,30 @@ pub(crate) struct Job {
     set_version: u32,
     /// 1 SOFTWARE (simulated attestation, local chain only), 2 HARDWARE.
     required_level: u8,
-    /// abi.encode(Job) as the contract commits to it now, hex.
-    job_abi: String,
     #[graphql(skip)]
-    dataset: B256,
+    job_abi: Bytes,
     #[graphql(skip)]
-    policy: B256,
+    manifest_abi: Option<Bytes>,
+    #[graphql(skip)]
+    dataset: DatasetKey,
+    #[graphql(skip)]
+    policy: PolicyKey,
 }
 
 impl Job {
+    /// Numbers of job and result come out of the preimages, because a column holds them up to 2^63.
     pub(crate) fn of(row: &JobRow) -> Result<Self, Error> {
-        let facts = JobFacts::of_row(row)
-            .ok_or_else(|| Error::new(format!("the row of job {} is damaged", row.job_id)))?;
+        let damaged = || Error::new(format!("the row of job {} is damaged", row.job_id));
+        let facts = JobFacts::of_row(row).ok_or_else(damaged)?;
         let job = &facts.job;
         let settled = facts.settled(row.refund.unwrap_or_default());
         let amount = |pick: fn(&money::Settlement) -> U256| settled.as_ref().map(|s| pick(s).to_string());
         let started = facts.job.attempt > 0;
         let text = |hash: Option<B256>| hash.map(|h| h.to_string());
+        let result = facts.result.as_ref();
         Ok(Self {
             id: row.job_id.to_string(),
+            contract: row.contract.to_string(),
             dataset_uid: row.dataset_uid.to_string(),
             dataset_root: row.dataset_root.to_string(),
             policy_hash: row.policy_hash.to_string(),
@@ -157,6 +199,8 @@ impl Job {
             owner: row.owner.to_string(),
             provider_id: row.provider_id.to_string(),
             requested_epochs: row.requested_epochs,
+            unit: Unit::from_chain(job.unit).ok_or_else(damaged)?.name().to_string(),
+            units: job.units,
             actual_epochs: row.actual_epochs,
             state: state_name(facts.state),
             fail_reason: facts.reason.map(|r: Reason| r.name().to_string()),
@@ -170,7 +214,16 @@ impl Job {
             ended_tx: text(row.ended_tx),
             result_hash: text(row.result_hash),
             attestation_ref: text(row.attestation_ref),
-            royalty_per_epoch: row.royalty_per_epoch.to_string(),
+            base_model_root: text(row.base_model_root),
+            adapter_root: text(row.adapter_root),
+            report_hash: text(row.report_hash),
+            samples: result.map(|r| r.samples),
+            tokens_seen: result.map(|r| r.tokensSeen),
+            tokens_trained: result.map(|r| r.tokensTrained),
+            compute_seconds: result.map(|r| r.computeSeconds),
+            eval_before: result.map(|r| r.evalBefore),
+            eval_after: result.map(|r| r.evalAfter),
+            royalty_per_unit: row.royalty_per_unit.to_string(),
             compute_fee_per_epoch: row.compute_fee_per_epoch.to_string(),
             escrow: row.escrow.to_string(),
             compute_escrow: money::compute_escrow(job).to_string(),
@@ -191,9 +244,10 @@ impl Job {
             custodian_set: job.custodianSet.to_string(),
             set_version: job.setVersion,
             required_level: job.requiredLevel,
-            job_abi: row.job_abi.to_string(),
-            dataset: row.dataset_uid,
-            policy: row.policy_hash,
+            job_abi: row.job_abi.clone(),
+            manifest_abi: row.manifest_abi.clone(),
+            dataset: DatasetKey(row.contract, row.dataset_uid),
+            policy: PolicyKey(row.contract, row.policy_hash),
         })
     }
 }
@@ -204,10 +258,22 @@ fn state_name(state: JobState) -> String {
 
 #[ComplexObject]
 impl Job {
+    /// abi.encode(Job) as the contract commits to it now, hex.
+    #[graphql(complexity = "PREIMAGE")]
+    async fn job_abi(&self) -> String {
+        self.job_abi.to_string()
+    }
+
+    /// abi.encode(ResultManifest), hex: with jobAbi what isResult takes.
+    #[graphql(complexity = "PREIMAGE / 2")]
+    async fn manifest_abi(&self) -> Option<String> {
+        self.manifest_abi.as_ref().map(ToString::to_string)
+    }
+
     /// The dataset, with its present policy.
     async fn dataset(&self, ctx: &Context<'_>) -> Result<Option<Dataset>, Error> {
         let loader = ctx.data::<DataLoader<Loaders>>()?;
-        let row = loader.load_one(DatasetKey(self.dataset)).await.map_err(internal)?;
+        let row = loader.load_one(self.dataset).await.map_err(internal)?;
         let time = state(ctx)?.freshness.get().timestamp;
         Ok(row.map(|row| Dataset::of(&row, time)))
     }
@@ -216,7 +282,7 @@ impl Job {
     #[graphql(complexity = "LONG")]
     async fn policy_abi(&self, ctx: &Context<'_>) -> Result<Option<String>, Error> {
         let loader = ctx.data::<DataLoader<Loaders>>()?;
-        let row = loader.load_one(PolicyKey(self.policy)).await.map_err(internal)?;
+        let row = loader.load_one(self.policy).await.map_err(internal)?;
         Ok(row.map(|row| row.policy_abi.to_string()))
     }
 }

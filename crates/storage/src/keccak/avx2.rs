@@ -62,12 +62,6 @@ fn store_digest(row: V, out: &mut [u8; 32]) {
     unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), row) }
 }
 
-#[target_feature(enable = "avx2")]
-#[inline]
-fn store(word: V, out: &mut [u8; 32]) {
-    store_digest(word, out);
-}
-
 /// Word j of row i becomes word i of row j.
 #[target_feature(enable = "avx2")]
 #[inline]

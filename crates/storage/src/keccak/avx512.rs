@@ -51,13 +51,6 @@ macro_rules! operations {
 
         $(#[$feature])*
         #[inline]
-        fn store(word: V, out: &mut [u8; 64]) {
-            // SAFETY: the reference covers the 64 bytes that are written; the store needs no alignment.
-            unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), word) }
-        }
-
-        $(#[$feature])*
-        #[inline]
         fn store_digest(row: V, out: &mut [u8; 32]) {
             let digest = _mm512_castsi512_si256(row);
             // SAFETY: the reference covers the 32 bytes that are written; the store needs no alignment.

@@ -2,7 +2,7 @@
 //!
 //! `keccak_kernel!` expands in a module that has the vector type `V` (one 64-bit word of each lane),
 //! `LANES`, and the operations `splat`, `xor`, `xor5`, `chi` (a ^ (!b & c)), `rol::<L, R>` (rotate
-//! left by L = 64 - R), `load`, `store`, `transpose` and `store_digest`. Its argument is the attribute that
+//! left by L = 64 - R), `load`, `transpose` and `store_digest`. Its argument is the attribute that
 //! lets the functions use the instruction set.
 
 /// FIPS 202, iota.
@@ -166,19 +166,6 @@ macro_rules! keccak_kernel {
             state[RATE_WORDS - 1] = xor(state[RATE_WORDS - 1], splat(PAD_LAST));
             permute(&mut state);
             squeeze(&state, out);
-        }
-
-        /// One permutation of `LANES` states in memory: `state[w]` holds word w of every lane.
-        $(#[$feature])*
-        pub(super) fn permute_in_memory(state: &mut [[u8; LANES * 8]; 25]) {
-            let mut a = [splat(0); 25];
-            for (word, bytes) in a.iter_mut().zip(&*state) {
-                *word = load(bytes);
-            }
-            permute(&mut a);
-            for (word, bytes) in a.into_iter().zip(state) {
-                store(word, bytes);
-            }
         }
 
         /// Pairs are one block: 64 bytes and the padding.

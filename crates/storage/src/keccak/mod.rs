@@ -11,8 +11,6 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-#[cfg(target_arch = "x86_64")]
-mod each;
 mod kernel;
 #[cfg(test)]
 mod tests;
@@ -121,22 +119,6 @@ impl Hasher for Keccak {
                     unsafe { avx512::hash_pairs(pairs, out) }
                 })
             }
-        }
-    }
-
-    fn hash_each(&self, inputs: &[&[u8]], out: &mut [[u8; 32]]) {
-        match self.0 {
-            Lanes::Scalar => Scalar.hash_each(inputs, out),
-            #[cfg(target_arch = "x86_64")]
-            Lanes::Avx2 => each::hash_each(inputs, out, |state| {
-                // SAFETY: `Lanes::Avx2` exists only where the processor reported AVX2.
-                unsafe { avx2::permute_in_memory(state) }
-            }),
-            #[cfg(target_arch = "x86_64")]
-            Lanes::Avx512 => each::hash_each(inputs, out, |state| {
-                // SAFETY: `Lanes::Avx512` exists only where the processor reported AVX-512F.
-                unsafe { avx512::permute_in_memory(state) }
-            }),
         }
     }
 }
