@@ -4,8 +4,9 @@
 use licen_core::primitives::B256;
 
 use crate::config::Config;
+use crate::contracts::Connection;
 use crate::error::Error;
-use crate::run::{connect, open_store};
+use crate::run::open_store;
 
 /// The last record's sequence, from 1, and its hash; `None` for an empty log.
 ///
@@ -13,8 +14,9 @@ use crate::run::{connect, open_store};
 /// [`Error::AuditBroken`] for a log that does not verify; see [`Error`].
 pub async fn head(config: &Config) -> Result<Option<(u64, B256)>, Error> {
     config.check().map_err(Error::Config)?;
-    let (_, pinned) = connect(config).await?;
-    let store = open_store(&config.state_dir, &pinned).await?;
+    let connection = Connection::open(config).await?;
+    connection.served(config).await?;
+    let store = open_store(&config.state_dir, &connection.store_identity()).await?;
     if let Some(sequence) = store.verify_audit().await? {
         return Err(Error::AuditBroken(sequence));
     }

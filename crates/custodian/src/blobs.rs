@@ -1,4 +1,4 @@
-//! Result blobs and evidence bundles: fetched by HTTP, hashed while they arrive, and kept under their
+//! Result blobs, evidence bundles and reports: fetched by HTTP, hashed while they arrive, and kept under their
 //! root once a record names them. They are ciphertext and public records; this crate cannot open either.
 
 use std::io;
@@ -117,7 +117,9 @@ impl Blobs {
     /// Fetches a blob unless it is held already, and gives its first bytes. `name` is unique.
     pub(crate) async fn fetch(&self, fetch: &Fetch, name: &str) -> Result<(Bytes, Option<Part>), FetchError> {
         match head_of(&self.path(&fetch.root), fetch.head_bytes).await {
-            Ok(head) => return Ok((head, None)),
+            // What was taken as a large thing is not taken for a small one by its first bytes.
+            Ok((_, bytes)) if bytes > fetch.max_bytes => return Err(too_large(fetch).into()),
+            Ok((head, _)) => return Ok((head, None)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(disk(&error).into()),
         }
@@ -137,9 +139,8 @@ impl Blobs {
         if !response.status().is_success() {
             return Err(format!("blob {} was answered with {}", fetch.root, response.status()));
         }
-        let too_large = || format!("blob {} is larger than {} bytes", fetch.root, fetch.max_bytes);
         if response.content_length().is_some_and(|length| length > fetch.max_bytes) {
-            return Err(too_large());
+            return Err(too_large(fetch));
         }
         let mut file = File::create_new(&path).await.map_err(|e| disk(&e))?;
         let mut part = Part { root: fetch.root, path, bytes: 0, used: Arc::clone(&self.used) };
@@ -147,7 +148,7 @@ impl Blobs {
         let mut head = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|e| network(&e))? {
             if tree.bytes() + piece.len() as u64 > fetch.max_bytes {
-                return Err(too_large());
+                return Err(too_large(fetch));
             }
             if !part.grow(piece.len() as u64, self.max_bytes) {
                 return Err(format!("no room for blob {}: maxHeldBytes is {}", fetch.root, self.max_bytes));
@@ -172,11 +173,12 @@ impl Blobs {
         self.placing.lock().await
     }
 
-    /// Puts fetched blobs where held ones lie, and checks that all of `roots` are there. What it gives
-    /// back was not there before, and goes again unless it is told to stay.
+    /// Puts those fetched blobs that `roots` name where held ones lie, and checks that all of `roots` are
+    /// there; other fetched blobs go. What it gives back was not there before, and goes again unless it is
+    /// told to stay.
     pub(crate) async fn place(&self, parts: Vec<Part>, roots: &[B256]) -> Result<Vec<Part>, String> {
         let mut placed = Vec::new();
-        for mut part in parts {
+        for mut part in parts.into_iter().filter(|part| roots.contains(&part.root)) {
             let path = self.path(&part.root);
             if !fs::try_exists(&path).await.map_err(|e| disk(&e))? {
                 fs::rename(&part.path, &path).await.map_err(|e| disk(&e))?;
@@ -195,10 +197,17 @@ impl Blobs {
     }
 }
 
-async fn head_of(path: &Path, bytes: usize) -> io::Result<Bytes> {
+/// The first bytes of a file, and how many it has.
+async fn head_of(path: &Path, bytes: usize) -> io::Result<(Bytes, u64)> {
     let mut head = Vec::new();
-    File::open(path).await?.take(bytes as u64).read_to_end(&mut head).await?;
-    Ok(head.into())
+    let file = File::open(path).await?;
+    let all = file.metadata().await?.len();
+    file.take(bytes as u64).read_to_end(&mut head).await?;
+    Ok((head.into(), all))
+}
+
+fn too_large(fetch: &Fetch) -> String {
+    format!("blob {} is larger than {} bytes", fetch.root, fetch.max_bytes)
 }
 
 fn url_of(base: &str, root: &B256) -> Result<Url, String> {

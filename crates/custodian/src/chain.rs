@@ -1,10 +1,12 @@
-//! Carries out reads: every part of an answer at one block of the confirmation depth.
+//! Carries out reads: every part of an answer at one block of the confirmation depth, and of the one
+//! contract that the read names.
 
 use licen_chain::{BlockRef, Chain, ChainError};
 use licen_core::abi::{Custody, DataPolicy, Job};
 use licen_core::job::JobState;
-use licen_core::primitives::B256;
+use licen_core::primitives::{Address, B256};
 
+use crate::contracts::Chains;
 use crate::effect::{GrantQuery, Read};
 use crate::event::{GrantFacts, Reading, RunFacts, SetFacts};
 
@@ -14,38 +16,60 @@ pub(crate) trait Reader: Send + Sync + 'static {
     fn read(&self, read: &Read) -> impl Future<Output = Result<Reading, String>> + Send;
 }
 
-impl Reader for Chain {
+impl Reader for Chains {
     async fn read(&self, read: &Read) -> Result<Reading, String> {
         answer(self, read).await.map_err(|error| error.to_string())
     }
 }
 
-async fn answer(chain: &Chain, read: &Read) -> Result<Reading, ChainError> {
+async fn answer(chains: &Chains, read: &Read) -> Result<Reading, ChainError> {
     Ok(match read {
-        Read::State { job_id } => Reading::State(chain.job_state(*job_id).await?.value.0),
-        Read::Grant(query) => Reading::Grant(grant(chain, query).await?),
-        Read::Run { job, entry } => Reading::Run(run(chain, job, *entry).await?.map(Box::new)),
-        Read::Settlement { job, since } => {
-            let settled = absent(chain.confirmed_settlement(job, *since, None).await)?;
+        Read::State { contract, job_id } => {
+            Reading::State(chains.of(*contract)?.job_state(*job_id).await?.value.0)
+        }
+        Read::Grant(query) => Reading::Grant(grant(chains.of(query.contract)?, query).await?),
+        Read::Run { contract, job, entry } => {
+            Reading::Run(run(chains.of(*contract)?, job, *entry).await?.map(Box::new))
+        }
+        Read::Settlement { contract, job, since } => {
+            let settled = absent(chains.of(*contract)?.confirmed_settlement(job, *since).await)?;
             Reading::Settlement(settled.map(Box::new))
         }
         Read::Wallet { account, digest, signature } => {
-            Reading::Wallet(chain.is_signed_by(*account, *digest, signature).await?)
+            Reading::Wallet(wallet(chains, *account, *digest, signature).await?)
         }
-        Read::Registered { dataset_uid } => {
-            Reading::Registered(!chain.dataset_state(*dataset_uid).await?.value.0.is_zero())
-        }
+        Read::Registered { dataset_uid } => Reading::Registered(registered(chains, *dataset_uid).await?),
     })
+}
+
+/// An account signs by the same rule whatever contract it is asked for.
+async fn wallet(
+    chains: &Chains,
+    account: Address,
+    digest: B256,
+    signature: &[u8],
+) -> Result<bool, ChainError> {
+    match chains.all().first() {
+        Some(chain) => chain.is_signed_by(account, digest, signature).await,
+        None => Ok(false),
+    }
+}
+
+async fn registered(chains: &Chains, dataset_uid: B256) -> Result<bool, ChainError> {
+    for chain in chains.all() {
+        if !chain.dataset_state(dataset_uid).await?.value.0.is_zero() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn grant(chain: &Chain, query: &GrantQuery) -> Result<GrantFacts, ChainError> {
     let at = chain.confirmed_head().await?;
     let rpcs = chain.rpcs();
-    let contracts = chain.contracts();
-    let job =
-        rpcs.view(&at, contracts.data_policy, &DataPolicy::jobStateCall { jobId: query.job_id }).await?;
+    let job = rpcs.view(&at, chain.data_policy(), &DataPolicy::jobStateCall { jobId: query.job_id }).await?;
     let policy = query.appraisal_policy;
-    let live = rpcs.view(&at, contracts.custody, &Custody::isAppraisalPolicyLiveCall { id: policy }).await?;
+    let live = rpcs.view(&at, chain.custody(), &Custody::isAppraisalPolicyLiveCall { id: policy }).await?;
     let mut live_entries = Vec::new();
     for entry in &query.entries {
         if entry_live(chain, &at, policy, *entry).await? {
@@ -56,7 +80,7 @@ async fn grant(chain: &Chain, query: &GrantQuery) -> Result<GrantFacts, ChainErr
         None
     } else {
         let call = Custody::providerOfCall { providerId: query.provider_id };
-        Some(rpcs.view(&at, contracts.custody, &call).await?)
+        Some(rpcs.view(&at, chain.custody(), &call).await?)
     };
     Ok(GrantFacts {
         block: at.number,
@@ -87,7 +111,7 @@ async fn run(chain: &Chain, job: &Job, entry: Option<B256>) -> Result<Option<Run
 
 async fn entry_live(chain: &Chain, at: &BlockRef, policy: B256, entry: B256) -> Result<bool, ChainError> {
     let call = Custody::isEntryLiveCall { id: policy, entry };
-    chain.rpcs().view(at, chain.contracts().custody, &call).await
+    chain.rpcs().view(at, chain.custody(), &call).await
 }
 
 async fn set(chain: &Chain, at: &BlockRef, id: (B256, u32)) -> Result<Option<SetFacts>, ChainError> {
@@ -95,7 +119,7 @@ async fn set(chain: &Chain, at: &BlockRef, id: (B256, u32)) -> Result<Option<Set
         return Ok(None);
     }
     let call = Custody::setOfCall { setId: id.0, setVersion: id.1 };
-    match chain.rpcs().view(at, chain.contracts().custody, &call).await {
+    match chain.rpcs().view(at, chain.custody(), &call).await {
         Ok(set) => Ok(Some(SetFacts { t: set.t, members: set.members })),
         Err(ChainError::Reverted(_)) => Ok(None),
         Err(other) => Err(other),

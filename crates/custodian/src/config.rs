@@ -7,6 +7,7 @@ use licen_core::job::SILENCE_SECONDS;
 use licen_core::policy::LOCAL_CHAIN_ID;
 use serde::{Deserialize, Serialize};
 
+use crate::contracts::{FormerContract, ServedContract};
 use crate::limits::Rates;
 
 const GIB: u64 = 1 << 30;
@@ -35,6 +36,12 @@ pub struct Config {
     pub confirmations: u64,
     /// deployment.json: pins chain id, genesis and contracts.
     pub deployment: PathBuf,
+    /// The `DataPolicy` contracts of deployment.json that it serves; all of them where none is named.
+    #[serde(default)]
+    pub contracts: Vec<ServedContract>,
+    /// Contracts that it served once and does not serve any more. `licen custodian erase` alone reads them.
+    #[serde(default)]
+    pub former_contracts: Vec<FormerContract>,
     /// Files of reference values (canonical JSON); a job's appraisal policy chooses among them.
     pub reference_values: Vec<PathBuf>,
     /// Directory of collateral: Intel's as JSON, a file per FMSPC, kept fresh by the operator and read

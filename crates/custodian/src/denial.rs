@@ -6,6 +6,7 @@ use licen_core::constraints::ConstraintBreach;
 use licen_core::fault::{Fault, Party};
 use licen_core::job::JobState;
 use licen_core::primitives::{Address, B256};
+use licen_core::report::ReportError;
 use licen_core::wire::Problem;
 use licen_seal::{SealError, WarrantError};
 
@@ -15,6 +16,12 @@ use crate::effect::{Reply, RequestId};
 /// or a release hears [`denied`] and nothing else, so that refusals answer no questions.
 #[derive(Debug, thiserror::Error)]
 pub enum Denial {
+    /// The request names a contract that is none of those this custodian serves.
+    #[error("this custodian does not serve contract {0}")]
+    ForeignContract(Address),
+    /// What is recorded of the job is about another contract than the request names.
+    #[error("the job is one of contract {0}, not of the one that the request names")]
+    ContractDiffers(Address),
     /// Larger than the protocol allows.
     #[error("{what}: {bytes} bytes, at most {max}")]
     TooLarge {
@@ -53,7 +60,7 @@ pub enum Denial {
     #[error("dataset {0} is retired")]
     Retired(B256),
     /// No such dataset.
-    #[error("the contract knows no dataset {0} at the confirmation depth")]
+    #[error("no contract that this custodian serves knows dataset {0} at the confirmation depth")]
     NotRegistered(B256),
     /// The job is in another state than the request needs.
     #[error("the job is {}, at the confirmation depth", .0.map_or("unknown", JobState::name))]
@@ -132,6 +139,9 @@ pub enum Denial {
     /// The result is not what compute says it is.
     #[error("the result has another {0} than its delivery")]
     Result(&'static str),
+    /// The report is none.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// The manifest says something that cannot be.
     #[error("the manifest has a wrong {0}")]
     Manifest(&'static str),
@@ -194,7 +204,9 @@ impl Fault for Denial {
             | Self::TooFewHeld { .. }
             | Self::CalledSilent
             | Self::Conflict(_) => Party::Compute,
-            Self::Root { .. }
+            Self::ForeignContract(_)
+            | Self::ContractDiffers(_)
+            | Self::Root { .. }
             | Self::State(_)
             | Self::Commitment
             | Self::Deadline { .. }
@@ -210,6 +222,7 @@ impl Fault for Denial {
             Self::Evidence(e) => e.fault(),
             Self::Warrant(e) => e.fault(),
             Self::Seal(e) => e.fault(),
+            Self::Report(e) => e.fault(),
         }
     }
 
@@ -220,8 +233,11 @@ impl Fault for Denial {
             Self::Evidence(e) => e.retryable(),
             Self::Warrant(e) => e.retryable(),
             Self::Seal(e) => e.retryable(),
+            Self::Report(e) => e.retryable(),
             Self::Constraints(e) => e.retryable(),
-            Self::TooLarge { .. }
+            Self::ForeignContract(_)
+            | Self::ContractDiffers(_)
+            | Self::TooLarge { .. }
             | Self::Encoding { .. }
             | Self::Root { .. }
             | Self::NoNonce

@@ -47,6 +47,8 @@ pub enum Reply {
 pub enum Read {
     /// In what state is this job?
     State {
+        /// The `DataPolicy` contract.
+        contract: Address,
         /// The job.
         job_id: B256,
     },
@@ -54,13 +56,17 @@ pub enum Read {
     Grant(GrantQuery),
     /// Is this job Running exactly like this, who are its custodians, is this entry live?
     Run {
+        /// The `DataPolicy` contract.
+        contract: Address,
         /// The job with signer and attempt.
         job: Box<Job>,
         /// Reference values whose liveness matters, if any.
         entry: Option<B256>,
     },
-    /// Is this job Completed, and with what result?
+    /// Is this job Completed, and with what manifest?
     Settlement {
+        /// The `DataPolicy` contract.
+        contract: Address,
         /// The job as it ran.
         job: Box<Job>,
         /// A block at which it still ran.
@@ -75,7 +81,7 @@ pub enum Read {
         /// Whatever the wallet takes.
         signature: Bytes,
     },
-    /// Does the contract know this dataset?
+    /// Does any of the served contracts know this dataset?
     Registered {
         /// The dataset.
         dataset_uid: B256,
@@ -85,6 +91,8 @@ pub enum Read {
 /// What a verdict depends on, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantQuery {
+    /// The `DataPolicy` contract.
+    pub contract: Address,
     /// The job.
     pub job_id: B256,
     /// The pinned set and its version.
@@ -245,6 +253,6 @@ pub struct Fetch {
     pub root: B256,
     /// Most bytes taken.
     pub max_bytes: u64,
-    /// How many of its first bytes come back.
+    /// How many of its first bytes come back; all of them where it has fewer.
     pub head_bytes: usize,
 }

@@ -1,14 +1,15 @@
 //! The end of a key: what is sealed to it can then be opened by nobody, which is what an owner who
-//! retires a dataset is waiting for. A key goes only when nothing needs it: no process, no live policy,
-//! no open job, no result within the time it was promised for.
+//! retires a dataset is waiting for. A key goes only when nothing needs it: no process, no live policy
+//! and no open job of any contract, former ones included, no result within the time it was promised for.
 //!
 //! The intention is written first, then the file goes, then the statement is signed. Repeated after a
 //! crash, the command finishes.
 
 use std::path::Path;
 
-use licen_chain::{Chain, Deployment};
+use licen_chain::{Chain, Deployment, KeyUse};
 use licen_core::abi::{ErasureStatement, Policy};
+use licen_core::eip712::ChainDomain;
 use licen_core::job::JobState;
 use licen_core::primitives::{Address, B256};
 use licen_core::wire::AbiHex;
@@ -20,11 +21,12 @@ use licen_store::{HeldResult, Store};
 
 use crate::audit::Line;
 use crate::config::Config;
+use crate::contracts::Connection;
 use crate::error::Error;
 use crate::ledger::{HELD_SPACE, held_name};
 use crate::lock::Lock;
 use crate::machine::HeldCase;
-use crate::run::{connect, now_ms, open_store};
+use crate::run::{now_ms, open_store};
 
 /// Keys that are about to be destroyed, by their files.
 const INTENT_SPACE: &str = "erasing";
@@ -38,7 +40,9 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 pub async fn erase(config: &Config, file: &Path) -> Result<ErasureResponse, Error> {
     config.check().map_err(Error::Config)?;
     let signing = SigningKey::load(&config.signing_key_file)?;
-    let (chain, pinned) = connect(config).await?;
+    let connection = Connection::open(config).await?;
+    connection.served(config).await?;
+    let pinned = connection.store_identity();
     let store = open_store(&config.state_dir, &pinned).await?;
     let _alone = Lock::of(&config.state_dir)?;
     if let Some(sequence) = store.verify_audit().await? {
@@ -51,13 +55,14 @@ pub async fn erase(config: &Config, file: &Path) -> Result<ErasureResponse, Erro
         (Wiped::Overwritten | Wiped::Gone, Some(key)) => key,
         (Wiped::Overwritten | Wiped::Gone, None) => return Err(Error::NoKey(place)),
     };
-    must_be_unused(config, &chain, &store, signing.address(), key).await?;
+    must_be_unused(config, &connection, &store, signing.address(), key).await?;
     let intent = place.display().to_string();
     store.put_record(INTENT_SPACE, &key.to_string(), intent.as_bytes(), now_ms()).await?;
     key_file::destroy(&place)?;
     let now = now_ms();
     let erasure = ErasureStatement { hpkeKey: key, erasedAt: now / 1000 };
-    let signature = signing.sign(&chain.domain().digest(&erasure))?.as_bytes().to_vec().into();
+    let signature =
+        signing.sign(&ChainDomain { chain_id: pinned.chain_id }.digest(&erasure))?.as_bytes().to_vec().into();
     let made = ErasureResponse { erasure: AbiHex(erasure), signature };
     let bytes = serde_json::to_vec(&made).map_err(|e| Error::Config(e.to_string()))?;
     let line = Line::of_key("erasure", now, key).bytes();
@@ -83,7 +88,7 @@ async fn begun(store: &Store, place: &Path) -> Result<Option<B256>, Error> {
 
 async fn must_be_unused(
     config: &Config,
-    chain: &Chain,
+    connection: &Connection,
     store: &Store,
     own: Address,
     key: B256,
@@ -94,23 +99,18 @@ async fn must_be_unused(
             return needed(format!("the configuration names it as {}", file.display()));
         }
     }
-    let start = Deployment::read(&config.deployment)?.start_block;
-    let used = chain.key_use(key, start).await?;
-    if !used.named {
+    let mut named = false;
+    for (chain, since) in deployments(config, connection).await? {
+        let used = chain.key_use(key, since).await?;
+        named |= used.named;
+        if let Some(by) = user(&chain, store, &used).await? {
+            return needed(by);
+        }
+    }
+    if !named {
         return needed(
             "no custodian set names it: a chain that does not know it knows no use of it".to_owned(),
         );
-    }
-    for policy in &used.policies {
-        if is_live(store, policy, used.now).await? {
-            return needed(format!("dataset {} is sealed to it under a live policy", policy.datasetUid));
-        }
-    }
-    for job in &used.jobs {
-        let state = chain.job_state(job.jobId).await?.value.0;
-        if state.is_some_and(|state| matches!(state, JobState::Granted | JobState::Running)) {
-            return needed(format!("job {} has not ended", job.jobId));
-        }
     }
     let now_ms = now_ms();
     for held in store.held_results().await? {
@@ -120,6 +120,37 @@ async fn must_be_unused(
         }
     }
     Ok(())
+}
+
+/// Every contract whose policies and jobs a key of this custodian may serve, and the block to look from:
+/// those of deployment.json, whether this custodian serves them or not, and those it served once.
+async fn deployments(config: &Config, connection: &Connection) -> Result<Vec<(Chain, u64)>, Error> {
+    let Deployment { contracts, start_block, .. } = &connection.deployment;
+    let current = contracts.data_policies.iter().map(|address| (*address, contracts.custody, *start_block));
+    let former = config.former_contracts.iter().map(|f| (f.data_policy, f.custody, f.start_block));
+    let mut chains = Vec::new();
+    for (data_policy, custody, since) in current.chain(former) {
+        // A former contract with a wrong Custody would seem to need nothing.
+        connection.must_work_with(data_policy, custody).await?;
+        chains.push((Chain::new(connection.rpcs.clone(), data_policy, custody), since));
+    }
+    Ok(chains)
+}
+
+/// What of one contract still needs the key.
+async fn user(chain: &Chain, store: &Store, used: &KeyUse) -> Result<Option<String>, Error> {
+    for policy in &used.policies {
+        if is_live(store, policy, used.now).await? {
+            return Ok(Some(format!("dataset {} is sealed to it under a live policy", policy.datasetUid)));
+        }
+    }
+    for job in &used.jobs {
+        let state = chain.job_state(job.jobId).await?.value.0;
+        if state.is_some_and(|state| matches!(state, JobState::Granted | JobState::Running)) {
+            return Ok(Some(format!("job {} has not ended", job.jobId)));
+        }
+    }
+    Ok(None)
 }
 
 /// A policy that ended, or whose dataset this custodian refuses for ever, needs its key no more.

@@ -163,6 +163,7 @@ pub struct RunFacts {
 }
 
 /// Our own records.
+#[expect(clippy::large_enum_variant, reason = "an answer is always boxed")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Loaded {
     /// Of `Load::Verdict`.

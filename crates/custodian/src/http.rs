@@ -160,7 +160,7 @@ async fn custodian(State(handle): Shared) -> Response {
         key_signature: about.key_signature.clone(),
         former_hpke_keys: about.former_hpke_keys.clone(),
         chain_id: about.chain_id,
-        contract: about.contract,
+        contracts: about.contracts.clone(),
         retention_days: about.retention_days,
         max_result_bytes: about.max_result_bytes,
         audit_head: head,
@@ -197,7 +197,7 @@ fn record(entry: AuditEntry) -> AuditRecord {
     }
 }
 
-/// A held result or evidence bundle: ciphertext and public records, for a researcher whose storage
+/// A held result, evidence bundle or report: ciphertext and public records, for a researcher whose storage
 /// node has lost it. A custodian is a blob server for what it holds and nothing else.
 async fn blob(State(handle): Shared, Path(root): Path<String>) -> Response {
     let Ok(root) = root.parse::<B256>() else {

@@ -5,11 +5,11 @@ use licen_attest::{AppraisalPolicy, Collateral, MAX_EVIDENCE_BYTES, ReferenceEnt
 use licen_core::abi::{Job, Policy, Verdict};
 use licen_core::canonical::{CanonicalError, json_from_slice};
 use licen_core::constraints::{Constraints, JobSpec, ProviderFacts, check};
-use licen_core::eip712::Domain;
+use licen_core::eip712::{ChainDomain, Domain};
 use licen_core::id::{dataset_uid, job_commitment, policy_hash};
 use licen_core::job::{JobState, MAX_ATTEMPTS};
 use licen_core::merkle::file_tree;
-use licen_core::primitives::{B256, Bytes};
+use licen_core::primitives::{Address, B256, Bytes};
 use licen_core::release::AttestationResult;
 use licen_core::runtime_data::{self, RuntimeData};
 use licen_core::wire::custodian::{Evidence, VerdictRequest};
@@ -23,12 +23,14 @@ use crate::event::{GrantFacts, SetFacts};
 /// Longest life of a verdict, seconds; the contract's constant.
 pub const VERDICT_SECONDS: u64 = 15 * 60;
 /// Largest Constraints and JobSpec, bytes.
-const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 
 /// Who this custodian is.
 pub struct Identity {
-    /// Chain id and `DataPolicy`.
-    pub domain: Domain,
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// The `DataPolicy` contracts that it serves.
+    pub contracts: Vec<Address>,
     /// Signs verdicts and `Held`.
     pub signing: SigningKey,
     /// Opens shares; the key that the newest version of its sets names.
@@ -38,6 +40,22 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// What is signed about jobs of a contract that it serves.
+    ///
+    /// # Errors
+    /// [`Denial::ForeignContract`].
+    pub(crate) fn domain(&self, contract: Address) -> Result<Domain, Denial> {
+        match self.contracts.contains(&contract) {
+            true => Ok(Domain { chain_id: self.chain_id, contract }),
+            false => Err(Denial::ForeignContract(contract)),
+        }
+    }
+
+    /// What is signed about datasets and keys, wherever they are registered.
+    pub(crate) fn statements(&self) -> ChainDomain {
+        ChainDomain { chain_id: self.chain_id }
+    }
+
     /// The key of this custodian with that public part.
     ///
     /// # Errors
@@ -119,7 +137,7 @@ pub(crate) fn judge(
     now: u64,
 ) -> Result<Judged, Denial> {
     let (job, policy) = (&request.job.0, &request.policy.0);
-    check_chain(identity, request, data, facts)?;
+    check_chain(&identity.domain(request.contract)?, request, data, facts)?;
     let seat = seat(identity, job, facts)?;
     let provider = provider(data, facts)?;
     check_documents(request, &provider)?;
@@ -127,11 +145,8 @@ pub(crate) fn judge(
         known.entries.iter().filter(|e| facts.live_entries.contains(&e.root())).cloned().collect();
     let platforms = (!data.provider_id.is_zero())
         .then(|| facts.provider.as_ref().map_or_else(Vec::new, |p| p.platformIds.clone()));
-    let appraisal = AppraisalPolicy {
-        chain_id: identity.domain.chain_id,
-        entries: &live,
-        platforms: platforms.as_deref(),
-    };
+    let appraisal =
+        AppraisalPolicy { chain_id: identity.chain_id, entries: &live, platforms: platforms.as_deref() };
     let collateral = select(&request.evidence, known.collateral)?;
     let result = appraise(&request.evidence, &request.runtime_data, &collateral, &appraisal, now)?;
     if result.level() < job.requiredLevel {
@@ -156,7 +171,7 @@ pub(crate) fn judge(
 }
 
 fn check_chain(
-    identity: &Identity,
+    domain: &Domain,
     request: &VerdictRequest,
     data: &RuntimeData,
     facts: &GrantFacts,
@@ -174,7 +189,7 @@ fn check_chain(
     if facts.commitment != job_commitment(job) {
         return Err(Denial::Commitment);
     }
-    if let Some(field) = data.mismatch(&identity.domain, job, request.attempt) {
+    if let Some(field) = data.mismatch(domain, job, request.attempt) {
         return Err(Denial::RuntimeData(field));
     }
     let (what, deadline) = if first { ("start", job.startDeadline) } else { ("run", job.runDeadline) };
@@ -184,7 +199,7 @@ fn check_chain(
     if policy_hash(policy) != job.policyHash {
         return Err(Denial::Policy);
     }
-    if dataset_uid(&identity.domain, policy.owner, policy.salt) != job.datasetUid {
+    if dataset_uid(domain.chain_id, policy.owner, policy.salt) != job.datasetUid {
         return Err(Denial::Envelope("datasetUid"));
     }
     if !facts.appraisal_policy_live || facts.live_entries.is_empty() {
@@ -247,8 +262,8 @@ fn checked_envelope(
     let terms = envelope.terms();
     let members = set.members.iter().map(|m| (m.signer, m.hpkeKey.as_slice()));
     let checks = [
-        (terms.domain == identity.domain, "chain or contract"),
-        (terms.dataset_uid == dataset_uid(&identity.domain, policy.owner, policy.salt), "datasetUid"),
+        (terms.chain_id == identity.chain_id, "chain"),
+        (terms.dataset_uid == dataset_uid(identity.chain_id, policy.owner, policy.salt), "datasetUid"),
         (terms.uses == Uses::Job, "use"),
         (terms.t == set.t, "threshold"),
         (terms.required_level == job.requiredLevel, "requiredLevel"),

@@ -12,12 +12,17 @@
 //!    this attempt. Read at depth, that is a `ConfirmedRun`; with the evidence, appraised anew, it
 //!    makes the `Warrant` without which `seal` does not re-seal. One attempt, one key, one stored
 //!    answer.
-//! 4. **Deliver.** Compute hands over a share of the result key, and signs with it which result and which
-//!    evidence are to be held and where they lie. The custodian fetches the encrypted
-//!    result itself, recomputes its root, opens its share against the commitment, and signs `Held`.
+//! 4. **Deliver.** Compute hands over a share of the result key, and signs with it which result, base model,
+//!    adapter, evidence and report are to be held and where they lie. The custodian fetches the encrypted
+//!    result itself, recomputes its root, compares what is said with the JobSpec and the result's header,
+//!    opens its share against the commitment, and signs `Held`.
 //!    With t such signatures compute signs the manifest, which every custodian publishes.
 //! 5. **Result.** When the chain says Completed with exactly that result, a `ConfirmedSettlement`,
 //!    the share goes to the researcher's key. Paid and delivered, or neither.
+//!
+//! One custodian serves several contracts over one store ([`contracts`]). Every request names its contract,
+//! every read asks that one, and every statement about a job is signed for it; what an owner says about a
+//! dataset holds at all of them.
 //!
 //! Each answer is on disk with its line of the hash-chained audit log before it leaves, so a crash
 //! at any point and a retry give the same bytes. Refused verdicts and releases sound all the same
@@ -37,6 +42,7 @@ mod blobs;
 mod chain;
 mod collateral;
 pub mod config;
+pub mod contracts;
 mod denial;
 pub mod effect;
 pub mod erase;

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use licen_attest::{Collateral, ReferenceEntry};
 use licen_core::fault::Fault;
-use licen_core::primitives::{B256, Bytes};
+use licen_core::primitives::{Address, B256, Bytes};
 use licen_core::wire::custodian::DeliverRequest;
 use serde::Serialize;
 
@@ -74,6 +74,8 @@ struct Pending {
 struct Subject {
     id: RequestId,
     what: &'static str,
+    /// As the request names it; only a fetched result key and a dataset's end name none.
+    contract: Option<Address>,
     job_id: B256,
     fresh: B256,
     body_hash: B256,
@@ -145,7 +147,8 @@ impl Machine {
                     self.watch.was_deaf(now_ms);
                     return effects.push((id, denial::unavailable("too many requests wait").into()));
                 }
-                let subject = Subject { id, what, job_id, fresh, body_hash, now_ms, proven: false };
+                let contract = contract_of(&ask);
+                let subject = Subject { id, what, contract, job_id, fresh, body_hash, now_ms, proven: false };
                 let outcome = self.begin(subject, *ask);
                 self.follow(subject, now_ms + patience, outcome, effects);
             }
@@ -180,12 +183,15 @@ impl Machine {
     }
 
     fn begin(&self, subject: Subject, ask: Ask) -> Outcome {
+        if let Some(contract) = subject.contract {
+            self.settings.identity.domain(contract)?;
+        }
         match ask {
             Ask::Challenge(request) => challenge::begin(&self.settings, &request),
             Ask::Verdict(request) => verdict::begin(&self.settings, request),
             Ask::Release(request) => Ok(release::begin(request)),
             Ask::Deliver(request @ DeliverRequest::Share { .. }) => deliver::begin(&self.settings, request),
-            Ask::Deliver(DeliverRequest::Manifest { job_id, attempt, enc, ct }) => {
+            Ask::Deliver(DeliverRequest::Manifest { job_id, attempt, enc, ct, .. }) => {
                 Ok(manifest::begin(job_id, attempt, enc, ct))
             }
             Ask::Result { .. } => Ok(result::begin(subject.job_id)),
@@ -213,6 +219,9 @@ impl Machine {
             Answer::Conflict(reason) => return Err(conflict(subject, reason)),
             Answer::Retired(dataset_uid) => return Err(Denial::Retired(dataset_uid)),
             Answer::Read(_) | Answer::Loaded(_) | Answer::Wrote(_) | Answer::Fetched { .. } => {}
+        }
+        if !is_about(subject, &answer) {
+            return unexpected();
         }
         let (settings, watch) = (&self.settings, &mut self.watch);
         match step {
@@ -247,7 +256,8 @@ impl Machine {
     }
 
     /// Where a reason would help an attacker, the peer hears `denied` and the log gets a commitment.
-    /// That the chain does not show something yet is public and passes, so it is said.
+    /// That the chain does not show something yet is public and passes, so it is said. So is which contracts
+    /// are served.
     fn deny(&mut self, subject: Subject, denial: &Denial) -> Turn {
         let too_early = matches!(
             denial,
@@ -267,6 +277,9 @@ impl Machine {
         }
         if too_early {
             return Turn::Reply(denial::too_early(denial.to_string()));
+        }
+        if matches!(denial, Denial::ForeignContract(_)) {
+            return Turn::Reply(denial::refused(denial));
         }
         if !matches!(subject.what, "verdict" | "release") {
             let reply = match denial {
@@ -352,6 +365,30 @@ fn describe(ask: &Ask) -> (&'static str, B256, u64) {
     }
 }
 
+fn contract_of(ask: &Ask) -> Option<Address> {
+    match ask {
+        Ask::Challenge(request) => Some(request.contract),
+        Ask::Verdict(request) => Some(request.contract),
+        Ask::Release(request) => Some(request.contract),
+        Ask::Deliver(DeliverRequest::Share { contract, .. } | DeliverRequest::Manifest { contract, .. }) => {
+            Some(*contract)
+        }
+        Ask::ResultKey(request) => Some(request.contract),
+        Ask::Alive(request) => Some(request.contract),
+        Ask::Silence { request, .. } => Some(request.contract),
+        Ask::Result { .. } | Ask::Retire(_) => None,
+    }
+}
+
+/// Whether a proof is of the contract that the request names. Reads name it, so another one is a defect of
+/// the shell; nothing is decided on it.
+fn is_about(subject: Subject, answer: &Answer) -> bool {
+    match (subject.contract, answer) {
+        (Some(asked), Answer::Read(Reading::Run(Some(facts)))) => facts.run.domain().contract == asked,
+        _ => true,
+    }
+}
+
 fn conflict(subject: Subject, reason: String) -> Denial {
     match subject.what {
         "verdict" | "release" => Denial::OtherKey,
@@ -362,6 +399,15 @@ fn conflict(subject: Subject, reason: String) -> Denial {
 impl Subject {
     fn line(&self, event: &'static str) -> Line {
         Line::new(event, self.now_ms, self.id, self.job_id)
+    }
+
+    /// Refuses what is recorded of a job where the request names another contract than the record: a job's
+    /// id names its contract, so nothing is promised anew there.
+    fn must_be_of(&self, recorded: Address) -> Result<(), Denial> {
+        match self.contract {
+            Some(asked) if asked != recorded => Err(Denial::ContractDiffers(recorded)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn now_seconds(&self) -> u64 {

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use licen_attest::ReferenceEntry;
-use licen_chain::{Chain, Deployment, RpcOptions, Rpcs};
 use licen_core::abi::MemberKey;
 use licen_core::primitives::{Address, B256, Bytes};
 use licen_seal::{RecipientKey, SigningKey};
@@ -22,6 +21,7 @@ use crate::blobs::{Blobs, FetchError, Part};
 use crate::chain::Reader;
 use crate::collateral;
 use crate::config::Config;
+use crate::contracts::Connection;
 use crate::denial;
 use crate::effect::{Effect, Fetch, Reply, RequestId, Write};
 use crate::error::Error;
@@ -68,12 +68,20 @@ impl Custodian {
         let former = config.former_recipient_key_files.iter().map(|path| RecipientKey::load(path));
         let former = former.collect::<Result<Vec<_>, _>>()?;
         let entries = load_entries(&config)?;
-        let (chain, pinned) = connect(&config).await?;
+        let connection = Connection::open(&config).await?;
+        let chains = connection.served(&config).await?;
+        let pinned = connection.store_identity();
         config.check_on(pinned.chain_id).map_err(Error::Config)?;
         let store = open_store(&config.state_dir, &pinned).await?;
         let alone = Lock::of(&config.state_dir)?;
         let settings = Settings {
-            identity: Identity { domain: chain.domain(), signing, recipient, former },
+            identity: Identity {
+                chain_id: pinned.chain_id,
+                contracts: chains.addresses(),
+                signing,
+                recipient,
+                former,
+            },
             entries,
             collateral: config
                 .collateral_dir
@@ -86,7 +94,7 @@ impl Custodian {
             release_margin_seconds: config.release_margin_seconds,
             silence_seconds: config.silence_seconds,
         };
-        let custodian = Self::with(config, settings, chain, store).await?;
+        let custodian = Self::with(config, settings, chains, store).await?;
         Ok(Self { alone: Some(alone), ..custodian })
     }
 
@@ -166,7 +174,7 @@ pub(crate) struct About {
     pub(crate) key_signature: Bytes,
     pub(crate) former_hpke_keys: Vec<B256>,
     pub(crate) chain_id: u64,
-    pub(crate) contract: Address,
+    pub(crate) contracts: Vec<Address>,
     pub(crate) retention_days: u32,
     pub(crate) max_result_bytes: u64,
 }
@@ -174,14 +182,14 @@ pub(crate) struct About {
 impl About {
     fn new(config: &Config, identity: &Identity) -> Result<Self, Error> {
         let key = MemberKey { hpkeKey: identity.recipient.public().0 };
-        let signature = identity.signing.sign(&identity.domain.digest(&key))?;
+        let signature = identity.signing.sign(&identity.statements().digest(&key))?;
         Ok(Self {
             key_signature: Bytes::copy_from_slice(signature.as_bytes()),
             custodian_id: identity.signing.address(),
             hpke_key: identity.recipient.public().0,
             former_hpke_keys: identity.former.iter().map(|key| key.public().0).collect(),
-            chain_id: identity.domain.chain_id,
-            contract: identity.domain.contract,
+            chain_id: identity.chain_id,
+            contracts: identity.contracts.clone(),
             retention_days: config.retention_days,
             max_result_bytes: config.max_result_bytes,
         })
@@ -263,7 +271,7 @@ impl<R: Reader> Outside<R> {
             return ledger::write(&self.store, now_ms(), write).await;
         };
         let _alone = self.blobs.placing().await;
-        let placed = match self.blobs.place(parts, &[held.result_hash, held.attestation_ref]).await {
+        let placed = match self.blobs.place(parts, &held.blobs()).await {
             Ok(placed) => placed,
             Err(reason) => return fetch_failed(id, reason),
         };
@@ -356,26 +364,6 @@ fn load_entries(config: &Config) -> Result<Vec<ReferenceEntry>, Error> {
             .map_err(|source| Error::ReferenceValues { path: path.clone(), source })
     };
     config.reference_values.iter().map(load).collect()
-}
-
-pub(crate) async fn connect(config: &Config) -> Result<(Chain, StoreIdentity), Error> {
-    let deployment = Deployment::read(&config.deployment)?;
-    let options = RpcOptions {
-        urls: config.rpc_urls.clone(),
-        expected: Some(deployment.identity()),
-        confirmations: config.confirmations,
-        ..RpcOptions::default()
-    };
-    let rpcs = Arc::new(Rpcs::connect(&options).await?);
-    deployment.verify(&rpcs).await?;
-    let chain = Chain::new(rpcs, deployment.contracts);
-    let identity = chain.rpcs().identity();
-    let pinned = StoreIdentity {
-        chain_id: identity.chain_id,
-        genesis_hash: identity.genesis_hash,
-        contract: chain.contracts().data_policy,
-    };
-    Ok((chain, pinned))
 }
 
 pub(crate) async fn open_store(dir: &Path, pinned: &StoreIdentity) -> Result<Store, Error> {

@@ -32,13 +32,18 @@ impl Step {
     ) -> Outcome {
         match (self, answer) {
             (Self::Loading(request), Answer::Loaded(Loaded::Life { heard, silence, .. })) => {
-                if silence.is_some() {
+                if let Some(said) = silence {
+                    subject.must_be_of(said.contract)?;
                     return Err(Denial::CalledSilent);
                 }
                 if let Some(Heard { seq: last, .. }) = heard.filter(|heard| heard.seq >= request.seq) {
                     return Err(Denial::OldNonce { found: request.seq, last });
                 }
-                let read = Read::Run { job: Box::new(request.job.0.clone()), entry: None };
+                let read = Read::Run {
+                    contract: request.contract,
+                    job: Box::new(request.job.0.clone()),
+                    entry: None,
+                };
                 Ok(wait(Self::Reading(request), Effect::Read(Box::new(read))))
             }
             (Self::Reading(_), Answer::Read(Reading::Run(None))) => Err(Denial::NotRunning),
@@ -61,7 +66,7 @@ fn take(
     let identity = &settings.identity;
     let job = facts.run.job();
     let statement = alive(job, request.seq);
-    if identity.domain.signer_of(&statement, &request.signature) != Some(job.signer) {
+    if facts.run.domain().signer_of(&statement, &request.signature) != Some(job.signer) {
         return Err(Denial::Signature { what: "the sign of life", by: job.signer });
     }
     facts.custodian_set.index_of(&identity.signing.address()).ok_or(Denial::NotAMember)?;

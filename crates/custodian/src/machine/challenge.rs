@@ -22,14 +22,13 @@ pub(super) enum Step {
 }
 
 pub(super) fn begin(settings: &Settings, request: &ChallengeRequest) -> Outcome {
-    let domain = &settings.identity.domain;
-    if request.chain_id != domain.chain_id || request.contract != domain.contract {
-        return Ok(Turn::Reply(denial::malformed("another chain or contract")));
+    if request.chain_id != settings.identity.chain_id {
+        return Ok(Turn::Reply(denial::malformed("another chain")));
     }
     if !(1..=MAX_ATTEMPTS).contains(&request.attempt) {
         return Ok(Turn::Reply(denial::malformed("attempt is not 1, 2 or 3")));
     }
-    let read = Read::State { job_id: request.job_id };
+    let read = Read::State { contract: request.contract, job_id: request.job_id };
     let step = Step::Reading { attempt: request.attempt };
     Ok(Turn::Wait(super::Step::Challenge(step), Effect::Read(Box::new(read))))
 }

@@ -1,12 +1,17 @@
 //! `POST /v1/deliver`, first step: compute hands over this custodian's share of the result key. The
-//! custodian fetches result and evidence bundle itself and recomputes both roots, so that `Held`
-//! means that it holds, not that it was told.
+//! custodian fetches result, evidence bundle and report itself and recomputes their roots, so that `Held`
+//! means that it holds, not that it was told. The base model is the JobSpec's, which is fetched as well;
+//! compute cannot name another one.
 
-use licen_core::abi::{Held, Job};
+use licen_core::abi::Job;
+use licen_core::canonical::{json_from_slice, json_of_blob};
+use licen_core::constraints::JobSpec;
 use licen_core::eip712::compact;
 use licen_core::primitives::{Address, B256, Bytes};
+use licen_core::report::{self, JobReport};
+use licen_core::result_roots::ResultRoots;
 use licen_core::wire::AbiHex;
-use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare, delivery as delivery_of};
+use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare};
 use licen_seal::result::{ResultHeader, ResultTerms};
 use licen_seal::result_share::open_result_share;
 use licen_store::HeldResult;
@@ -17,6 +22,7 @@ use crate::audit::Line;
 use crate::denial::Denial;
 use crate::effect::{Effect, Fetch, Load, Read, Reply, Write};
 use crate::event::{Answer, Reading, RunFacts, SetFacts, Wrote};
+use crate::judge::{MAX_DOCUMENT_BYTES, encoding};
 use crate::watch::Watch;
 
 /// The largest header of a result, with what stands before it.
@@ -41,9 +47,9 @@ pub(crate) struct HeldCase {
 
 /// A delivered share with what belongs to it.
 pub(super) struct Delivery {
+    contract: Address,
     job: Job,
-    result_hash: B256,
-    attestation_ref: B256,
+    roots: ResultRoots,
     share: SealedShare,
     share_commit: B256,
     key_commit: B256,
@@ -55,6 +61,8 @@ pub(super) struct Delivery {
 pub(super) enum Step {
     Loading(Delivery),
     Reading(Delivery),
+    FetchingSpec(Delivery, Box<RunFacts>),
+    FetchingReport(Delivery, Box<RunFacts>),
     FetchingResult(Delivery, Box<RunFacts>),
     FetchingBundle(Delivery, Box<RunFacts>, HeldCase),
     Writing,
@@ -62,9 +70,9 @@ pub(super) enum Step {
 
 pub(super) fn begin(settings: &Settings, request: DeliverRequest) -> Outcome {
     let DeliverRequest::Share {
-        job,
-        result_hash,
-        attestation_ref,
+        contract,
+        job: AbiHex(job),
+        roots,
         share,
         share_commit,
         key_commit,
@@ -74,13 +82,11 @@ pub(super) fn begin(settings: &Settings, request: DeliverRequest) -> Outcome {
     else {
         return unexpected();
     };
-    let job = job.0;
     if share.custodian_id != settings.identity.signing.address() {
         return Err(Denial::NotAMember);
     }
     let load = Load::Held { job_id: job.jobId, attempt: Some(job.attempt) };
-    let delivery =
-        Delivery { job, result_hash, attestation_ref, share, share_commit, key_commit, blob_url, signature };
+    let delivery = Delivery { contract, job, roots, share, share_commit, key_commit, blob_url, signature };
     Ok(wait(Step::Loading(delivery), Effect::Load(load)))
 }
 
@@ -89,7 +95,11 @@ impl Step {
     pub(super) fn is_proven(&self) -> bool {
         match self {
             Self::Loading(_) | Self::Reading(_) => false,
-            Self::FetchingResult(..) | Self::FetchingBundle(..) | Self::Writing => true,
+            Self::FetchingSpec(..)
+            | Self::FetchingReport(..)
+            | Self::FetchingResult(..)
+            | Self::FetchingBundle(..)
+            | Self::Writing => true,
         }
     }
 
@@ -103,24 +113,37 @@ impl Step {
         match (self, answer) {
             (Self::Loading(delivery), Answer::Loaded(Loaded::Held { held, silent, .. })) => {
                 if let Some(held) = held {
+                    subject.must_be_of(held.contract)?;
                     return repeated(&delivery, held);
                 }
                 if silent {
                     return Err(Denial::CalledSilent);
                 }
-                let read = Read::Run { job: Box::new(delivery.job.clone()), entry: None };
+                let (contract, job) = (delivery.contract, Box::new(delivery.job.clone()));
+                let read = Read::Run { contract, job, entry: None };
                 Ok(wait(Self::Reading(delivery), Effect::Read(Box::new(read))))
             }
             (Self::Reading(_), Answer::Read(Reading::Run(None))) => Err(Denial::NotRunning),
             (Self::Reading(delivery), Answer::Read(Reading::Run(Some(facts)))) => {
                 check_sender(settings, &delivery, &facts)?;
                 watch.hear((delivery.job.jobId, delivery.job.attempt), subject.now_ms);
-                let fetch = fetch(&delivery, delivery.result_hash, settings.max_result_bytes, HEAD_BYTES);
+                let fetch = fetch_whole(&delivery, delivery.job.jobSpecHash, MAX_DOCUMENT_BYTES);
+                Ok(wait(Self::FetchingSpec(delivery, facts), fetch))
+            }
+            (Self::FetchingSpec(delivery, facts), Answer::Fetched { head }) => {
+                check_base_model(&head, &delivery.roots)?;
+                let fetch = fetch_whole(&delivery, delivery.roots.report_hash, report::MAX_BYTES);
+                Ok(wait(Self::FetchingReport(delivery, facts), fetch))
+            }
+            (Self::FetchingReport(delivery, facts), Answer::Fetched { head }) => {
+                check_report(&head, &delivery.job)?;
+                let root = delivery.roots.result_hash;
+                let fetch = fetch(&delivery, root, settings.max_result_bytes, HEAD_BYTES);
                 Ok(wait(Self::FetchingResult(delivery, facts), fetch))
             }
             (Self::FetchingResult(delivery, facts), Answer::Fetched { head }) => {
                 let case = check_result(settings, &delivery, &facts, head)?;
-                let fetch = fetch(&delivery, delivery.attestation_ref, MAX_BUNDLE_BYTES, 0);
+                let fetch = fetch(&delivery, delivery.roots.attestation_ref, MAX_BUNDLE_BYTES, 0);
                 Ok(wait(Self::FetchingBundle(delivery, facts, case), fetch))
             }
             (Self::FetchingBundle(delivery, facts, case), Answer::Fetched { .. }) => {
@@ -135,7 +158,7 @@ impl Step {
 }
 
 fn repeated(delivery: &Delivery, held: HeldResult) -> Outcome {
-    if held.result_hash != delivery.result_hash || held.attestation_ref != delivery.attestation_ref {
+    if held.roots() != delivery.roots {
         return Err(Denial::Conflict("another result of this attempt is held".to_owned()));
     }
     Ok(Turn::Reply(Reply::Json(held.held_answer)))
@@ -148,9 +171,8 @@ fn check_sender(settings: &Settings, delivery: &Delivery, facts: &RunFacts) -> R
     if now > job.runDeadline {
         return Err(Denial::Deadline { what: "run", deadline: job.runDeadline, now });
     }
-    let Delivery { result_hash, attestation_ref, blob_url, .. } = delivery;
-    let signed = delivery_of(&delivery.job, *result_hash, *attestation_ref, blob_url);
-    if identity.domain.signer_of(&signed, &delivery.signature) != Some(job.signer) {
+    let signed = delivery.roots.delivery(job, &delivery.blob_url);
+    if facts.run.domain().signer_of(&signed, &delivery.signature) != Some(job.signer) {
         return Err(Denial::Signature { what: "the delivery", by: job.signer });
     }
     let index = facts.custodian_set.index_of(&identity.signing.address()).ok_or(Denial::NotAMember)?;
@@ -159,6 +181,24 @@ fn check_sender(settings: &Settings, delivery: &Delivery, facts: &RunFacts) -> R
         return Err(Denial::Result("share index"));
     }
     Ok(())
+}
+
+/// Compute trains the model that the requester's JobSpec names, and says so: later jobs build on it.
+fn check_base_model(spec: &[u8], roots: &ResultRoots) -> Result<(), Denial> {
+    let spec: JobSpec = json_from_slice(json_of_blob(spec)).map_err(encoding("the job specification"))?;
+    match spec.base_model_root == roots.base_model_root {
+        true => Ok(()),
+        false => Err(Denial::Result("base model")),
+    }
+}
+
+/// A report that anybody can read, of this attempt.
+fn check_report(report: &[u8], job: &Job) -> Result<(), Denial> {
+    let report = JobReport::from_blob(report)?;
+    match (report.job_id, report.attempt) == (job.jobId, job.attempt) {
+        true => Ok(()),
+        false => Err(Denial::Result("report's job or attempt")),
+    }
 }
 
 /// The blob has the right root; now its header has to be that of this attempt, dealt to this set,
@@ -172,12 +212,13 @@ fn check_result(
     let identity = &settings.identity;
     let header = ResultHeader::read_from(&mut &head[..])?;
     let job = &delivery.job;
-    let terms = ResultTerms { domain: identity.domain, job_id: job.jobId, attempt: job.attempt };
+    let terms = ResultTerms { domain: *facts.run.domain(), job_id: job.jobId, attempt: job.attempt };
     let SetFacts { t, members } = &facts.custodian_set;
     let dealt = header.members().iter().map(|m| (m.custodian, m.pk.0));
     let own = header.member(delivery.share.i)?;
     let checks = [
         (*header.terms() == terms, "job or attempt"),
+        (header.adapter_root() == delivery.roots.adapter_root, "adapter root"),
         (header.t() == *t, "threshold"),
         (dealt.eq(members.iter().map(|m| (m.signer, m.hpkeKey))), "set of custodians"),
         (own.share_commit == delivery.share_commit, "share commitment"),
@@ -187,7 +228,7 @@ fn check_result(
         return Err(Denial::Result(what));
     }
     let key = identity.key_of(&own.pk.0)?;
-    open_result_share(&delivery.share, key, &header, &delivery.result_hash)?;
+    open_result_share(&delivery.share, key, &header, &delivery.roots.result_hash)?;
     let members = members.iter().map(|m| m.signer).collect();
     Ok(HeldCase { job: AbiHex(job.clone()), t: *t, members, since: facts.run.block(), head })
 }
@@ -201,8 +242,10 @@ fn hold(
 ) -> Outcome {
     let identity = &settings.identity;
     let index = facts.custodian_set.index_of(&identity.signing.address()).ok_or(Denial::NotAMember)?;
-    let statement = held_of(delivery);
-    let signature = identity.signing.sign(&identity.domain.digest(&statement))?;
+    let Delivery { job, roots, .. } = delivery;
+    let statement = roots.held(job.jobId, job.attempt);
+    let domain = facts.run.domain();
+    let signature = identity.signing.sign(&domain.digest(&statement))?;
     let signature = compact(index, signature.as_bytes()).ok_or(licen_seal::SealError::SecretKey)?;
     let line = Line {
         attempt: Some(statement.attempt),
@@ -213,8 +256,12 @@ fn hold(
     let held = HeldResult {
         job_id: statement.jobId,
         attempt: statement.attempt,
-        result_hash: statement.resultHash,
-        attestation_ref: delivery.attestation_ref,
+        contract: domain.contract,
+        result_hash: roots.result_hash,
+        base_model_root: roots.base_model_root,
+        adapter_root: roots.adapter_root,
+        attestation_ref: roots.attestation_ref,
+        report_hash: roots.report_hash,
         // As compute sealed it: at rest it opens under this custodian's key only.
         share: json(&delivery.share),
         held_answer: json(&HeldResponse { held: AbiHex(statement), signature: AbiHex(signature) }),
@@ -228,14 +275,14 @@ fn hold(
     )
 }
 
-fn held_of(delivery: &Delivery) -> Held {
-    let Delivery { job, result_hash, .. } = delivery;
-    Held { jobId: job.jobId, attempt: job.attempt, resultHash: *result_hash }
-}
-
 fn fetch(delivery: &Delivery, root: B256, max_bytes: u64, head_bytes: usize) -> Effect {
     let blob_url = delivery.blob_url.clone();
     Effect::Fetch(Fetch { blob_url, root, max_bytes, head_bytes })
+}
+
+/// A document, which comes back whole.
+fn fetch_whole(delivery: &Delivery, root: B256, max_bytes: usize) -> Effect {
+    fetch(delivery, root, max_bytes as u64, max_bytes)
 }
 
 fn wait(step: Step, effect: Effect) -> Turn {

@@ -1,10 +1,12 @@
 //! `POST /v1/deliver`, second step: the signed manifest, which this custodian publishes only with
-//! signatures of t members that hold the result, and only where it holds it itself.
+//! signatures of t members that hold the result, and only where it holds it itself: with exactly the
+//! roots that the manifest names.
 
-use licen_core::abi::{Held, Job, ResultManifest};
+use licen_core::abi::{Job, ResultManifest};
 use licen_core::canonical::json_from_slice;
 use licen_core::eip712::Domain;
 use licen_core::primitives::{B256, Bytes};
+use licen_core::result_roots::ResultRoots;
 use licen_core::wire::custodian::SignedManifest;
 use licen_seal::delivery::{DeliveryTerms, open_manifest};
 use licen_seal::result::ResultHeader;
@@ -33,6 +35,7 @@ impl Step {
         match (self, answer) {
             (Self::Loading { attempt, enc, ct }, Answer::Loaded(Loaded::Held { held, case, .. })) => {
                 let held = held.ok_or(Denial::NotHeld)?;
+                subject.must_be_of(held.contract)?;
                 let case: HeldCase =
                     case.and_then(|c| serde_json::from_slice(&c).ok()).ok_or(Denial::NotHeld)?;
                 let identity = &settings.identity;
@@ -52,12 +55,12 @@ impl Step {
 
 fn take(settings: &Settings, subject: Subject, held: &HeldResult, case: &HeldCase, plain: &[u8]) -> Outcome {
     let signed: SignedManifest = json_from_slice(plain).map_err(encoding("the manifest"))?;
-    let (domain, job) = (&settings.identity.domain, &case.job.0);
+    let (domain, job) = (settings.identity.domain(held.contract)?, &case.job.0);
     check_fields(&signed.manifest.0, job, held)?;
     if domain.signer_of(&signed.manifest.0, &signed.signature) != Some(job.signer) {
         return Err(Denial::Signature { what: "the manifest", by: job.signer });
     }
-    check_held(domain, case, held, &signed)?;
+    check_held(&domain, case, held, &signed)?;
     if let Some(known) = &held.manifest {
         // Published once; a retry may list other holders of the same thing.
         let known = serde_json::from_slice::<SignedManifest>(known).ok();
@@ -79,12 +82,16 @@ fn take(settings: &Settings, subject: Subject, held: &HeldResult, case: &HeldCas
 }
 
 fn check_fields(manifest: &ResultManifest, job: &Job, held: &HeldResult) -> Result<(), Denial> {
+    let (named, roots) = (ResultRoots::of(manifest), held.roots());
     let checks = [
         (manifest.jobId == held.job_id, "jobId"),
         (manifest.attempt == held.attempt, "attempt"),
         (manifest.datasetRoot == job.datasetRoot, "datasetRoot"),
-        (manifest.resultHash == held.result_hash, "resultHash"),
-        (manifest.attestationRef == held.attestation_ref, "attestationRef"),
+        (named.result_hash == roots.result_hash, "resultHash"),
+        (named.base_model_root == roots.base_model_root, "baseModelRoot"),
+        (named.adapter_root == roots.adapter_root, "adapterRoot"),
+        (named.attestation_ref == roots.attestation_ref, "attestationRef"),
+        (named.report_hash == roots.report_hash, "reportHash"),
         ((1..=job.epochs).contains(&manifest.actualEpochs), "actualEpochs"),
     ];
     match checks.into_iter().find(|(holds, _)| !holds) {
@@ -100,7 +107,7 @@ fn check_held(
     held: &HeldResult,
     signed: &SignedManifest,
 ) -> Result<(), Denial> {
-    let statement = Held { jobId: held.job_id, attempt: held.attempt, resultHash: held.result_hash };
+    let statement = held.roots().held(held.job_id, held.attempt);
     let ascending = signed.held.windows(2).all(|pair| pair[0].0.index < pair[1].0.index);
     if !ascending {
         return Err(Denial::Manifest("order of Held signatures"));

@@ -64,7 +64,7 @@ impl Step {
                 let case = case.filter(|case| case.runtime_data_hash() == job.runtimeDataHash);
                 let case = case.ok_or(Denial::NoVerdict)?;
                 let entry = Some(case.entry()?.root());
-                let read = Read::Run { job: Box::new(job), entry };
+                let read = Read::Run { contract: request.contract, job: Box::new(job), entry };
                 Ok(wait(Self::Reading(case, made), Effect::Read(Box::new(read))))
             }
             (Self::Reading(..), Answer::Read(Reading::Run(None))) => Err(Denial::NotRunning),
@@ -90,15 +90,15 @@ fn decide(
     facts: &RunFacts,
 ) -> Outcome {
     let identity = &settings.identity;
-    let (job, now) = (facts.run.job(), facts.run.now());
+    let (job, now, domain) = (facts.run.job(), facts.run.now(), facts.run.domain());
     if now + settings.release_margin_seconds >= job.runDeadline {
         return Err(Denial::Deadline { what: "run", deadline: job.runDeadline, now });
     }
     let data = RuntimeData::from_bytes(&case.runtime_data).map_err(encoding("the runtime data"))?;
-    if let Some(field) = data.mismatch(&identity.domain, job, job.attempt) {
+    if let Some(field) = data.mismatch(domain, job, job.attempt) {
         return Err(Denial::RuntimeData(field));
     }
-    let result = case.appraise_again(&identity.domain)?;
+    let result = case.appraise_again(domain)?;
     let warrant = Warrant::compute(&facts.run, &result)?;
     let recipient = warrant.release().recipient.0;
     if let Some(made) = made {
@@ -127,6 +127,7 @@ fn decide(
         job_id: job.jobId,
         attempt: job.attempt,
         kind: KIND.to_owned(),
+        contract: domain.contract,
         recipient,
         request_hash: subject.body_hash,
         answer: json(&ReleaseResponse { share }),

@@ -5,6 +5,7 @@
 use licen_core::abi::{Job, ResultKeyChange};
 use licen_core::primitives::{B256, Bytes};
 use licen_core::release::ConfirmedSettlement;
+use licen_core::result_roots::ResultRoots;
 use licen_core::wire::custodian::{ResultKeyRequest, ResultShareResponse, SealedShare};
 use licen_seal::ResultWarrant;
 use licen_seal::result::ResultHeader;
@@ -49,7 +50,9 @@ impl Step {
         match (self, answer) {
             (Self::Loading, Answer::Loaded(Loaded::Held { held, case, key, .. })) => {
                 let (held, case) = present(held, case)?;
-                let read = Read::Settlement { job: Box::new(case.job.0.clone()), since: case.since };
+                let contract = settings.identity.domain(held.contract)?.contract;
+                let job = Box::new(case.job.0.clone());
+                let read = Read::Settlement { contract, job, since: case.since };
                 Ok(wait(Self::Reading(held, case, key), Effect::Read(Box::new(read))))
             }
             (Self::Reading(..), Answer::Read(Reading::Settlement(None))) => Err(Denial::NotSettled),
@@ -60,7 +63,8 @@ impl Step {
                 Ok(Turn::Reply(Reply::Json(stored.answer)))
             }
             (Self::LoadingChange(request), Answer::Loaded(Loaded::Held { held, case, key, .. })) => {
-                let (_, case) = present(held, case)?;
+                let (held, case) = present(held, case)?;
+                subject.must_be_of(held.contract)?;
                 consider(settings, subject, request, &case.job.0, key.as_ref())
             }
             (Self::AskingWallet(request), Answer::Read(Reading::Wallet(true))) => accept(subject, request),
@@ -79,6 +83,15 @@ fn present(held: Option<HeldResult>, case: Option<Bytes>) -> Result<(HeldResult,
     Ok((held, case))
 }
 
+/// Whether the owner was paid for exactly what is held here: the job alone says nothing of it.
+fn is_settled(settled: &ConfirmedSettlement, held: &HeldResult, job: &Job) -> bool {
+    let manifest = settled.manifest();
+    settled.domain().contract == held.contract
+        && settled.job() == job
+        && (manifest.jobId, manifest.attempt) == (held.job_id, held.attempt)
+        && ResultRoots::of(manifest) == held.roots()
+}
+
 fn reseal(
     settings: &Settings,
     subject: Subject,
@@ -89,7 +102,7 @@ fn reseal(
 ) -> Outcome {
     let identity = &settings.identity;
     let job = &case.job.0;
-    if settled.job() != job || settled.result_hash() != held.result_hash {
+    if !is_settled(settled, held, job) {
         return Err(Denial::NotSettled);
     }
     let warrant = match key {
@@ -117,6 +130,7 @@ fn reseal(
         job_id: held.job_id,
         attempt: held.attempt,
         kind: format!("result:{result_key}"),
+        contract: held.contract,
         recipient: result_key,
         request_hash: B256::ZERO,
         answer: json(&ResultShareResponse { share, result_hash: held.result_hash, result_key }),
@@ -143,7 +157,7 @@ fn consider(
         }
         return Err(Denial::OldNonce { found: change.nonce, last: last.nonce });
     }
-    let domain = &settings.identity.domain;
+    let domain = settings.identity.domain(request.contract)?;
     if domain.signer_of(change, &request.signature) == Some(job.requester) {
         return accept(subject, request);
     }

@@ -1,8 +1,8 @@
 //! `POST /v1/retire`: the owner ends a dataset. From then on this custodian gives no verdict on it and
-//! releases no share of it, and says so over its signature.
+//! releases no share of it, at whatever contract it is registered, and says so over its signature.
 //!
 //! The uid is made of owner and salt, so the request itself proves who the owner is. That the dataset
-//! is registered is asked all the same: made-up ones would cost nobody anything and fill the disk.
+//! is registered somewhere is asked all the same: made-up ones would cost nobody anything and fill the disk.
 
 use licen_core::abi::RefusalStatement;
 use licen_core::id::dataset_uid;
@@ -26,7 +26,7 @@ pub(super) enum Step {
 
 pub(super) fn begin(settings: &Settings, request: RetireRequest) -> Outcome {
     let uid = uid_of(&request);
-    if uid != dataset_uid(&settings.identity.domain, request.owner, request.salt) {
+    if uid != dataset_uid(settings.identity.chain_id, request.owner, request.salt) {
         return Ok(Turn::Reply(denial::malformed("owner and salt make another datasetUid")));
     }
     let load = Effect::Load(Load::Refusal { dataset_uid: uid });
@@ -47,7 +47,7 @@ impl Step {
                 Err(Denial::NotRegistered(uid_of(&request)))
             }
             (Self::Reading(request), Answer::Read(Reading::Registered(true))) => {
-                let domain = &settings.identity.domain;
+                let domain = settings.identity.statements();
                 if domain.signer_of(&request.retire.0, &request.signature) == Some(request.owner) {
                     return refuse(settings, subject, &request);
                 }
@@ -76,7 +76,8 @@ fn refuse(settings: &Settings, subject: Subject, request: &RetireRequest) -> Out
     let identity = &settings.identity;
     let uid = uid_of(request);
     let refusal = RefusalStatement { datasetUid: uid, refusedAt: subject.now_seconds() };
-    let signature = identity.signing.sign(&identity.domain.digest(&refusal))?.as_bytes().to_vec().into();
+    let signature =
+        identity.signing.sign(&identity.statements().digest(&refusal))?.as_bytes().to_vec().into();
     let statement = json(&RefusalResponse { refusal: AbiHex(refusal), signature });
     let line = Line { dataset_uid: Some(uid), ..subject.line("refusal") };
     let refused = Write::Refusal { dataset_uid: uid, statement, record: line.bytes() };

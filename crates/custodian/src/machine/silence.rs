@@ -3,7 +3,7 @@
 //! result of this attempt afterwards.
 
 use licen_core::abi::{Job, Silence};
-use licen_core::eip712::compact;
+use licen_core::eip712::{Domain, compact};
 use licen_core::primitives::B256;
 use licen_core::wire::AbiHex;
 use licen_core::wire::custodian::{SilenceRequest, SilenceResponse};
@@ -18,18 +18,18 @@ use crate::judge::Identity;
 use crate::watch::Watch;
 
 pub(super) enum Step {
-    Loading(Job),
+    Loading(SilenceRequest),
     Reading(Job),
     Writing,
 }
 
 pub(super) fn begin(job_id: B256, request: SilenceRequest) -> Outcome {
-    let job = request.job.0;
+    let job = &request.job.0;
     if job.jobId != job_id {
         return Ok(Turn::Reply(crate::denial::malformed("the job is not the one in the path")));
     }
     let load = Load::Life { job_id, attempt: job.attempt };
-    Ok(wait(Step::Loading(job), Effect::Load(load)))
+    Ok(wait(Step::Loading(request), Effect::Load(load)))
 }
 
 impl Step {
@@ -41,14 +41,16 @@ impl Step {
         answer: Answer,
     ) -> Outcome {
         match (self, answer) {
-            (Self::Loading(job), Answer::Loaded(Loaded::Life { silence, held, .. })) => {
+            (Self::Loading(request), Answer::Loaded(Loaded::Life { silence, held, .. })) => {
                 if let Some(said) = silence {
+                    subject.must_be_of(said.contract)?;
                     return Ok(Turn::Reply(Reply::Json(said.answer)));
                 }
                 if held {
                     return Err(Denial::HeldHere);
                 }
-                let read = Read::Run { job: Box::new(job.clone()), entry: None };
+                let SilenceRequest { contract, job: AbiHex(job) } = request;
+                let read = Read::Run { contract, job: Box::new(job.clone()), entry: None };
                 Ok(wait(Self::Reading(job), Effect::Read(Box::new(read))))
             }
             (Self::Reading(_), Answer::Read(Reading::Run(None))) => Err(Denial::NotRunning),
@@ -59,7 +61,8 @@ impl Step {
                 if !quiet.is_silence() {
                     return Err(quiet.into());
                 }
-                let statement = statement(&settings.identity, subject, &job, index, facts.run.block())?;
+                let (domain, block) = (facts.run.domain(), facts.run.block());
+                let statement = statement(&settings.identity, domain, subject, &job, index, block)?;
                 write(super::Step::Silence(Box::new(Self::Writing)), statement)
             }
             (Self::Writing, Answer::Wrote(Wrote::Release(stored))) => {
@@ -73,13 +76,14 @@ impl Step {
 /// The signed statement about the attempt of a running job, with its line of the audit log.
 pub(super) fn statement(
     identity: &Identity,
+    domain: &Domain,
     subject: Subject,
     job: &Job,
     index: u16,
     block: u64,
 ) -> Result<Write, Denial> {
     let silence = Silence { jobId: job.jobId, attempt: job.attempt };
-    let signature = identity.signing.sign(&identity.domain.digest(&silence))?;
+    let signature = identity.signing.sign(&domain.digest(&silence))?;
     let signature = compact(index, signature.as_bytes()).ok_or(licen_seal::SealError::SecretKey)?;
     let line = Line {
         attempt: Some(job.attempt),
@@ -91,6 +95,7 @@ pub(super) fn statement(
         job_id: job.jobId,
         attempt: job.attempt,
         kind: SILENCE.to_owned(),
+        contract: domain.contract,
         recipient: B256::ZERO,
         request_hash: subject.body_hash,
         answer: json(&SilenceResponse { silence: AbiHex(silence), signature: AbiHex(signature) }),

@@ -125,6 +125,7 @@ impl Step {
 fn query(settings: &Settings, asked: &Asked) -> GrantQuery {
     let job = &asked.request.job.0;
     GrantQuery {
+        contract: asked.request.contract,
         job_id: job.jobId,
         custodian_set: (job.custodianSet, job.setVersion),
         verifier_set: (job.verifierSet, job.verifierSetVersion),
@@ -151,7 +152,7 @@ fn decide(
         true => Some(silence_of(settings, watch, subject, asked, judged.index, facts)?),
         false => None,
     };
-    let given = given(settings, subject, judged, job.datasetUid)?;
+    let given = given(settings, subject, judged, &asked.request)?;
     let Some(silence) = silence else {
         return write(super::Step::Verdict(Box::new(Step::Writing)), given);
     };
@@ -177,13 +178,20 @@ fn silence_of(
     if !asked.silent && !quiet.is_silence() {
         return Err(quiet.into());
     }
-    silence::statement(&settings.identity, subject, job, index, facts.block)
+    let domain = settings.identity.domain(asked.request.contract)?;
+    silence::statement(&settings.identity, &domain, subject, job, index, facts.block)
 }
 
 /// The signed verdict, to be written.
-fn given(settings: &Settings, subject: Subject, judged: Judged, dataset_uid: B256) -> Result<Write, Denial> {
+fn given(
+    settings: &Settings,
+    subject: Subject,
+    judged: Judged,
+    request: &VerdictRequest,
+) -> Result<Write, Denial> {
     let identity = &settings.identity;
-    let signature = identity.signing.sign(&identity.domain.digest(&judged.verdict))?;
+    let domain = identity.domain(request.contract)?;
+    let signature = identity.signing.sign(&domain.digest(&judged.verdict))?;
     let signature = compact(judged.index, signature.as_bytes()).ok_or(licen_seal::SealError::SecretKey)?;
     let line = Line {
         attempt: Some(judged.verdict.attempt),
@@ -197,12 +205,13 @@ fn given(settings: &Settings, subject: Subject, judged: Judged, dataset_uid: B25
         job_id: judged.verdict.jobId,
         attempt: judged.verdict.attempt,
         kind: kind_of(&judged.verdict.runtimeDataHash),
+        contract: domain.contract,
         recipient: judged.result.recipient_key(),
         request_hash: subject.body_hash,
         answer: json(&VerdictResponse { verdict: AbiHex(judged.verdict), signature: AbiHex(signature) }),
         created_ms: subject.now_ms,
     };
-    let (case, dataset_uid) = (Some(json(&judged.case)), Some(dataset_uid));
+    let (case, dataset_uid) = (Some(json(&judged.case)), Some(request.job.0.datasetUid));
     Ok(Write::Release { release, case, dataset_uid, record: line.bytes() })
 }
 

@@ -10,8 +10,7 @@ async fn running() -> (World, Bench, Compute, Job, Finished) {
     let compute = Compute::new(0x20);
     let job = bench.run(&world, &compute).await;
     let finished = Finished::of(&job, 2);
-    bench.blobs.insert(root(&finished.blob), finished.blob.clone());
-    bench.blobs.insert(root(&finished.bundle), finished.bundle.clone());
+    bench.put(&finished.blobs());
     (world, bench, compute, job, finished)
 }
 
@@ -60,8 +59,8 @@ async fn a_delivery_with_swapped_evidence_is_refused_and_the_true_one_is_held() 
     bench.blobs.insert(root(&other), other.clone());
     let swaps: [&dyn Fn(&mut DeliverRequest); 3] = [
         &|request| {
-            let DeliverRequest::Share { attestation_ref, .. } = request else { return };
-            *attestation_ref = root(&other);
+            let DeliverRequest::Share { roots, .. } = request else { return };
+            roots.attestation_ref = root(&other);
         },
         &|request| {
             let DeliverRequest::Share { blob_url, .. } = request else { return };
@@ -83,7 +82,7 @@ async fn a_delivery_with_swapped_evidence_is_refused_and_the_true_one_is_held() 
     }
     assert_eq!(status(&bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await), 200);
     let held = bench.store.held(job.jobId).await.unwrap().unwrap();
-    assert_eq!(held.attestation_ref, root(&finished.bundle));
+    assert_eq!(held.roots(), finished.roots);
 }
 
 #[tokio::test]
@@ -91,9 +90,20 @@ async fn a_second_result_of_one_attempt_is_refused() {
     let (_, mut bench, compute, job, finished) = running().await;
     assert_eq!(status(&bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await), 200);
     let other = Finished::of(&job, 2);
-    bench.blobs.insert(root(&other.blob), other.blob.clone());
-    let reply = bench.ask(Ask::Deliver(other.delivery(&job, &compute, 1))).await;
-    assert_eq!(problem(&reply), (409, "another result of this attempt is held"));
+    bench.put(&other.blobs());
+    let stranger = B256::repeat_byte(0xee);
+    for roots in [
+        ResultRoots { result_hash: other.roots.result_hash, ..finished.roots },
+        ResultRoots { base_model_root: stranger, ..finished.roots },
+        ResultRoots { adapter_root: stranger, ..finished.roots },
+        ResultRoots { attestation_ref: stranger, ..finished.roots },
+        ResultRoots { report_hash: stranger, ..finished.roots },
+    ] {
+        let repeated = Finished { roots, ..Finished::of(&job, 2) };
+        let reply = bench.ask(Ask::Deliver(repeated.delivery(&job, &compute, 1))).await;
+        assert_eq!(problem(&reply), (409, "another result of this attempt is held"));
+    }
+    assert_eq!(bench.store.held(job.jobId).await.unwrap().unwrap().roots(), finished.roots);
 }
 
 #[tokio::test]
@@ -141,7 +151,7 @@ async fn a_share_that_does_not_open_or_match_is_refused() {
 async fn a_result_dealt_to_another_threshold_is_refused() {
     let (_, mut bench, compute, job, _) = running().await;
     let weak = Finished::of(&job, 1);
-    bench.blobs.insert(root(&weak.blob), weak.blob.clone());
+    bench.put(&weak.blobs());
     let reply = bench.ask(Ask::Deliver(weak.delivery(&job, &compute, 1))).await;
     let Reply::Problem(problem) = reply else { panic!("{reply:?}") };
     assert!(problem.detail.contains("threshold"), "{problem}");
@@ -150,8 +160,11 @@ async fn a_result_dealt_to_another_threshold_is_refused() {
 #[tokio::test]
 async fn a_result_of_another_job_is_refused() {
     let (_, mut bench, compute, job, _) = running().await;
-    let foreign = Finished::of(&Job { jobId: B256::repeat_byte(0x66), ..job.clone() }, 2);
-    bench.blobs.insert(root(&foreign.blob), foreign.blob.clone());
+    let own = Finished::of(&job, 2);
+    let mut foreign = Finished::of(&Job { jobId: B256::repeat_byte(0x66), ..job.clone() }, 2);
+    // With a report of this job, as compute would give it that passes another's result off as its own.
+    (foreign.report, foreign.roots.report_hash) = (own.report, own.roots.report_hash);
+    bench.put(&foreign.blobs());
     let reply = bench.ask(Ask::Deliver(foreign.delivery(&job, &compute, 1))).await;
     let (code, why) = problem(&reply);
     assert!(code == 409 && why.contains("another job or attempt"), "{why}");
@@ -224,7 +237,10 @@ async fn a_manifest_of_somebody_else_or_about_something_else_is_refused() {
         (ResultManifest { actualEpochs: 4, ..good.clone() }, "actualEpochs"),
         (ResultManifest { datasetRoot: B256::ZERO, ..good.clone() }, "datasetRoot"),
         (ResultManifest { resultHash: B256::ZERO, ..good.clone() }, "resultHash"),
+        (ResultManifest { baseModelRoot: B256::ZERO, ..good.clone() }, "baseModelRoot"),
+        (ResultManifest { adapterRoot: B256::repeat_byte(0xee), ..good.clone() }, "adapterRoot"),
         (ResultManifest { attestationRef: B256::ZERO, ..good.clone() }, "attestationRef"),
+        (ResultManifest { reportHash: B256::ZERO, ..good.clone() }, "reportHash"),
     ] {
         let reply = bench.ask(finished.sealed(&bad, &compute.signing, two())).await;
         let (code, why) = problem(&reply);
@@ -238,4 +254,67 @@ async fn a_manifest_of_a_result_that_is_not_held_here_is_not_published() {
     let two = vec![finished.held_by(&job, 2), finished.held_by(&job, 3)];
     let ask = finished.sealed(&finished.manifest(&job), &compute.signing, two);
     assert_eq!(status(&bench.ask(ask).await), 404);
+}
+
+/// Offers something else than what was trained; gives why it is refused.
+async fn refused_roots(change: impl FnOnce(&mut Finished, &mut Bench)) -> (u16, String) {
+    let (_, mut bench, compute, job, mut finished) = running().await;
+    change(&mut finished, &mut bench);
+    let reply = bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await;
+    assert_eq!(bench.store.held(job.jobId).await.unwrap(), None);
+    let Reply::Problem(problem) = reply else { panic!("{reply:?}") };
+    (problem.status, problem.detail)
+}
+
+#[tokio::test]
+async fn another_base_model_than_the_job_spec_s_is_not_held() {
+    let (code, why) = refused_roots(|f, _| f.roots.base_model_root = B256::repeat_byte(0xb1)).await;
+    assert!(code == 409 && why.contains("another base model than its delivery"), "{why}");
+    // Without the JobSpec nobody can tell.
+    let (code, _) = refused_roots(|_, bench| drop(bench.blobs.remove(&root(&job_spec())))).await;
+    assert_eq!(code, 503);
+}
+
+#[tokio::test]
+async fn another_adapter_than_the_result_s_is_not_held() {
+    let (code, why) = refused_roots(|f, _| f.roots.adapter_root = B256::repeat_byte(0xad)).await;
+    assert!(code == 409 && why.contains("another adapter root"), "{why}");
+}
+
+#[tokio::test]
+async fn a_report_that_nobody_could_read_is_not_held() {
+    let refused = async |report: Vec<u8>| {
+        refused_roots(|finished, bench| {
+            finished.roots.report_hash = root(&report);
+            bench.put(&[&report]);
+        })
+        .await
+    };
+    let job = running().await.3;
+    let good = report_of(&job).to_bytes().unwrap();
+    let spaced = String::from_utf8(good.clone()).unwrap().replace(',', ", ").into_bytes();
+    for report in [b"[1,2]".to_vec(), b"losses: 3".to_vec(), spaced] {
+        let (code, why) = refused(report).await;
+        assert!(code == 409 && why.contains("the report: "), "{why}");
+    }
+    let other = report_of(&Job { attempt: 2, ..job.clone() }).to_bytes().unwrap();
+    let (code, why) = refused(other).await;
+    assert!(code == 409 && why.contains("another report's job or attempt"), "{why}");
+    let mut large = good;
+    large.resize(licen_core::report::MAX_BYTES + 1, 0);
+    assert_eq!(refused(large).await.0, 503, "it is not even fetched");
+}
+
+/// Whoever stores documents appends zeros to them, which changes no root.
+#[tokio::test]
+async fn zeros_behind_a_document_stop_no_delivery() {
+    let (_, mut bench, compute, job, finished) = running().await;
+    for document in [job_spec(), finished.report.clone()] {
+        let mut padded = document.clone();
+        padded.resize(document.len().next_multiple_of(256), 0);
+        assert_ne!(padded, document);
+        assert_eq!(root(&padded), root(&document));
+        bench.blobs.insert(root(&document), padded);
+    }
+    assert_eq!(status(&bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await), 200);
 }

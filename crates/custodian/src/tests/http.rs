@@ -91,19 +91,22 @@ async fn from_challenge_to_paid_result_over_http() {
     assert_eq!(verdict, again);
 
     let job = world.running(&data);
-    let release = ReleaseRequest { job: AbiHex(job.clone()) };
+    let release = ReleaseRequest { contract: DOMAIN.contract, job: AbiHex(job.clone()) };
     assert_eq!(client.post("/v1/release", &release).await.status(), 425);
     chain.say(|said| (said.state, said.job) = (Some(JobState::Running), job.clone()));
     let _: ReleaseResponse = read(client.post("/v1/release", &release).await).await;
 
     let finished = Finished::of(&job, 2);
-    let blobs = [finished.blob.clone(), finished.bundle.clone()].map(|blob| (root(&blob), blob));
-    let url = serve_blobs(HashMap::from(blobs)).await;
+    let url = serve_blobs(finished.served()).await;
     let delivery = finished.delivery_from(&job, &compute, 1, &url);
     let held: HeldResponse = read(client.post("/v1/deliver", &delivery).await).await;
     assert_eq!(held.held.0, finished.held(&job));
-    let path = format!("/v1/blobs/{}", root(&finished.blob));
-    assert_eq!(client.get(&path).await.bytes().await.unwrap(), finished.blob);
+    for blob in finished.blobs() {
+        let path = format!("/v1/blobs/{}", root(blob));
+        assert_eq!(client.get(&path).await.bytes().await.unwrap(), *blob);
+    }
+    let spec = client.get(&format!("/v1/blobs/{}", job.jobSpecHash)).await;
+    assert_eq!(spec.status(), 404, "it was looked at and is not held");
 
     let manifest_path = format!("/v1/manifest/{}", job.jobId);
     assert_eq!(client.get(&manifest_path).await.status(), 404);
@@ -118,7 +121,7 @@ async fn from_challenge_to_paid_result_over_http() {
     let result_path = format!("/v1/result/{}", job.jobId);
     assert_eq!(client.get(&result_path).await.status(), 425);
     chain.say(|said| {
-        (said.state, said.settled) = (Some(JobState::Completed), Some(root(&finished.blob)));
+        (said.state, said.settled) = (Some(JobState::Completed), Some(finished.manifest(&job)));
     });
     let result: ResultShareResponse = read(client.get(&result_path).await).await;
     assert_eq!(result.result_key, job.resultKey);
@@ -208,6 +211,8 @@ async fn blobs_are_hashed_bounded_and_never_half_kept() {
     }
     assert_eq!(files(dir.path()), [root.to_string()], "what stays is under its root");
     assert!(blobs.fetch(&fetch(root, 1_000), "h").await.unwrap().1.is_none(), "it is not fetched again");
+    let small = failed(blobs.fetch(&fetch(root, 999), "j").await);
+    assert!(small.contains("larger than 999"), "what is held is no smaller: {small}");
     let gone = blobs.place(vec![], &[lie]).await;
     assert!(gone.unwrap_err().contains("went away"));
     // What is there counts after a restart, too.
@@ -236,8 +241,7 @@ async fn a_refused_delivery_leaves_no_blob_and_a_start_drops_what_no_record_name
     let (client, store) = start(dir.path(), &chain).await;
     let (compute, job) = run(&client, &chain, &world).await;
     let (weak, finished) = (Finished::of(&job, 1), Finished::of(&job, 2));
-    let served = [&weak.blob, &finished.blob, &finished.bundle].map(|blob| (root(blob), blob.clone()));
-    let url = serve_blobs(HashMap::from(served)).await;
+    let url = serve_blobs(weak.served().into_iter().chain(finished.served()).collect()).await;
 
     let refused = client.post("/v1/deliver", &weak.delivery_from(&job, &compute, 1, &url)).await;
     assert_eq!(refused.status(), 409, "its header deals to another threshold");
@@ -245,7 +249,7 @@ async fn a_refused_delivery_leaves_no_blob_and_a_start_drops_what_no_record_name
 
     let _: HeldResponse =
         read(client.post("/v1/deliver", &finished.delivery_from(&job, &compute, 1, &url)).await).await;
-    let mut held = [root(&finished.blob), root(&finished.bundle)].map(|root| root.to_string());
+    let mut held = finished.blobs().map(|blob| root(blob).to_string());
     held.sort();
     assert_eq!(files(&blob_dir), held);
 

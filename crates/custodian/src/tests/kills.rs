@@ -22,7 +22,7 @@ impl Errand {
             0 => Ask::Verdict(self.compute.request(&self.world, &self.compute.data(&self.world, self.nonce))),
             1 => {
                 running();
-                Ask::Release(ReleaseRequest { job: AbiHex(self.job.clone()) })
+                Ask::Release(ReleaseRequest { contract: DOMAIN.contract, job: AbiHex(self.job.clone()) })
             }
             2 => Ask::Deliver(self.finished.delivery(&self.job, &self.compute, 1)),
             3 => {
@@ -30,7 +30,7 @@ impl Errand {
                 self.finished.sealed(&self.finished.manifest(&self.job), &self.compute.signing, held)
             }
             _ => {
-                let paid = Some(root(&self.finished.blob));
+                let paid = Some(self.finished.manifest(&self.job));
                 chain.say(|said| (said.state, said.settled) = (Some(JobState::Completed), paid));
                 Ask::Result { job_id: self.job.jobId }
             }
@@ -65,9 +65,7 @@ async fn killed(step: usize, at: usize) -> bool {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("custodian.db");
     let (mut bench, mut errand) = begin(&path).await;
-    for blob in [&errand.finished.blob, &errand.finished.bundle] {
-        bench.blobs.insert(root(blob), blob.clone());
-    }
+    bench.put(&errand.finished.blobs());
     let mut reached = false;
     for question in 0..STEPS {
         let mut ask = errand.ask(question, &bench.chain.clone());
@@ -83,9 +81,7 @@ async fn killed(step: usize, at: usize) -> bool {
                 errand.nonce = bench.nonce(&errand.world).await;
                 errand.job = errand.world.running(&errand.compute.data(&errand.world, errand.nonce));
                 errand.finished = Finished::of(&errand.job, 2);
-                for blob in [&errand.finished.blob, &errand.finished.bundle] {
-                    bench.blobs.insert(root(blob), blob.clone());
-                }
+                bench.put(&errand.finished.blobs());
                 ask = errand.ask(question, &bench.chain.clone());
             }
         }
@@ -102,7 +98,8 @@ async fn killed(step: usize, at: usize) -> bool {
     let mut other = errand.job.clone();
     other.signer = signing(0x33).address();
     bench.chain.say(|said| (said.state, said.job) = (Some(JobState::Running), other.clone()));
-    let stolen = bench.ask(Ask::Release(ReleaseRequest { job: AbiHex(other) })).await;
+    let stolen =
+        bench.ask(Ask::Release(ReleaseRequest { contract: DOMAIN.contract, job: AbiHex(other) })).await;
     assert!(status(&stolen) >= 400, "{stolen:?}");
     reached
 }

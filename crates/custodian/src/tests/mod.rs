@@ -2,6 +2,7 @@
 //! says what the test wants it to say. Records are those of the real store.
 
 mod anvil;
+mod contracts;
 mod deaf;
 mod deliver;
 mod http;
@@ -19,22 +20,23 @@ use std::sync::{Arc, Mutex};
 use licen_attest::{ReferenceEntry, ReferenceValues, SimulatedPlatform, SimulatedTee};
 use licen_core::abi::{Held, Job, Member, MemberSignature, Policy, Provider, ResultManifest};
 use licen_core::canonical::json_to_vec;
-use licen_core::constraints::{Constraints, JobSpec};
+use licen_core::constraints::{Constraints, JobSpec, Learn};
 use licen_core::eip712::{Domain, compact};
 use licen_core::id::{dataset_uid, job_commitment, job_hash, policy_hash};
 use licen_core::job::{JobState, started};
-use licen_core::merkle::file_tree;
+use licen_core::merkle::{Scalar, file_tree};
 use licen_core::policy::{LEVEL_SOFTWARE, LOCAL_CHAIN_ID};
 use licen_core::primitives::{Address, B256, Bytes, FixedBytes, keccak256};
 use licen_core::release::{ConfirmedRun, ConfirmedSettlement};
+use licen_core::report::{EpochCounts, JobReport, RowCounts};
+use licen_core::result_roots::ResultRoots;
 use licen_core::runtime_data::{self, Challenge, LABEL_SIMULATED, RuntimeData};
 use licen_core::wire::AbiHex;
 use licen_core::wire::custodian::*;
 use licen_seal::delivery::{DeliveryTerms, seal_manifest};
 use licen_seal::envelope::{EnvelopeMember, EnvelopeTerms, MemberPublicKey, Uses, seal_envelope};
-use licen_seal::result::{ResultTerms, ResultWriter};
+use licen_seal::result::{ResultTar, ResultTerms, ResultWriter};
 use licen_seal::result_share::ResultShares;
-use licen_seal::tar::archive_len;
 use licen_seal::{DatasetKey, Envelope, RecipientKey, ResultKey, SigningKey};
 use licen_store::Store;
 
@@ -47,6 +49,11 @@ use crate::limits::Rates;
 use crate::machine::{Machine, Settings};
 
 pub(super) const DOMAIN: Domain = Domain { chain_id: LOCAL_CHAIN_ID, contract: Address::repeat_byte(9) };
+/// Another contract that custodians here serve.
+pub(super) const SECOND: Domain = Domain { contract: Address::repeat_byte(8), ..DOMAIN };
+/// One that they do not.
+pub(super) const FOREIGN: Domain = Domain { contract: Address::repeat_byte(7), ..DOMAIN };
+pub(super) const BASE_MODEL: B256 = B256::repeat_byte(0xb0);
 pub(super) const NOW: u64 = 1_800_000_000;
 pub(super) const PROGRAM: FixedBytes<48> = FixedBytes::repeat_byte(0x11);
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -64,7 +71,13 @@ pub(super) fn root(bytes: &[u8]) -> B256 {
 }
 
 pub(super) fn identity(n: u8) -> Identity {
-    Identity { domain: DOMAIN, signing: signing(n), recipient: recipient(n), former: Vec::new() }
+    Identity {
+        chain_id: LOCAL_CHAIN_ID,
+        contracts: vec![DOMAIN.contract, SECOND.contract],
+        signing: signing(n),
+        recipient: recipient(n),
+        former: Vec::new(),
+    }
 }
 
 pub(super) fn entry() -> ReferenceEntry {
@@ -90,6 +103,21 @@ const SITE: Site = Site {
     t: 2,
     n: 3,
 };
+
+/// What every researcher here wants trained.
+pub(super) fn job_spec() -> Vec<u8> {
+    let mut params = serde_json::Map::new();
+    params.insert("lora_r".into(), 16.into());
+    let spec = JobSpec {
+        base_model_root: BASE_MODEL,
+        training_params: params,
+        eval_fraction: 0.1,
+        seed: 7,
+        learn: Learn::Assistant,
+        parents: vec![],
+    };
+    json_to_vec(&spec).unwrap()
+}
 
 /// What owner and researcher made.
 pub(super) struct World {
@@ -127,9 +155,9 @@ impl World {
             (1..=site.n).map(|n| Member { signer: signing(n).address(), hpkeKey: recipient(n).public().0 });
         let set = SetFacts { t: site.t, members: members.collect() };
         let (owner, salt) = (site.owner, B256::repeat_byte(0x5a));
-        let uid = dataset_uid(&domain, owner, salt);
+        let uid = dataset_uid(domain.chain_id, owner, salt);
         let mut terms = EnvelopeTerms {
-            domain,
+            chain_id: domain.chain_id,
             dataset_uid: uid,
             uses: Uses::Job,
             t: site.t,
@@ -146,15 +174,7 @@ impl World {
         let members: Vec<_> = (1..=site.n).map(to).collect();
         let envelope = seal_envelope(&key, &terms, &members).unwrap().encode().unwrap();
         let constraints = json_to_vec(constraints).unwrap();
-        let mut params = serde_json::Map::new();
-        params.insert("lora_r".into(), 16.into());
-        let spec = JobSpec {
-            base_model_root: B256::repeat_byte(0xb0),
-            training_params: params,
-            eval_fraction: 0.1,
-            seed: 7,
-        };
-        let job_spec = json_to_vec(&spec).unwrap();
+        let job_spec = job_spec();
         let policy = Policy {
             datasetUid: uid,
             datasetRoot: B256::repeat_byte(0xda),
@@ -189,6 +209,21 @@ impl World {
             ..Job::default()
         };
         Self { domain, set, policy, job, envelope, constraints, job_spec }
+    }
+
+    /// The same dataset, registered by its owner at another contract, with a job there. Policy, envelope and
+    /// ciphertext are the same; only the job's id names the contract.
+    pub(super) fn also_at(&self, domain: Domain) -> Self {
+        let job = Job { jobId: B256::repeat_byte(0x11), ..self.job.clone() };
+        Self {
+            domain,
+            job,
+            set: self.set.clone(),
+            policy: self.policy.clone(),
+            envelope: self.envelope.clone(),
+            constraints: self.constraints.clone(),
+            job_spec: self.job_spec.clone(),
+        }
     }
 
     /// The job after `startJob` with this compute.
@@ -239,6 +274,7 @@ impl Compute {
         let bytes = data.to_bytes().unwrap();
         let evidence = self.tee.evidence_for(&runtime_data::hash(&bytes), data.signer).unwrap();
         VerdictRequest {
+            contract: world.domain.contract,
             policy: AbiHex(world.policy.clone()),
             job: AbiHex(world.job.clone()),
             attempt: data.attempt,
@@ -254,6 +290,8 @@ impl Compute {
 /// What the chain says.
 #[derive(Clone)]
 pub(super) struct Said {
+    /// The contract that knows the job.
+    pub(super) domain: Domain,
     pub(super) now: u64,
     pub(super) state: Option<JobState>,
     /// The preimage of the commitment.
@@ -263,7 +301,7 @@ pub(super) struct Said {
     pub(super) policy_live: bool,
     pub(super) entries: Vec<B256>,
     pub(super) provider: Option<Provider>,
-    pub(super) settled: Option<B256>,
+    pub(super) settled: Option<ResultManifest>,
     pub(super) wallet: bool,
     pub(super) down: bool,
 }
@@ -274,6 +312,7 @@ pub(super) struct FakeChain(pub(super) Arc<Mutex<Said>>);
 impl FakeChain {
     pub(super) fn new(world: &World) -> Self {
         Self(Arc::new(Mutex::new(Said {
+            domain: world.domain,
             now: NOW,
             state: Some(JobState::Granted),
             job: world.job.clone(),
@@ -288,6 +327,12 @@ impl FakeChain {
         })))
     }
 
+    /// From now on the chain knows this world's job, as Granted.
+    pub(super) fn grant(&self, world: &World) {
+        let granted = Some(JobState::Granted);
+        self.say(|said| (said.domain, said.state, said.job) = (world.domain, granted, world.job.clone()));
+    }
+
     pub(super) fn say(&self, change: impl FnOnce(&mut Said)) {
         change(&mut self.0.lock().unwrap());
     }
@@ -298,14 +343,19 @@ impl FakeChain {
             return Err("no answer".into());
         }
         Ok(match read {
-            Read::State { job_id } => Reading::State(said.state.filter(|_| *job_id == said.job.jobId)),
+            Read::State { contract, job_id } => {
+                let known = (*contract, *job_id) == (said.domain.contract, said.job.jobId);
+                Reading::State(said.state.filter(|_| known))
+            }
             Read::Grant(query) => {
                 let set = (query.custodian_set.0 == said.job.custodianSet).then(|| said.set.clone());
                 let live = query.entries.iter().filter(|e| said.entries.contains(e)).copied();
                 Reading::Grant(GrantFacts {
                     block: 7,
                     now: said.now,
-                    state: said.state.filter(|_| query.job_id == said.job.jobId),
+                    state: said
+                        .state
+                        .filter(|_| (query.contract, query.job_id) == (said.domain.contract, said.job.jobId)),
                     commitment: job_commitment(&said.job),
                     custodian_set: set,
                     verifier_set: said.verifier_set,
@@ -314,18 +364,20 @@ impl FakeChain {
                     provider: said.provider,
                 })
             }
-            Read::Run { job, entry } => {
-                let running = said.state == Some(JobState::Running) && **job == said.job;
+            Read::Run { contract, job, entry } => {
+                let running = said.state == Some(JobState::Running)
+                    && (*contract, &**job) == (said.domain.contract, &said.job);
                 Reading::Run(running.then(|| {
-                    let run = ConfirmedRun::from_chain(DOMAIN, said.job.clone(), 7, said.now);
+                    let run = ConfirmedRun::from_chain(said.domain, said.job.clone(), 7, said.now);
                     let entry_live = entry.is_some_and(|e| said.entries.contains(&e) && said.policy_live);
                     Box::new(RunFacts { run, custodian_set: said.set, entry_live })
                 }))
             }
-            Read::Settlement { job, .. } => {
-                let settled = said.settled.filter(|_| **job == said.job);
-                let settled =
-                    settled.map(|hash| ConfirmedSettlement::from_chain(DOMAIN, said.job.clone(), hash));
+            Read::Settlement { contract, job, .. } => {
+                let known = (*contract, &**job) == (said.domain.contract, &said.job);
+                let settled = said.settled.filter(|_| known);
+                let proof = |m| ConfirmedSettlement::from_chain(said.domain, said.job.clone(), m);
+                let settled = settled.map(proof);
                 Reading::Settlement(settled.map(Box::new))
             }
             Read::Wallet { .. } => Reading::Wallet(said.wallet),
@@ -345,6 +397,7 @@ pub(super) struct Bench {
     pub(super) machine: Machine,
     pub(super) store: Store,
     pub(super) chain: FakeChain,
+    /// What can be fetched.
     pub(super) blobs: HashMap<B256, Vec<u8>>,
     pub(super) now_ms: u64,
     asked: u128,
@@ -367,9 +420,16 @@ impl Bench {
         Self::over(1, FakeChain::new(world), Store::in_memory().await.unwrap())
     }
 
+    /// Stores blobs where the custodian fetches.
+    pub(super) fn put(&mut self, blobs: &[&Vec<u8>]) {
+        self.blobs.extend(blobs.iter().map(|blob| (root(blob), (*blob).clone())));
+    }
+
     pub(super) fn over(n: u8, chain: FakeChain, store: Store) -> Self {
         let machine = Machine::new(settings(n));
-        Self { machine, store, chain, blobs: HashMap::new(), now_ms: NOW * 1000, asked: 0 }
+        let mut bench = Self { machine, store, chain, blobs: HashMap::new(), now_ms: NOW * 1000, asked: 0 };
+        bench.put(&[&job_spec()]);
+        bench
     }
 
     pub(super) async fn ask(&mut self, ask: Ask) -> Reply {
@@ -478,6 +538,8 @@ pub(super) struct Finished {
     domain: Domain,
     pub(super) blob: Vec<u8>,
     pub(super) bundle: Vec<u8>,
+    pub(super) report: Vec<u8>,
+    pub(super) roots: ResultRoots,
     pub(super) shares: Vec<SealedShare>,
     pub(super) commits: Vec<B256>,
     pub(super) key_commit: B256,
@@ -488,12 +550,23 @@ impl Finished {
         Self::on(DOMAIN, job, t, 3)
     }
 
+    /// These and the JobSpec, by their roots: all that a custodian fetches.
+    pub(super) fn served(&self) -> HashMap<B256, Vec<u8>> {
+        let spec = job_spec();
+        self.blobs().into_iter().chain([&spec]).map(|blob| (root(blob), blob.clone())).collect()
+    }
+
+    /// What a custodian holds of it.
+    pub(super) fn blobs(&self) -> [&Vec<u8>; 3] {
+        [&self.blob, &self.bundle, &self.report]
+    }
+
     pub(super) fn on(domain: Domain, job: &Job, t: u8, n: u8) -> Self {
         let key = ResultKey::generate().unwrap_or_else(|_| panic!("randomness"));
         let terms = ResultTerms { domain, job_id: job.jobId, attempt: job.attempt };
         let custodians: Vec<_> = (1..=n).map(|n| (signing(n).address(), recipient(n).public())).collect();
-        let dealt = ResultShares::deal(&key, &terms, t, &custodians, archive_len([3]))
-            .unwrap_or_else(|_| panic!("dealing"));
+        let dealt =
+            ResultShares::deal(&key, &terms, t, &custodians, tar()).unwrap_or_else(|_| panic!("dealing"));
         let mut writer =
             ResultWriter::new(&key, dealt.header(), Vec::new()).unwrap_or_else(|_| panic!("writing"));
         writer.append("adapter_model.safetensors", 3, &mut &b"abc"[..]).unwrap();
@@ -501,11 +574,19 @@ impl Finished {
         let shares = dealt.seal(&root(&blob)).unwrap();
         let commits = dealt.header().members().iter().map(|m| m.share_commit).collect();
         let key_commit = dealt.header().key_commit();
-        Self { domain, blob, bundle: b"{}".to_vec(), shares, commits, key_commit }
+        let (bundle, report) = (b"{}".to_vec(), report_of(job).to_bytes().unwrap());
+        let roots = ResultRoots {
+            result_hash: root(&blob),
+            base_model_root: BASE_MODEL,
+            adapter_root: tar().root,
+            attestation_ref: root(&bundle),
+            report_hash: root(&report),
+        };
+        Self { domain, blob, bundle, report, roots, shares, commits, key_commit }
     }
 
     pub(super) fn held(&self, job: &Job) -> Held {
-        Held { jobId: job.jobId, attempt: job.attempt, resultHash: root(&self.blob) }
+        self.roots.held(job.jobId, job.attempt)
     }
 
     /// The delivery to custodian `n`.
@@ -515,12 +596,11 @@ impl Finished {
 
     /// As [`Self::delivery`], with the blobs elsewhere.
     pub(super) fn delivery_from(&self, job: &Job, compute: &Compute, n: u8, url: &str) -> DeliverRequest {
-        let signed = delivery(job, root(&self.blob), root(&self.bundle), url);
-        let signature = compute.signing.sign(&self.domain.digest(&signed)).unwrap();
+        let signature = compute.signing.sign(&self.domain.digest(&self.roots.delivery(job, url))).unwrap();
         DeliverRequest::Share {
+            contract: self.domain.contract,
             job: AbiHex(job.clone()),
-            result_hash: root(&self.blob),
-            attestation_ref: root(&self.bundle),
+            roots: self.roots,
             share: self.shares[usize::from(n) - 1].clone(),
             share_commit: self.commits[usize::from(n) - 1],
             key_commit: self.key_commit,
@@ -534,14 +614,18 @@ impl Finished {
             jobId: job.jobId,
             attempt: job.attempt,
             datasetRoot: job.datasetRoot,
-            resultHash: root(&self.blob),
+            resultHash: self.roots.result_hash,
             actualEpochs: 2,
             samples: 10,
             tokensSeen: 100,
             tokensTrained: 90,
+            computeSeconds: 7,
             evalBefore: 3_000_000,
             evalAfter: 2_000_000,
-            attestationRef: root(&self.bundle),
+            baseModelRoot: self.roots.base_model_root,
+            adapterRoot: self.roots.adapter_root,
+            attestationRef: self.roots.attestation_ref,
+            reportHash: self.roots.report_hash,
         }
     }
 
@@ -567,7 +651,27 @@ impl Finished {
         let terms = DeliveryTerms { job_id, attempt, custodian: signing(1).address() };
         let plain = json_to_vec(&signed).unwrap();
         let (enc, ct) = seal_manifest(&plain, &terms, &recipient(1).public()).unwrap();
-        Ask::Deliver(DeliverRequest::Manifest { job_id, attempt, enc, ct })
+        Ask::Deliver(DeliverRequest::Manifest { contract: self.domain.contract, job_id, attempt, enc, ct })
+    }
+}
+
+/// The adapter of every training here.
+pub(super) fn tar() -> ResultTar {
+    ResultTar::of(Scalar, [("adapter_model.safetensors", &b"abc"[..])]).unwrap()
+}
+
+/// What compute measured in an attempt at `job`.
+pub(super) fn report_of(job: &Job) -> JobReport {
+    JobReport {
+        v: licen_core::report::VERSION,
+        job_id: job.jobId,
+        attempt: job.attempt,
+        settings: serde_json::Map::new(),
+        rows: RowCounts { train: 5, shapes: [("text".to_owned(), 5)].into(), ..RowCounts::default() },
+        per_epoch: EpochCounts { samples: 5, tokens_seen: 50, tokens_trained: 45 },
+        losses: Vec::new(),
+        compute_seconds: 7,
+        more: serde_json::Map::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::effect::Write;
 use crate::event::{Loaded, Wrote};
 
 fn release(job: &Job) -> Ask {
-    Ask::Release(ReleaseRequest { job: AbiHex(job.clone()) })
+    Ask::Release(ReleaseRequest { contract: DOMAIN.contract, job: AbiHex(job.clone()) })
 }
 
 #[tokio::test]

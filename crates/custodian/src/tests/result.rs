@@ -19,8 +19,7 @@ async fn held() -> (Vec<Bench>, FakeChain, Job, Finished) {
     let mut benches = Vec::new();
     for n in [1, 2] {
         let mut bench = Bench::over(n, chain.clone(), Store::in_memory().await.unwrap());
-        bench.blobs.insert(root(&finished.blob), finished.blob.clone());
-        bench.blobs.insert(root(&finished.bundle), finished.bundle.clone());
+        bench.put(&finished.blobs());
         // This custodian gave no verdict (it was down then); it still holds its share.
         let reply = bench.ask(Ask::Deliver(finished.delivery(&job, &compute, n))).await;
         assert_eq!(status(&reply), 200, "{reply:?}");
@@ -29,8 +28,8 @@ async fn held() -> (Vec<Bench>, FakeChain, Job, Finished) {
     (benches, chain, job, finished)
 }
 
-fn settle(chain: &FakeChain, result_hash: B256) {
-    chain.say(|said| (said.state, said.settled) = (Some(JobState::Completed), Some(result_hash)));
+fn settle(chain: &FakeChain, manifest: ResultManifest) {
+    chain.say(|said| (said.state, said.settled) = (Some(JobState::Completed), Some(manifest)));
 }
 
 #[tokio::test]
@@ -38,7 +37,7 @@ async fn the_researcher_gets_the_result_key_when_the_owner_is_paid() {
     let (mut benches, chain, job, finished) = held().await;
     let ask = || Ask::Result { job_id: job.jobId };
     assert_eq!(status(&benches[0].ask(ask()).await), 425, "not paid yet");
-    settle(&chain, root(&finished.blob));
+    settle(&chain, finished.manifest(&job));
     let mut source = &finished.blob[..];
     let header = ResultHeader::read_from(&mut source).unwrap();
     let mut shares = Vec::new();
@@ -56,8 +55,22 @@ async fn the_researcher_gets_the_result_key_when_the_owner_is_paid() {
 
 #[tokio::test]
 async fn a_settlement_of_another_result_frees_nothing() {
-    let (mut benches, chain, job, _) = held().await;
-    settle(&chain, B256::repeat_byte(0xee));
+    let (mut benches, chain, job, finished) = held().await;
+    let (good, other) = (finished.manifest(&job), B256::repeat_byte(0xee));
+    for paid in [
+        ResultManifest { resultHash: other, ..good.clone() },
+        ResultManifest { baseModelRoot: other, ..good.clone() },
+        ResultManifest { adapterRoot: other, ..good.clone() },
+        ResultManifest { attestationRef: other, ..good.clone() },
+        ResultManifest { reportHash: other, ..good.clone() },
+        ResultManifest { attempt: 2, ..good.clone() },
+        ResultManifest { jobId: other, ..good.clone() },
+    ] {
+        settle(&chain, paid.clone());
+        assert_eq!(status(&benches[0].ask(Ask::Result { job_id: job.jobId }).await), 425, "{paid:?}");
+    }
+    // The state alone says nothing of the result.
+    chain.say(|said| said.settled = None);
     assert_eq!(status(&benches[0].ask(Ask::Result { job_id: job.jobId }).await), 425);
     let unknown = Ask::Result { job_id: B256::ZERO };
     assert_eq!(status(&benches[0].ask(unknown).await), 404);
@@ -67,6 +80,7 @@ fn change(job: &Job, nonce: u64, key: B256, signer: &SigningKey) -> Ask {
     let change = ResultKeyChange { jobId: job.jobId, newKey: key, nonce };
     let signature = signer.sign(&DOMAIN.digest(&change)).unwrap();
     Ask::ResultKey(ResultKeyRequest {
+        contract: DOMAIN.contract,
         job: AbiHex(job.clone()),
         change: AbiHex(change),
         signature: Bytes::copy_from_slice(signature.as_bytes()),
@@ -76,7 +90,7 @@ fn change(job: &Job, nonce: u64, key: B256, signer: &SigningKey) -> Ask {
 #[tokio::test]
 async fn a_lost_result_key_is_replaced_by_the_requester_s_wallet_only() {
     let (mut benches, chain, job, finished) = held().await;
-    settle(&chain, root(&finished.blob));
+    settle(&chain, finished.manifest(&job));
     let bench = &mut benches[0];
     let new = recipient(0x79).public().0;
     let thief = change(&job, 1, recipient(0x7a).public().0, &signing(0x7a));

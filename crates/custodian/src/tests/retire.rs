@@ -14,13 +14,13 @@ fn world() -> World {
 /// The end of the world's dataset, as `signer` asks for it.
 fn retire(world: &World, signer: &SigningKey) -> RetireRequest {
     let retire = Retire { datasetUid: world.job.datasetUid };
-    let signature = signer.sign(&DOMAIN.digest(&retire)).unwrap();
+    let signature = signer.sign(&DOMAIN.chain().digest(&retire)).unwrap();
     let signature = Bytes::copy_from_slice(signature.as_bytes());
     RetireRequest { owner: world.job.owner, salt: SALT, retire: AbiHex(retire), signature }
 }
 
 fn release(job: &Job) -> Ask {
-    Ask::Release(ReleaseRequest { job: AbiHex(job.clone()) })
+    Ask::Release(ReleaseRequest { contract: DOMAIN.contract, job: AbiHex(job.clone()) })
 }
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn the_owner_ends_a_dataset_once_and_for_ever() {
     let said: RefusalResponse = body(&first);
     let expected = RefusalStatement { datasetUid: world.job.datasetUid, refusedAt: NOW };
     assert_eq!(said.refusal.0, expected);
-    assert_eq!(DOMAIN.signer_of(&said.refusal.0, &said.signature), Some(signing(1).address()));
+    assert_eq!(DOMAIN.chain().signer_of(&said.refusal.0, &said.signature), Some(signing(1).address()));
     assert_eq!(status(&bench.ask(release(&job)).await), 403, "a verdict was given, no share leaves");
     assert!(bench.machine.last_counted().contains("is retired"));
     bench.now_ms += 60_000;
@@ -52,12 +52,15 @@ async fn nobody_else_ends_a_dataset() {
     let own = RetireRequest { owner: signing(0x66).address(), ..stranger };
     let reply = bench.ask(Ask::Retire(own)).await;
     assert_eq!(problem(&reply), (400, "owner and salt make another datasetUid"));
-    let elsewhere = Domain { chain_id: 1, ..DOMAIN };
     let mut signed_there = retire(&world, &signing(0x50));
-    let signature = signing(0x50).sign(&elsewhere.digest(&signed_there.retire.0)).unwrap();
-    signed_there.signature = Bytes::copy_from_slice(signature.as_bytes());
-    let reply = bench.ask(Ask::Retire(signed_there)).await;
-    assert!(matches!(problem(&reply), (409, why) if why.contains("is not signed by")));
+    // Of another chain; under a deployment's domain, as the statements of version 1 were.
+    let elsewhere = Domain { chain_id: 1, ..DOMAIN }.chain().digest(&signed_there.retire.0);
+    for digest in [elsewhere, DOMAIN.digest(&signed_there.retire.0)] {
+        let signature = signing(0x50).sign(&digest).unwrap();
+        signed_there.signature = Bytes::copy_from_slice(signature.as_bytes());
+        let reply = bench.ask(Ask::Retire(signed_there.clone())).await;
+        assert!(matches!(problem(&reply), (409, why) if why.contains("is not signed by")));
+    }
     assert_eq!(bench.store.tombstone(world.job.datasetUid).await.unwrap(), None);
     assert_eq!(bench.store.audit_head().await.unwrap(), None, "strangers leave nothing");
 }
@@ -76,9 +79,9 @@ async fn a_dataset_that_nobody_registered_fills_no_disk() {
     let world = world();
     let mut bench = Bench::new(&world).await;
     let salt = B256::repeat_byte(0x77);
-    let uid = dataset_uid(&DOMAIN, world.job.owner, salt);
+    let uid = dataset_uid(DOMAIN.chain_id, world.job.owner, salt);
     let made_up = Retire { datasetUid: uid };
-    let signature = signing(0x50).sign(&DOMAIN.digest(&made_up)).unwrap();
+    let signature = signing(0x50).sign(&DOMAIN.chain().digest(&made_up)).unwrap();
     let signature = Bytes::copy_from_slice(signature.as_bytes());
     let request = RetireRequest { owner: world.job.owner, salt, retire: AbiHex(made_up), signature };
     assert_eq!(status(&bench.ask(Ask::Retire(request)).await), 425);
@@ -130,15 +133,13 @@ async fn a_former_key_serves_what_was_sealed_to_it() {
     let job = bench.run(&world, &compute).await;
     assert_eq!(status(&bench.ask(release(&job)).await), 200);
     let finished = Finished::of(&job, 2);
-    for blob in [&finished.blob, &finished.bundle] {
-        bench.blobs.insert(root(blob), blob.clone());
-    }
+    bench.put(&finished.blobs());
     assert_eq!(status(&bench.ask(Ask::Deliver(finished.delivery(&job, &compute, 1))).await), 200);
     let held = vec![finished.held_by(&job, 1), finished.held_by(&job, 2)];
     let manifest = finished.sealed(&finished.manifest(&job), &compute.signing, held);
     assert_eq!(status(&bench.ask(manifest).await), 204);
     bench.chain.say(|said| {
-        (said.state, said.settled) = (Some(JobState::Completed), Some(root(&finished.blob)));
+        (said.state, said.settled) = (Some(JobState::Completed), Some(finished.manifest(&job)));
     });
     assert_eq!(status(&bench.ask(Ask::Result { job_id: job.jobId }).await), 200);
 }

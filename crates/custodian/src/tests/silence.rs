@@ -9,11 +9,14 @@ use crate::machine::Machine;
 pub(super) fn sign_of_life(job: &Job, compute: &Compute, seq: u64) -> Ask {
     let signature = compute.signing.sign(&DOMAIN.digest(&alive(job, seq))).unwrap();
     let signature = Bytes::copy_from_slice(signature.as_bytes());
-    Ask::Alive(AliveRequest { job: AbiHex(job.clone()), seq, signature })
+    Ask::Alive(AliveRequest { contract: DOMAIN.contract, job: AbiHex(job.clone()), seq, signature })
 }
 
 pub(super) fn silence_of(job: &Job) -> Ask {
-    Ask::Silence { job_id: job.jobId, request: SilenceRequest { job: AbiHex(job.clone()) } }
+    Ask::Silence {
+        job_id: job.jobId,
+        request: SilenceRequest { contract: DOMAIN.contract, job: AbiHex(job.clone()) },
+    }
 }
 
 pub(super) async fn running() -> (World, Bench, Compute, Job) {
@@ -26,8 +29,7 @@ pub(super) async fn running() -> (World, Bench, Compute, Job) {
 
 fn finish(bench: &mut Bench, job: &Job) -> Finished {
     let finished = Finished::of(job, 2);
-    bench.blobs.insert(root(&finished.blob), finished.blob.clone());
-    bench.blobs.insert(root(&finished.bundle), finished.bundle.clone());
+    bench.put(&finished.blobs());
     finished
 }
 
@@ -172,7 +174,10 @@ async fn a_job_that_does_not_run_so_is_not_silent() {
     for other in [Job { attempt: 2, ..job.clone() }, Job { signer: Address::ZERO, ..job.clone() }] {
         assert_eq!(status(&bench.ask(silence_of(&other)).await), 425);
     }
-    let ask = Ask::Silence { job_id: B256::ZERO, request: SilenceRequest { job: AbiHex(job.clone()) } };
+    let ask = Ask::Silence {
+        job_id: B256::ZERO,
+        request: SilenceRequest { contract: DOMAIN.contract, job: AbiHex(job.clone()) },
+    };
     assert_eq!(status(&bench.ask(ask).await), 400);
     bench.chain.say(|said| said.state = Some(JobState::Completed));
     assert_eq!(status(&bench.ask(silence_of(&job)).await), 425);
@@ -192,7 +197,14 @@ async fn an_attempt_that_was_called_silent_is_never_held() {
         let Reply::Problem(problem) = reply else { panic!("{reply:?}") };
         assert!(problem.status == 409 && problem.detail.contains("called the attempt silent"), "{problem}");
     }
-    assert_eq!(status(&bench.ask(Ask::Release(ReleaseRequest { job: AbiHex(job.clone()) })).await), 403);
+    assert_eq!(
+        status(
+            &bench
+                .ask(Ask::Release(ReleaseRequest { contract: DOMAIN.contract, job: AbiHex(job.clone()) }))
+                .await
+        ),
+        403
+    );
     assert_eq!(bench.store.held(job.jobId).await.unwrap(), None);
 }
 
@@ -274,7 +286,8 @@ async fn a_silent_attempt_gets_a_successor_and_is_never_held() {
     // Only what the chain records is released.
     let hash = runtime_data::hash(&request.runtime_data);
     let second = started(&world.job, 2, verdict.signer, hash, job.runDeadline);
-    let ask = |job: &Job| Ask::Release(ReleaseRequest { job: AbiHex(job.clone()) });
+    let ask =
+        |job: &Job| Ask::Release(ReleaseRequest { contract: DOMAIN.contract, job: AbiHex(job.clone()) });
     assert_eq!(status(&bench.ask(ask(&second)).await), 425, "not restarted yet");
     bench.chain.say(|said| said.job = second.clone());
     assert_eq!(status(&bench.ask(ask(&second)).await), 200);
