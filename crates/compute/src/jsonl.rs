@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The longest row accepted by default, in bytes.
@@ -27,10 +28,50 @@ pub enum RowKind {
     Chat(Vec<Message>),
 }
 
+/// The form that a row is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shape {
+    /// `{"text"}`
+    Text,
+    /// `{"prompt","completion"}`, both texts or both lists of messages
+    PromptCompletion,
+    /// `{"instruction","input","output"}`
+    Instruction,
+    /// `{"messages"}`
+    Messages,
+}
+
+impl Shape {
+    /// The name in a job's report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::PromptCompletion => "prompt-completion",
+            Self::Instruction => "instruction",
+            Self::Messages => "messages",
+        }
+    }
+
+    fn of(row: &Map<String, Value>) -> Option<Self> {
+        let has = |name: &str| row.contains_key(name);
+        if has("messages") {
+            Some(Self::Messages)
+        } else if has("prompt") && has("completion") {
+            Some(Self::PromptCompletion)
+        } else if has("instruction") {
+            Some(Self::Instruction)
+        } else {
+            has("text").then_some(Self::Text)
+        }
+    }
+}
+
 /// One row with its line number, from 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     pub line: usize,
+    pub shape: Shape,
     pub kind: RowKind,
 }
 
@@ -41,6 +82,22 @@ pub struct Row {
 /// [`Error::RowShape`], [`Error::RowPreference`].
 pub fn parse(bytes: &[u8], row_bytes_max: usize) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
+    each(bytes, row_bytes_max, |row| rows.push(row))?;
+    Ok(rows)
+}
+
+/// How many rows there are of each shape, holding one at a time.
+///
+/// # Errors
+/// As [`parse`].
+pub fn shapes(bytes: &[u8], row_bytes_max: usize) -> Result<BTreeMap<Shape, u64>> {
+    let mut counts = BTreeMap::new();
+    each(bytes, row_bytes_max, |row| *counts.entry(row.shape).or_default() += 1)?;
+    Ok(counts)
+}
+
+fn each(bytes: &[u8], row_bytes_max: usize, mut take: impl FnMut(Row)) -> Result<()> {
+    let mut empty = true;
     for (i, raw) in bytes.split(|b| *b == b'\n').enumerate() {
         let line = i + 1;
         let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
@@ -53,41 +110,36 @@ pub fn parse(bytes: &[u8], row_bytes_max: usize) -> Result<Vec<Row>> {
         if text.trim().is_empty() {
             continue;
         }
-        rows.push(Row { line, kind: row(text, line)? });
+        take(row(text, line)?);
+        empty = false;
     }
-    if rows.is_empty() {
-        return Err(Error::DataEmpty);
-    }
-    Ok(rows)
+    if empty { Err(Error::DataEmpty) } else { Ok(()) }
 }
 
-fn row(text: &str, line: usize) -> Result<RowKind> {
+fn row(text: &str, line: usize) -> Result<Row> {
     let value = serde_json::from_str(text).map(Parsed).map_err(|e| {
         let reason = e.to_string();
         let reason = reason.split(" at line ").next().unwrap_or_default().to_owned();
         Error::DataMalformed { line, column: e.column().max(1), reason }
     })?;
-    let shape = |reason: String| Error::RowShape { line, reason };
+    let refuse = |reason: String| Error::RowShape { line, reason };
     let Value::Object(row) = &value.0 else {
-        return Err(shape("the row is no JSON object".to_owned()));
+        return Err(refuse("the row is no JSON object".to_owned()));
     };
-    let has = |name: &str| row.contains_key(name);
-    if has("chosen") || has("rejected") {
+    if row.contains_key("chosen") || row.contains_key("rejected") {
         return Err(Error::RowPreference { line });
     }
-    let kind = if has("messages") {
-        messages(&row["messages"], true).map(RowKind::Chat)
-    } else if has("prompt") && has("completion") {
-        pair(row)
-    } else if has("instruction") {
-        instruction(row)
-    } else if has("text") {
-        string(row, "text").map(RowKind::Text)
-    } else {
+    let Some(shape) = Shape::of(row) else {
         let names: Vec<&str> = row.keys().map(String::as_str).take(8).collect();
-        Err(format!("the row's fields ({}) are no known shape", names.join(", ")))
+        return Err(refuse(format!("the row's fields ({}) are no known shape", names.join(", "))));
     };
-    kind.map_err(shape)
+    let kind = match shape {
+        Shape::Messages => messages(&row["messages"], true).map(RowKind::Chat),
+        Shape::PromptCompletion => pair(row),
+        Shape::Instruction => instruction(row),
+        Shape::Text => string(row, "text").map(RowKind::Text),
+    };
+    Ok(Row { line, shape, kind: kind.map_err(refuse)? })
 }
 
 /// A row as the parser gives it; its texts are copied out and wiped here.
@@ -113,16 +165,16 @@ fn wipe(value: &mut Value) {
     }
 }
 
-type Shape<T> = std::result::Result<T, String>;
+type Read<T> = std::result::Result<T, String>;
 
-fn string(row: &Map<String, Value>, name: &str) -> Shape<String> {
+fn string(row: &Map<String, Value>, name: &str) -> Read<String> {
     match row.get(name).and_then(Value::as_str) {
         Some(text) => Ok(text.to_owned()),
         None => Err(format!("`{name}` is no string")),
     }
 }
 
-fn pair(row: &Map<String, Value>) -> Shape<RowKind> {
+fn pair(row: &Map<String, Value>) -> Read<RowKind> {
     match (&row["prompt"], &row["completion"]) {
         (Value::Array(_), Value::Array(_)) => {
             let mut all = messages(&row["prompt"], false)?;
@@ -134,7 +186,7 @@ fn pair(row: &Map<String, Value>) -> Shape<RowKind> {
     }
 }
 
-fn instruction(row: &Map<String, Value>) -> Shape<RowKind> {
+fn instruction(row: &Map<String, Value>) -> Read<RowKind> {
     let instruction = Zeroizing::new(string(row, "instruction")?);
     let completion = match row.contains_key("output") {
         true => string(row, "output")?,
@@ -155,7 +207,7 @@ fn instruction(row: &Map<String, Value>) -> Shape<RowKind> {
     Ok(RowKind::Pair { prompt: parts.concat(), completion })
 }
 
-fn messages(value: &Value, needs_answer: bool) -> Shape<Vec<Message>> {
+fn messages(value: &Value, needs_answer: bool) -> Read<Vec<Message>> {
     let list = value.as_array().ok_or("the messages are no list")?;
     let mut messages = Vec::with_capacity(list.len());
     for (i, item) in list.iter().enumerate() {
@@ -210,6 +262,17 @@ mod tests {
             let RowKind::Chat(messages) = &rows[row].kind else { panic!("a chat") };
             assert_eq!(messages.iter().map(|m| m.learn).collect::<Vec<_>>(), learned);
         }
+        use Shape::{Instruction, Messages, PromptCompletion, Text};
+        let shapes = [Text, PromptCompletion, PromptCompletion, Instruction, Instruction, Messages];
+        assert_eq!(rows.iter().map(|row| row.shape).collect::<Vec<_>>(), shapes);
+    }
+
+    #[test]
+    fn shapes_are_counted_where_all_rows_have_one() {
+        let text = b"{\"text\":\"a\"}\n\n{\"messages\":[{\"role\":\"assistant\",\"content\":\"b\"}]}\n{\"text\":\"c\"}";
+        let counts = shapes(text, 100).unwrap();
+        assert_eq!(counts, BTreeMap::from([(Shape::Text, 2), (Shape::Messages, 1)]));
+        assert!(shapes(b"{\"text\":\"a\"}\n{\"other\":1}", 100).is_err() && shapes(b"\n", 100).is_err());
     }
 
     #[test]

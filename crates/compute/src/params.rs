@@ -224,6 +224,48 @@ impl TrainingParams {
         Ok(())
     }
 
+    /// Every setting that a run without an initial adapter uses, under 0G's names; parsing it gives the same
+    /// run. The number of threads is left out, because the result does not depend on it.
+    pub fn used(&self) -> serde_json::Map<String, Value> {
+        let (lora, adam) = (self.lora(), &self.adam);
+        let targets: Vec<&str> = lora.targets.iter().map(|target| target.name()).collect();
+        let mut used: serde_json::Map<String, Value> = [
+            ("num_train_epochs", Value::from(self.num_train_epochs)),
+            ("per_device_train_batch_size", self.per_device_train_batch_size.into()),
+            ("gradient_accumulation_steps", self.gradient_accumulation_steps.into()),
+            ("learning_rate", self.learning_rate.into()),
+            ("max_steps", self.max_steps.map_or(Value::from(-1), Value::from)),
+            ("lr_scheduler_type", self.lr_scheduler_type.name().into()),
+            ("logging_steps", self.logging_steps.into()),
+            ("max_seq_length", self.max_seq_length.into()),
+            ("lora_r", lora.rank.into()),
+            ("lora_alpha", lora.alpha.into()),
+            ("lora_dropout", lora.dropout.into()),
+            ("use_rslora", lora.rank_stabilized.into()),
+            ("target_modules", targets.into()),
+            ("seed", self.seed.into()),
+            ("max_grad_norm", self.max_grad_norm.into()),
+            ("weight_decay", adam.weight_decay.into()),
+            ("adam_beta1", adam.beta1.into()),
+            ("adam_beta2", adam.beta2.into()),
+            ("adam_epsilon", adam.epsilon.into()),
+            ("eval_fraction", self.eval_fraction.into()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect();
+        let mut also = |name: &str, value: Value| drop(used.insert(name.to_owned(), value));
+        match self.warmup {
+            Warmup::Steps(steps) => also("warmup_steps", steps.into()),
+            Warmup::Ratio(ratio) => also("warmup_ratio", ratio.into()),
+        }
+        if let Some(early) = self.early_stopping {
+            also("early_stopping_patience", early.patience.into());
+            also("early_stopping_threshold", early.threshold.into());
+        }
+        used
+    }
+
     /// Rows per step.
     pub fn rows_per_step(&self) -> usize {
         self.per_device_train_batch_size * self.gradient_accumulation_steps
@@ -352,6 +394,32 @@ mod tests {
         assert_eq!(params.lora().targets, [Target::Query, Target::Value]);
         assert_eq!(params.early_stopping, Some(EarlyStopping { patience: 1, threshold: 0.01 }));
         assert_eq!((params.eval_fraction, params.max_grad_norm), (0.2, 0.0));
+    }
+
+    #[test]
+    fn settings_as_used_are_whole_and_give_the_same_run() {
+        for text in [
+            "{}",
+            r#"{"num_epochs":2,"warmup_ratio":0.5,"lr_scheduler_type":"constant_with_warmup","lora_r":4,"alpha":7.5,
+            "use_rslora":true,"target_modules":["v_proj"],"max_steps":9,"early_stopping_patience":2,"seed":7,
+            "adam_beta1":0.8,"weight_decay":0.01,"threads":3}"#,
+        ] {
+            let params = TrainingParams::parse(text).unwrap();
+            let used = Value::Object(params.used()).to_string();
+            let again = TrainingParams::parse(&used).unwrap();
+            assert_eq!(again.lora(), params.lora());
+            let lora = params.lora();
+            let whole = TrainingParams {
+                lora_r: Some(lora.rank),
+                lora_alpha: Some(lora.alpha),
+                use_rslora: Some(lora.rank_stabilized),
+                target_modules: Some(lora.targets),
+                threads: None,
+                ..params
+            };
+            assert_eq!(again, whole);
+            assert_eq!(Value::Object(again.used()).to_string(), used);
+        }
     }
 
     #[test]

@@ -13,6 +13,19 @@ pub enum ScheduleKind {
     ConstantWithWarmup,
 }
 
+impl ScheduleKind {
+    /// 0G's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::Linear => "linear",
+            Self::Constant => "constant",
+            Self::ConstantWithWarmup => "constant_with_warmup",
+        }
+    }
+}
+
 /// How long the learning rate rises from 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Warmup {

@@ -174,6 +174,21 @@ fn a_template_that_takes_for_ever_on_a_row_is_given_up() {
     assert_eq!(report["Failed"]["code"], "LIC0534", "{report}");
 }
 
+/// Rows whose answer is cut off teach nothing and are paid for all the same: they are counted, held out or not.
+#[test]
+fn rows_that_are_cut_before_their_answer_are_counted() {
+    let settings = json!({"lora_r": 2, "max_seq_length": 16, "num_train_epochs": 1, "eval_fraction": 0.25});
+    let row = |prompt: &str| format!("{}\n", json!({"prompt": prompt, "completion": "yes"}));
+    let rows = [row("short"), row(&"long ".repeat(9)), row("short"), row(&"long ".repeat(9))].concat();
+    let mut trainer = Trainer::start(&tiny());
+    trainer.load(&settings).unwrap();
+    let opened = trainer.rows(&rows).unwrap()["Opened"].clone();
+    assert_eq!(opened["without_target"], 2, "{opened}");
+    let (seen, trained) =
+        (opened["per_epoch"][0].as_u64().unwrap(), opened["per_epoch"][1].as_u64().unwrap());
+    assert!(seen <= 3 * 16 && (4..=8).contains(&trained), "of the three rows that train: {opened}");
+}
+
 #[test]
 fn rows_nested_beyond_reason_are_refused_without_their_words() {
     let mut trainer = Trainer::start(&tiny());

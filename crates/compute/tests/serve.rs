@@ -4,6 +4,7 @@
 mod serve_attacks;
 mod serve_world;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use licen_core::abi::{Job, ResultManifest, Stop};
@@ -12,6 +13,8 @@ use licen_core::eip712::Domain;
 use licen_core::evidence_bundle::EvidenceBundle;
 use licen_core::job::{Reason, started};
 use licen_core::primitives::{Address, B256, Bytes};
+use licen_core::report::JobReport;
+use licen_core::result_roots::ResultRoots;
 use licen_core::wire::AbiHex;
 use licen_core::wire::compute::{ComputeInfo, Dispatch, StopRequest, TaskState, TaskStatus, Verifiers};
 use licen_seal::result::{ResultHeader, unpack_result};
@@ -105,6 +108,8 @@ async fn a_job_ends_delivered_and_nothing_leaks() {
     assert_eq!(bundle.verdicts.len(), usize::from(T));
     assert_eq!(bundle.entry, reference_entry(), "the entry that custodians met");
 
+    the_report_and_the_adapter_are_what_the_manifest_names(&world, &manifest);
+
     let (paths, dir) = unpack(&world);
     for file in [
         "README.md",
@@ -128,6 +133,69 @@ async fn a_job_ends_delivered_and_nothing_leaks() {
     let log = logs::lines();
     assert!(contains(&log, b"Delivered"), "logs are recorded");
     assert!(!contains(&log, MARK.as_bytes()) && !world.key.appears_in(&log));
+}
+
+fn the_report_and_the_adapter_are_what_the_manifest_names(world: &World, manifest: &ResultManifest) {
+    assert_eq!(manifest.baseModelRoot, world.base_model_root);
+    let held: Vec<_> = world.custodians.iter().filter_map(|c| c.roots()).collect();
+    assert!(held.len() >= usize::from(T) && held.iter().all(|held| *held == ResultRoots::of(manifest)));
+
+    let report = world.blobs.read(manifest.reportHash, 1 << 20).unwrap();
+    assert!(!contains(&report, MARK.as_bytes()));
+    let report = JobReport::from_blob(&report).unwrap();
+    report.must_be_of(manifest).unwrap();
+    let rows = &report.rows;
+    assert_eq!((rows.train, rows.held_out, rows.without_target), (18, 6, 0));
+    assert_eq!(rows.shapes, BTreeMap::from([("prompt-completion".to_owned(), 24)]));
+    assert_eq!(report.losses.iter().map(|block| block.rows).collect::<Vec<_>>(), [18, 18], "one an epoch");
+    assert!(report.losses[1].loss < report.losses[0].loss && report.losses[1].loss > 0);
+    let setting = |name: &str| report.settings[name].clone();
+    assert_eq!((setting("lora_r"), setting("num_train_epochs")), (json!(2), json!(2)));
+    assert_eq!(
+        (setting("lora_alpha"), setting("lr_scheduler_type")),
+        (json!(32), json!("cosine")),
+        "defaults"
+    );
+
+    assert!((1..60).contains(&manifest.computeSeconds), "{}", manifest.computeSeconds);
+}
+
+/// The names of an adapter and of its tar are one, so that a later job can build on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_adapter_root_is_that_of_the_plaintext_tar() {
+    let world = World::new(Setting { epochs: 1, ..Setting::default() }).await;
+    let running = world.start().await;
+    world.until("delivery", delivered).await;
+    let manifest = manifest_of(&world, running.signer);
+    let (paths, dir) = unpack(&world);
+    let mut tar = licen_seal::tar::TarWriter::new(Vec::new());
+    for path in paths {
+        let bytes = std::fs::read(dir.path().join("adapter").join(&path)).unwrap();
+        tar.append(&path, bytes.len() as u64, &mut bytes.as_slice()).unwrap();
+    }
+    let tar = tar.finish().unwrap();
+    assert_eq!(licen_core::merkle::file_tree(&tar).unwrap().root, manifest.adapterRoot);
+}
+
+/// Compute signs the manifest over what t custodians hold; one that names something else is not among them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_custodian_that_holds_other_roots_does_not_count() {
+    for mode in [Mode::HoldsAnotherAdapter, Mode::HoldsAnotherReport] {
+        let modes = vec![mode, Mode::Honest, Mode::Honest];
+        let world = World::new(Setting { modes, epochs: 1, ..Setting::default() }).await;
+        let running = world.start().await;
+        world.until("delivery", delivered).await;
+        let signed = world.custodians[1].manifest().expect("an honest one has it");
+        assert_eq!(signed.held.iter().map(|held| held.0.index).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(world.domain.signer_of(&signed.manifest.0, &signed.signature), Some(running.signer));
+
+        let modes = vec![mode, Mode::Honest, mode];
+        let world = World::new(Setting { modes, epochs: 1, ..Setting::default() }).await;
+        let running = world.start().await;
+        let status = world.until("the report", failed).await;
+        assert_eq!(reason(&world, &status, running.signer), Reason::ComputeTaskFailed, "{status:?}");
+        assert!(status.message.contains("it says that it holds something else"), "{}", status.message);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -304,6 +372,19 @@ async fn the_loss_of_a_single_row_does_not_leave() {
     assert!(losses.len() <= 4, "one mean of each epoch and of the held-out rows: {losses:?}");
 }
 
+/// Whether every step is a row or not, the report says means of an epoch of 18 rows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_has_no_loss_of_fewer_rows() {
+    let world = World::new(Setting { params: row_by_row(20), ..Setting::default() }).await;
+    let running = world.start().await;
+    world.until("delivery", delivered).await;
+    let manifest = manifest_of(&world, running.signer);
+    assert_eq!((manifest.actualEpochs, manifest.samples), (1, 20), "two rows of the second epoch");
+    let report = JobReport::from_blob(&world.blobs.read(manifest.reportHash, 1 << 20).unwrap()).unwrap();
+    report.must_be_of(&manifest).unwrap();
+    assert_eq!(report.losses.iter().map(|block| block.rows).collect::<Vec<_>>(), [18]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signed_stop_ends_after_the_epoch_and_settles_what_ran() {
     let modes = vec![Mode::Honest, Mode::Withholds, Mode::Honest];
@@ -401,10 +482,14 @@ async fn a_dispatch_that_contradicts_itself_is_refused() {
     let world = World::new(Setting::default()).await;
     let good = world.dispatch_of(world.job.clone());
     type Change = fn(&mut Dispatch);
-    let changes: [(&str, Change); 10] = [
+    let changes: [(&str, Change); 14] = [
         ("jobId", |d| d.job.0.jobId = B256::ZERO),
         ("policyHash", |d| d.policy.0.version = 9),
-        ("datasetUid", |d| d.contract = Address::ZERO),
+        ("datasetUid", |d| d.chain_id = 1),
+        ("unit", |d| d.job.0.unit = 2),
+        ("royaltyPerUnit", |d| d.job.0.royaltyPerUnit += 1),
+        ("units", |d| d.job.0.units += 1),
+        ("units", |d| d.job.0.epochs -= 1),
         ("envelopeHash", |d| d.job.0.envelopeHash = B256::ZERO),
         ("resultKey", |d| d.job.0.resultKey = B256::ZERO),
         ("custodianUrls", |d| d.custodian_urls[1].id = d.custodian_urls[0].id),
@@ -434,13 +519,15 @@ async fn invented_dispatches_do_not_stand_in_the_way() {
     let good = world.dispatch_of(world.job.clone());
     type Change = fn(&mut Dispatch);
     let nowhere = "http://127.0.0.1:9";
-    let changes: [Change; 4] = [
+    let changes: [Change; 5] = [
+        // The same job at another deployment.
+        |d| d.contract = Address::repeat_byte(0xdd),
         // The job itself, with addresses where nobody is.
         |d| d.blob_url = "http://127.0.0.1:9".into(),
         |d| d.custodian_urls.iter_mut().for_each(|c| c.url = "http://127.0.0.1:9".into()),
         // Another job under its id.
         |d| (d.job.0.resultKey, d.blob_url) = (B256::repeat_byte(9), "http://127.0.0.1:9".into()),
-        |d| (d.job.0.jobSpecHash, d.job.0.epochs) = (B256::repeat_byte(9), 2),
+        |d| (d.job.0.jobSpecHash, d.job.0.epochs, d.job.0.units) = (B256::repeat_byte(9), 2, 2),
     ];
     for change in changes {
         let mut invented = good.clone();
@@ -493,14 +580,18 @@ async fn quotes_are_signed_by_the_providers_signer() {
     let world = World::new(Setting { config, ..Setting::default() }).await;
     let request = json!({
         "chainId": 31337, "contract": world.domain.contract,
-        "datasetUid": world.job.datasetUid, "jobSpecHash": world.job.jobSpecHash,
+        "jobId": world.job.jobId, "policyHash": world.job.policyHash, "token": world.job.token,
+        "jobSpecHash": world.job.jobSpecHash, "epochs": world.job.epochs,
     });
     let body = serde_json::to_vec(&request).unwrap();
     let (code, answer) = world.post(&format!("{}/v1/quote", world.node_url), body.clone()).await;
     assert_eq!(code, 200, "{answer}");
     let answer: licen_core::wire::compute::QuoteResponse = serde_json::from_value(answer).unwrap();
     assert_eq!(world.domain.signer_of(&answer.quote.0, &answer.signature), Some(key.address()));
-    assert_eq!(answer.quote.0.computeFeePerEpoch, 1_000_000_000_000_000_000_000);
+    let (quote, job) = (&answer.quote.0, &world.job);
+    assert_eq!(quote.computeFeePerEpoch, 1_000_000_000_000_000_000_000);
+    assert_eq!((quote.jobId, quote.policyHash, quote.token), (job.jobId, job.policyHash, job.token));
+    assert_eq!((quote.jobSpecHash, quote.epochs, quote.licenseId), (job.jobSpecHash, 2, job.licenseId));
     assert!(answer.quote.0.expiresAt > now());
     let elsewhere = Domain { chain_id: 1, ..world.domain };
     assert_ne!(elsewhere.signer_of(&answer.quote.0, &answer.signature), Some(key.address()));

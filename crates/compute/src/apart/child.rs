@@ -3,8 +3,6 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -17,7 +15,8 @@ use crate::folder::{self, CardFields};
 use crate::sandbox::{Confined, enter_trainer, settle_trainer};
 use crate::serve::losses::{Blocks, coarsen};
 use crate::{
-    Control, Encoder, EpochReport, Error, Model, Observer, Split, StepReport, TrainingParams, jsonl,
+    Control, Encoder, EpochReport, Error, Model, Observer, Split, StepReport, TokenCount, TrainingParams,
+    jsonl,
 };
 
 /// Between two progress reports; every epoch and every loss is reported at once.
@@ -70,29 +69,25 @@ fn say(report: &Report) -> io::Result<()> {
 
 fn serve(confined: Confined, base: &Path, memory: u64) -> io::Result<()> {
     let (inbox, orders) = sync_channel(1);
-    let stop = Arc::<AtomicBool>::default();
-    let stopped = stop.clone();
     say(&Report::Ready { confined: confined.by_kernel() })?;
     std::thread::Builder::new().spawn(move || {
-        let _ = listen(&inbox, &stopped);
+        let _ = listen(&inbox);
         // The node is gone or talks nonsense: what is held here is nobody's any more.
         std::process::exit(0);
     })?;
     let Some(loaded) = load(&orders, base, memory)? else { return Ok(()) };
     let Some(split) = open(&orders, &loaded)? else { return Ok(()) };
-    train(&orders, base, &loaded, &split, &stop)
+    train(&orders, base, &loaded, &split)
 }
 
-fn listen(inbox: &SyncSender<Incoming>, stop: &AtomicBool) -> io::Result<()> {
+fn listen(inbox: &SyncSender<Incoming>) -> io::Result<()> {
     let mut source = io::stdin().lock();
     loop {
         let incoming = match wire::receive(&mut source)? {
-            Order::Stop => {
-                stop.store(true, Ordering::Relaxed);
-                continue;
-            }
             Order::Rows { bytes, count } => Incoming::Rows(wire::receive_bytes(&mut source, bytes)?, count),
-            order @ (Order::Load { .. } | Order::Train { .. }) => Incoming::Order(order),
+            order @ (Order::Load { .. } | Order::Train { .. } | Order::Epoch { .. }) => {
+                Incoming::Order(order)
+            }
         };
         inbox.send(incoming).map_err(io::Error::other)?;
     }
@@ -142,26 +137,24 @@ fn open(orders: &Receiver<Incoming>, loaded: &Loaded) -> io::Result<Option<Split
         let tokens = if count { Some(loaded.encoder.count(&rows)?.tokens) } else { None };
         let params = &loaded.params;
         let encoded = loaded.encoder.encode(&rows, params.max_seq_length)?;
-        Ok::<_, Error>((Split::new(encoded, params.eval_fraction, params.seed), tokens))
+        let without_target = encoded.iter().filter(|sample| sample.tokens_trained() == 0).count() as u64;
+        let split = Split::new(encoded, params.eval_fraction, params.seed);
+        let epoch = TokenCount::of(&split.train);
+        let per_epoch = (epoch.tokens, epoch.tokens_trained);
+        Ok::<_, Error>((split, Report::Opened { tokens, per_epoch, without_target }))
     };
     match read() {
-        Ok((split, tokens)) => {
-            say(&Report::Opened { tokens })?;
+        Ok((split, opened)) => {
+            say(&opened)?;
             Ok(Some(split))
         }
         Err(error) => failed(&error).map(|()| None),
     }
 }
 
-fn train(
-    orders: &Receiver<Incoming>,
-    base: &Path,
-    loaded: &Loaded,
-    split: &Split,
-    stop: &AtomicBool,
-) -> io::Result<()> {
+fn train(orders: &Receiver<Incoming>, base: &Path, loaded: &Loaded, split: &Split) -> io::Result<()> {
     let Incoming::Order(Order::Train { card }) = next(orders)? else { return Err(out_of_turn()) };
-    match result(base, loaded, split, stop, &card) {
+    match result(orders, base, loaded, split, &card) {
         Ok((metering, mut files)) => {
             let names = files.iter().map(|(name, bytes)| (name.clone(), bytes.len() as u64)).collect();
             say(&Report::Trained { metering, files: names })?;
@@ -179,17 +172,17 @@ fn train(
 type Files = Vec<(String, Vec<u8>)>;
 
 fn result(
+    orders: &Receiver<Incoming>,
     base: &Path,
     loaded: &Loaded,
     split: &Split,
-    stop: &AtomicBool,
     card: &CardFields,
 ) -> crate::Result<(crate::Metering, Files)> {
     let params = &loaded.params;
     let (rows, held_out) = (split.train.len() as u64, split.held_out.len() as u64);
     let step_rows = params.rows_per_step() as u64;
     let blocks = Blocks::new(rows, step_rows);
-    let mut watch = Watch { stop, epochs_done: 0, last: None, blocks };
+    let mut watch = Watch { orders, epochs: params.num_train_epochs, epochs_done: 0, last: None, blocks };
     let mut outcome = crate::train(&loaded.model, split, params, None, &mut watch)?;
     coarsen(&mut outcome, (rows, held_out), step_rows);
     let files = folder::files(base, &outcome, params, card)?;
@@ -197,17 +190,14 @@ fn result(
 }
 
 struct Watch<'a> {
-    stop: &'a AtomicBool,
+    orders: &'a Receiver<Incoming>,
+    epochs: u32,
     epochs_done: u32,
     last: Option<Instant>,
     blocks: Blocks,
 }
 
 impl Watch<'_> {
-    fn control(&self) -> Control {
-        if self.stop.load(Ordering::Relaxed) { Control::Stop } else { Control::Continue }
-    }
-
     fn tell(&self, epoch: u32, step: u64, loss: Option<f64>) {
         // A node that no longer listens has closed the other pipe too, which ends this process.
         let _ = say(&Report::Progress { epoch, epochs_done: self.epochs_done, step, loss });
@@ -221,12 +211,18 @@ impl Observer for Watch<'_> {
             self.last = Some(Instant::now());
             self.tell(report.epoch, report.step, mean);
         }
-        self.control()
+        Control::Continue
     }
 
     fn epoch(&mut self, report: &EpochReport) -> Control {
         self.epochs_done = report.epoch;
         self.tell(report.epoch, report.step, None);
-        self.control()
+        if self.epochs_done == self.epochs {
+            return Control::Continue;
+        }
+        match next(self.orders) {
+            Ok(Incoming::Order(Order::Epoch { another: true })) => Control::Continue,
+            _ => Control::Stop,
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::cpu::CpuClock;
 use super::wire::{self, Order, Report};
 use crate::serve::ServeError;
 
@@ -56,10 +57,11 @@ pub(crate) struct Trainer {
     to: Mutex<ChildStdin>,
     from: Mutex<ChildStdout>,
     ended: Mutex<Receiver<ExitStatus>>,
+    clock: Arc<CpuClock>,
 }
 
 /// What the thread that keeps the child hands out.
-type Started = std::io::Result<(OwnedFd, ChildStdin, ChildStdout)>;
+type Started = std::io::Result<(OwnedFd, ChildStdin, ChildStdout, Arc<CpuClock>)>;
 
 impl Trainer {
     /// Starts `program` as a trainer that may read `base` and use `memory` bytes, and waits until it is confined, or,
@@ -83,9 +85,10 @@ impl Trainer {
             .spawn(move || keep(command, &started, &tell))
             .map_err(|e| Lost(format!("the trainer cannot be started: {e}")))?;
         let started: Started = starting.recv().map_err(|_| Lost("the trainer cannot be started".into()))?;
-        let (handle, to, from) = started.map_err(|e| Lost(format!("the trainer cannot be started: {e}")))?;
+        let (handle, to, from, clock) =
+            started.map_err(|e| Lost(format!("the trainer cannot be started: {e}")))?;
         let (to, from, ended) = (Mutex::new(to), Mutex::new(from), Mutex::new(ended));
-        let trainer = Self { handle, to, from, ended };
+        let trainer = Self { handle, to, from, ended, clock };
         match trainer.hear()? {
             Report::Ready { confined } if confined || !confine => Ok(trainer),
             Report::Refused { message } => Err(Lost(message)),
@@ -121,6 +124,14 @@ impl Trainer {
     /// [`Lost`].
     pub(crate) fn take(&self, length: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, Lost> {
         wire::receive_bytes(&mut *locked(&self.from), length).map_err(|_| self.lost())
+    }
+
+    /// CPU time that it has used since it was started, in user mode and in the kernel, all threads together.
+    ///
+    /// # Errors
+    /// [`Lost`] where the kernel does not say.
+    pub(crate) fn cpu_time(&self) -> Result<Duration, Lost> {
+        self.clock.read().map_err(|e| Lost(format!("the trainer's CPU time cannot be read: {e}")))
     }
 
     /// Works with it in a blocking thread. Whoever stops waiting kills it, so that nothing of a job that nobody wants
@@ -169,20 +180,18 @@ fn keep(mut command: Command, started: &SyncSender<Started>, ended: &SyncSender<
         Ok(child) => child,
         Err(error) => return drop(started.send(Err(error))),
     };
-    let handle = i32::try_from(child.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .ok_or_else(|| std::io::Error::other("no such process"))
-        .and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::empty())?));
+    let pid = Pid::from_child(&child);
+    let (handle, clock) = (pidfd_open(pid, PidfdFlags::empty()), Arc::new(CpuClock::of(pid)));
     let pipes = child.stdin.take().zip(child.stdout.take());
     let sent = match (handle, pipes) {
-        (Ok(handle), Some((to, from))) => started.send(Ok((handle, to, from))).is_ok(),
-        (Err(error), _) => started.send(Err(error)).is_err(),
+        (Ok(handle), Some((to, from))) => started.send(Ok((handle, to, from, clock.clone()))).is_ok(),
+        (Err(error), _) => started.send(Err(error.into())).is_err(),
         (Ok(_), None) => false,
     };
     if !sent {
         let _ = child.kill();
     }
+    clock.wait_for_end();
     if let Ok(status) = child.wait() {
         let _ = ended.send(status);
     }

@@ -22,8 +22,8 @@ pub(crate) enum Order {
     Rows { bytes: u64, count: bool },
     /// Train, and say this in the card.
     Train { card: CardFields },
-    /// End after the current epoch.
-    Stop,
+    /// Begin another epoch, or end with those that are done.
+    Epoch { another: bool },
 }
 
 /// What the trainer says.
@@ -44,6 +44,10 @@ pub(crate) enum Report {
     /// Rows are text tokens; how many there are, where that was asked.
     Opened {
         tokens: Option<u64>,
+        /// Text tokens of one epoch, and those of them that are learned.
+        per_epoch: (u64, u64),
+        /// Rows, trained on or held out, without a token to learn.
+        without_target: u64,
     },
     Progress {
         epoch: u32,
@@ -100,9 +104,9 @@ mod tests {
     #[test]
     fn frames_come_back_and_long_ones_are_refused() {
         let mut pipe = Vec::new();
-        send(&mut pipe, &Report::Opened { tokens: Some(7) }).unwrap();
+        send(&mut pipe, &Report::Opened { tokens: Some(7), per_epoch: (5, 3), without_target: 1 }).unwrap();
         let report: Report = receive(&mut pipe.as_slice()).unwrap();
-        assert!(matches!(report, Report::Opened { tokens: Some(7) }));
+        assert!(matches!(report, Report::Opened { tokens: Some(7), per_epoch: (5, 3), without_target: 1 }));
         let long = [&u32::MAX.to_be_bytes()[..], b"{}"].concat();
         assert!(receive::<Report>(&mut long.as_slice()).is_err());
         assert!(send(&mut pipe, &Report::Refused { message: "x".repeat(1 << 20) }).is_err());

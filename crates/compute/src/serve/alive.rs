@@ -27,6 +27,11 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
+    /// The next word is due at once.
+    pub(super) fn hurry(&mut self) {
+        self.due = None;
+    }
+
     /// The word to say now, if it is time; numbers only rise.
     pub(super) fn beat(&mut self, every: Duration, job: &Job, key: &StatementKey) -> Option<(Alive, Bytes)> {
         let now = Instant::now();
@@ -50,7 +55,12 @@ pub(super) async fn say(
     (statement, signature): (Alive, Bytes),
     until: Instant,
 ) -> Option<String> {
-    let request = AliveRequest { job: AbiHex(job.clone()), seq: statement.seq, signature };
+    let request = AliveRequest {
+        contract: prepared.domain.contract,
+        job: AbiHex(job.clone()),
+        seq: statement.seq,
+        signature,
+    };
     let members = &prepared.documents.members;
     let patience = Patience { need: members.len(), grace: Duration::ZERO, until };
     let answers = ask_all(members, patience, |member| {
@@ -75,11 +85,10 @@ pub(super) async fn say(
 /// Whether a custodian signed that the attempt is silent: an answer alone could be anybody's on the way.
 async fn has_declared(node: &Node, prepared: &Prepared, job: &Job, member: &Member) -> bool {
     let path = format!("/v1/silence/{}", job.jobId);
-    let request = SilenceRequest { job: AbiHex(job.clone()) };
+    let request = SilenceRequest { contract: prepared.domain.contract, job: AbiHex(job.clone()) };
     let said: Result<SilenceResponse, _> =
         post(&node.http, &member.url, &path, &request, STATEMENT_LIMIT).await;
     let Ok(SilenceResponse { silence, signature }) = said else { return false };
     let about = Silence { jobId: job.jobId, attempt: job.attempt };
-    let domain = prepared.documents.envelope.terms().domain;
-    silence.0 == about && domain.member_of(&about, &signature.0) == Some(member.id)
+    silence.0 == about && prepared.domain.member_of(&about, &signature.0) == Some(member.id)
 }

@@ -6,11 +6,11 @@ use std::collections::HashSet;
 
 use licen_attest::TeeChoice;
 use licen_core::abi::Job;
-use licen_core::eip712::Domain;
 use licen_core::id::{dataset_uid, policy_hash};
 use licen_core::job::verifier_set;
 use licen_core::policy::{LEVEL_SOFTWARE, LOCAL_CHAIN_ID, MAX_RUN_WINDOW, MAX_START_WINDOW};
 use licen_core::primitives::{Address, B256};
+use licen_core::unit::Unit;
 use licen_core::wire::compute::{Dispatch, Verifiers};
 
 use super::config::{Config, check_url};
@@ -143,10 +143,9 @@ fn check_run_deadline(dispatch: &Dispatch, now: u64) -> Result<(), DispatchError
 
 fn check_policy(dispatch: &Dispatch) -> Result<(), DispatchError> {
     let (policy, job) = (&dispatch.policy.0, &dispatch.job.0);
-    let domain = Domain { chain_id: dispatch.chain_id, contract: dispatch.contract };
     let checks = [
         (policy_hash(policy) == job.policyHash, "policyHash"),
-        (dataset_uid(&domain, policy.owner, policy.salt) == policy.datasetUid, "datasetUid"),
+        (dataset_uid(dispatch.chain_id, policy.owner, policy.salt) == policy.datasetUid, "datasetUid"),
         (policy.datasetUid == job.datasetUid, "datasetUid"),
         (policy.datasetRoot == job.datasetRoot, "datasetRoot"),
         (policy.envelopeHash == job.envelopeHash, "envelopeHash"),
@@ -154,7 +153,10 @@ fn check_policy(dispatch: &Dispatch) -> Result<(), DispatchError> {
         (policy.payee == job.payee, "payee"),
         (policy.token == job.token, "token"),
         (policy.operator == job.operator, "operator"),
-        (policy.royaltyPerEpoch == job.royaltyPerEpoch, "royaltyPerEpoch"),
+        // Of every job without a license, and no other is taken.
+        (job.unit == Unit::Epoch as u8, "unit"),
+        (policy.royaltyPerEpoch == job.royaltyPerUnit, "royaltyPerUnit"),
+        (job.units == u64::from(job.epochs), "units"),
         (policy.runWindow == job.runWindow, "runWindow"),
         (policy.custodianSet == job.custodianSet, "custodianSet"),
         (policy.setVersion == job.setVersion, "setVersion"),

@@ -7,10 +7,9 @@ use licen_core::job::Reason;
 use licen_core::policy_manifest::PolicyManifest;
 use licen_core::primitives::B256;
 use licen_core::rows::RowError;
-use licen_seal::rows::{RowSalts, RowsCommitment, commit};
+use licen_seal::rows::{RowsCommitment, RowsKey, commit};
 use licen_seal::stream::{Decryptor, StreamAad, ciphertext_len};
 use licen_seal::{DatasetKey, SealError};
-use licen_storage::keccak::Keccak;
 use zeroize::Zeroizing;
 
 use super::error::Broken;
@@ -105,7 +104,7 @@ fn decrypt(
 
 /// What publishing committed to. Messages name lines, never what stands in them.
 fn committed(key: &DatasetKey, dataset_uid: &B256, text: &[u8]) -> Result<RowsCommitment, Broken> {
-    commit(RowSalts::new(key, dataset_uid), Keccak::detect(), text)
+    commit(RowsKey::derive(key, dataset_uid), text)
         .map_err(|error| Broken::new(Reason::DatasetMismatch, without_content(&error)))
 }
 
@@ -123,28 +122,20 @@ fn without_content(error: &RowError) -> String {
 mod tests {
     use super::*;
     use licen_core::abi::Policy;
-    use licen_core::eip712::Domain;
-    use licen_core::policy_manifest::{Description, Facts};
-    use licen_core::primitives::Address;
+    use licen_core::policy_manifest::{Description, Facts, StoredFile};
     use licen_seal::stream::{dataset_aad, encrypt};
 
     const TEXT: &[u8] = b"{\"text\":\"one\"}\n\n{\"text\":\"two\"}\r\n{\"text\":\"three\"}";
 
     fn published(rows_root: B256, row_count: u64, byte_count: u64) -> PolicyManifest {
-        let facts = Facts {
-            rows_root,
-            row_count,
-            byte_count,
-            token_counts: vec![],
-            preview: vec![],
-            human_text_hash: B256::ZERO,
-        };
-        PolicyManifest::build(&Description::default(), facts, &Policy::default(), &[]).unwrap()
+        let facts = Facts { rows_root, row_count, byte_count, ..Facts::default() };
+        let file = StoredFile { bytes: 1, sha256: B256::ZERO };
+        PolicyManifest::build(&Description::default(), facts, &file, &Policy::default(), &[]).unwrap()
     }
 
     fn open(text: &[u8], published: impl Fn(B256) -> PolicyManifest) -> Result<Rows, Broken> {
         let (key, uid) = (DatasetKey::generate().ok().unwrap(), B256::repeat_byte(3));
-        let aad = dataset_aad(&Domain { chain_id: 31_337, contract: Address::ZERO }, &uid);
+        let aad = dataset_aad(31_337, &uid);
         let mut ciphertext = Vec::new();
         encrypt(&key, &aad, &mut &text[..], &mut ciphertext).unwrap();
         let root = committed(&key, &uid, TEXT).ok().unwrap().rows_root;
@@ -175,7 +166,7 @@ mod tests {
     #[test]
     fn what_storage_appends_or_cuts_is_not_the_owners_fault() {
         let (key, uid) = (DatasetKey::generate().ok().unwrap(), B256::repeat_byte(3));
-        let aad = dataset_aad(&Domain { chain_id: 1, contract: Address::ZERO }, &uid);
+        let aad = dataset_aad(1, &uid);
         let mut ciphertext = Vec::new();
         encrypt(&key, &aad, &mut &TEXT[..], &mut ciphertext).unwrap();
         let said = published(committed(&key, &uid, TEXT).ok().unwrap().rows_root, 3, TEXT.len() as u64);
@@ -190,7 +181,7 @@ mod tests {
     fn another_key_or_a_changed_byte_opens_nothing() {
         let (key, other) = (DatasetKey::generate().ok().unwrap(), DatasetKey::generate().ok().unwrap());
         let uid = B256::repeat_byte(3);
-        let aad = dataset_aad(&Domain { chain_id: 1, contract: Address::ZERO }, &uid);
+        let aad = dataset_aad(1, &uid);
         let mut ciphertext = Vec::new();
         encrypt(&key, &aad, &mut &TEXT[..], &mut ciphertext).unwrap();
         let (said, length) = (published(B256::ZERO, 3, TEXT.len() as u64), ciphertext.len() as u64);

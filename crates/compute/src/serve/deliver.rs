@@ -9,8 +9,9 @@ use licen_core::canonical::json_to_vec;
 use licen_core::eip712::Domain;
 use licen_core::job::Reason;
 use licen_core::primitives::{B256, Bytes};
+use licen_core::result_roots::ResultRoots;
 use licen_core::wire::AbiHex;
-use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare, SignedManifest, delivery};
+use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare, SignedManifest};
 use licen_seal::delivery::{DeliveryTerms, seal_manifest};
 use tokio::time::Instant;
 
@@ -33,10 +34,8 @@ const MANIFEST_PATIENCE: Duration = Duration::from_secs(90);
 
 /// A sealed, uploaded result.
 pub(super) struct SealedResult {
-    /// Root of the container.
-    pub(super) result_hash: B256,
-    /// Root of the evidence bundle.
-    pub(super) attestation_ref: B256,
+    /// Of the container and of what stands behind it.
+    pub(super) roots: ResultRoots,
     /// Commitment to the whole result key.
     pub(super) key_commit: B256,
     /// One share per custodian of the envelope, index 1 first, with its commitment.
@@ -77,12 +76,7 @@ struct Offer<'a> {
 
 /// What the attested signer signs about this result.
 pub(super) fn delivery_of(prepared: &Prepared, job: &Job, sealed: &SealedResult) -> Delivery {
-    delivery(job, sealed.result_hash, sealed.attestation_ref, prepared.blobs.url())
-}
-
-/// What custodians will sign about it.
-fn held_of(job: &Job, sealed: &SealedResult) -> Held {
-    Held { jobId: job.jobId, attempt: job.attempt, resultHash: sealed.result_hash }
+    sealed.roots.delivery(job, prepared.blobs.url())
 }
 
 async fn hold(
@@ -91,7 +85,7 @@ async fn hold(
     offer: &Offer<'_>,
     patience: Patience,
 ) -> Answers<MemberSignature> {
-    let held = held_of(offer.job, offer.sealed);
+    let held = offer.sealed.roots.held(offer.job.jobId, offer.job.attempt);
     let slow = || slow_grace(offer.job, unix_now());
     ask_slow(&prepared.documents.members, patience, slow, |member| {
         let held = &held;
@@ -116,9 +110,9 @@ fn share_for(member: &Member, prepared: &Prepared, offer: &Offer<'_>) -> Option<
     let Offer { job, sealed, signature } = offer;
     let (share, share_commit) = sealed.shares.get(usize::from(member.i).checked_sub(1)?)?;
     Some(DeliverRequest::Share {
+        contract: prepared.domain.contract,
         job: AbiHex((*job).clone()),
-        result_hash: sealed.result_hash,
-        attestation_ref: sealed.attestation_ref,
+        roots: sealed.roots,
         share: share.clone(),
         share_commit: *share_commit,
         key_commit: sealed.key_commit,
@@ -194,7 +188,8 @@ fn sealed_for(
         .ok_or("no such member")?;
     let terms = DeliveryTerms { job_id: manifest.jobId, attempt: manifest.attempt, custodian: member.id };
     let (enc, ct) = seal_manifest(signed, &terms, pk).map_err(|e| e.to_string())?;
-    Ok(DeliverRequest::Manifest { job_id: manifest.jobId, attempt: manifest.attempt, enc, ct })
+    let (contract, job_id, attempt) = (prepared.domain.contract, manifest.jobId, manifest.attempt);
+    Ok(DeliverRequest::Manifest { contract, job_id, attempt, enc, ct })
 }
 
 #[cfg(test)]
@@ -211,7 +206,14 @@ mod tests {
         let domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(9) };
         let key = SigningKey::generate().ok().unwrap();
         let member = Member { i: 2, id: key.address(), url: String::new() };
-        let expected = Held { jobId: B256::repeat_byte(1), attempt: 1, resultHash: B256::repeat_byte(2) };
+        let roots = ResultRoots {
+            result_hash: B256::repeat_byte(2),
+            base_model_root: B256::repeat_byte(3),
+            adapter_root: B256::repeat_byte(4),
+            attestation_ref: B256::repeat_byte(5),
+            report_hash: B256::repeat_byte(6),
+        };
+        let expected = roots.held(B256::repeat_byte(1), 1);
         let sign = |key: &SigningKey, held: &Held, index: u16| {
             let signature = key.sign(&domain.digest(held)).unwrap();
             let signature = compact(index, signature.as_bytes()).unwrap();
@@ -223,6 +225,10 @@ mod tests {
             Held { jobId: B256::ZERO, ..expected.clone() },
             Held { attempt: 2, ..expected.clone() },
             Held { resultHash: B256::ZERO, ..expected.clone() },
+            Held { baseModelRoot: B256::ZERO, ..expected.clone() },
+            Held { adapterRoot: B256::ZERO, ..expected.clone() },
+            Held { attestationRef: B256::ZERO, ..expected.clone() },
+            Held { reportHash: B256::ZERO, ..expected.clone() },
         ] {
             assert!(check(&sign(&key, &other, 1)).unwrap_err().contains("something else"), "{other:?}");
             let mut relabelled = sign(&key, &other, 1);

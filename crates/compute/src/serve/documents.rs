@@ -3,7 +3,6 @@
 
 use licen_core::canonical::{cbor_of_blob, json_from_slice, json_of_blob};
 use licen_core::constraints::{self, Constraints, JobSpec, ProviderFacts};
-use licen_core::eip712::Domain;
 use licen_core::policy_manifest::{self, PolicyManifest};
 use licen_core::primitives::Address;
 use licen_core::wire::compute::Dispatch;
@@ -88,7 +87,9 @@ impl Documents {
         }
         let plan = Plan::new(&job_spec, job.epochs, config.threads).map_err(refused)?;
         let policy_manifest = PolicyManifest::from_bytes(&manifest_bytes).map_err(refused)?;
-        plan.check_epoch(policy_manifest.row_count()).map_err(refused)?;
+        let rows = policy_manifest.row_count();
+        plan.check_epoch(rows).map_err(refused)?;
+        plan.check_units(job, rows, None).map_err(refused)?;
         Ok(Self {
             envelope,
             envelope_bytes,
@@ -106,9 +107,8 @@ impl Documents {
 
 fn check_envelope(envelope: &Envelope, dispatch: &Dispatch) -> Result<(), DocumentError> {
     let (terms, job) = (envelope.terms(), &dispatch.job.0);
-    let domain = Domain { chain_id: dispatch.chain_id, contract: dispatch.contract };
     let checks = [
-        (terms.domain == domain, "chain or contract"),
+        (terms.chain_id == dispatch.chain_id, "chain"),
         (terms.dataset_uid == job.datasetUid, "datasetUid"),
         (terms.uses == Uses::Job, "uses"),
         (terms.t == dispatch.threshold, "threshold"),

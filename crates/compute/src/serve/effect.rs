@@ -13,6 +13,11 @@ pub enum Effect {
     Open,
     /// Train.
     Train,
+    /// Let the trainer, which waits behind every epoch but the last, begin this one.
+    BeginEpoch {
+        /// From 2.
+        epoch: u32,
+    },
     /// End training after the current epoch.
     StopAfterEpoch,
     /// Pack, encrypt and upload the result.

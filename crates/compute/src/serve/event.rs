@@ -1,5 +1,7 @@
 //! What can happen to an attempt.
 
+use std::time::Duration;
+
 use licen_core::job::Reason;
 use licen_core::wire::compute::{SignedFailure, StartTicket};
 
@@ -32,7 +34,10 @@ pub enum Event {
         run_deadline: u64,
     },
     /// Plaintext and base model are in memory and are what they should be.
-    Opened,
+    Opened {
+        /// CPU time that the trainer has used so far.
+        compute: Duration,
+    },
     /// Training goes on.
     Progress {
         /// Epoch being trained, from 1.
@@ -43,6 +48,8 @@ pub enum Event {
         part: f64,
         /// Mean training loss of a block of rows that was just completed.
         loss: Option<f64>,
+        /// CPU time that the trainer has used so far. Behind an epoch it waits, so that is the epoch's end.
+        compute: Duration,
     },
     /// The requester's signed order to end after the current epoch.
     StopOrdered,

@@ -13,6 +13,11 @@ pub(super) fn coarse(loss: f64) -> f64 {
     (loss.clamp(0.0, MOST) * 1e3).round() / 1e3
 }
 
+/// The same as a whole number of thousandths.
+pub(super) fn thousandths(loss: f64) -> u32 {
+    (coarse(loss) * 1e3).round() as u32
+}
+
 /// Consecutive blocks of steps that do not overlap: each of at least 64 rows, none across two epochs, so
 /// that no difference of two means is about fewer rows.
 #[derive(Debug)]
@@ -31,10 +36,16 @@ impl Blocks {
         Self { epoch_rows, step_rows, left: epoch_rows, rows: 0, sum: 0.0 }
     }
 
-    /// How many means an epoch has at most.
-    pub(super) fn count(epoch_rows: u64, step_rows: u64) -> u64 {
-        let mut blocks = Self::new(epoch_rows, step_rows);
-        (0..epoch_rows.div_ceil(step_rows.max(1))).filter_map(|_| blocks.step(0.0)).count() as u64
+    /// Goes on behind the next block; gives its rows.
+    pub(super) fn skip(&mut self) -> u64 {
+        let before = self.rows;
+        let mut rows = 0;
+        loop {
+            rows += self.step_rows.min(self.left);
+            if self.step(0.0).is_some() {
+                return before + rows;
+            }
+        }
     }
 
     /// Whether means over so many rows are said in few digits.
@@ -109,6 +120,10 @@ mod tests {
             [(18, 1, 1), (63, 4, 1), (64, 1, 1), (127, 1, 1), (128, 1, 2), (450, 8, 7)]
         {
             let means = published(rows, step, |epoch, _| epoch as f64);
+            let mut skipped = Blocks::new(rows, step);
+            let sizes: Vec<u64> = (0..2 * blocks).map(|_| skipped.skip()).collect();
+            assert!(sizes[..blocks].iter().sum::<u64>() == rows && sizes[..blocks] == sizes[blocks..]);
+            assert!(blocks == 1 || sizes.iter().all(|size| *size >= 64), "{sizes:?}");
             assert_eq!(means, [vec![0.0; blocks], vec![1.0; blocks]].concat(), "{rows} rows by {step}");
         }
     }

@@ -15,7 +15,10 @@
 //! whatever order, and the report only while no manifest is signed: after that nothing can fail the
 //! job any more. The signing key itself is used up by the first statement (`keys`).
 
+use std::time::Duration;
+
 use licen_core::job::Reason;
+use licen_core::unit::{Allowance, NextEpoch};
 use licen_core::wire::compute::{SignedFailure, StartTicket, TaskState, TaskStatus};
 
 use super::effect::Effect;
@@ -38,6 +41,8 @@ const CLOCK_GRACE: u64 = 60;
 pub struct Terms {
     /// Epochs the requester paid for.
     pub epochs: u32,
+    /// Units the requester paid for.
+    pub allowance: Allowance,
     /// Unix seconds until which the job may be started.
     pub start_deadline: u64,
     /// Seconds the run may take.
@@ -70,6 +75,10 @@ pub struct Machine {
     run_deadline: u64,
     epoch: u32,
     epochs_done: u32,
+    /// CPU time of the trainer when the last epoch ended, or training began.
+    compute: Duration,
+    /// CPU time of the longest epoch.
+    longest: Duration,
     part: f64,
     loss: Option<f64>,
     stopping: bool,
@@ -88,6 +97,8 @@ impl Machine {
             run_deadline: 0,
             epoch: 0,
             epochs_done: 0,
+            compute: Duration::ZERO,
+            longest: Duration::ZERO,
             part: 0.0,
             loss: None,
             stopping: false,
@@ -113,9 +124,12 @@ impl Machine {
             Event::Superseded => self.on_superseded(),
             Event::Unconfirmed(message) => self.on_unconfirmed(message),
             Event::KeyCombined { run_deadline } => self.on_key(run_deadline, effects),
-            Event::Opened => self.on_opened(now, effects),
-            Event::Progress { epoch, epochs_done, part, loss } => {
-                self.on_progress(now, (epoch, epochs_done), part, loss, effects);
+            Event::Opened { compute } => self.on_opened(now, compute, effects),
+            Event::Progress { epoch, epochs_done, part, loss, compute } => {
+                if matches!(self.phase, Phase::Training { .. }) {
+                    (self.part, self.loss) = (part.clamp(0.0, 1.0), loss.or(self.loss));
+                }
+                self.on_progress(now, (epoch, epochs_done), compute, effects);
             }
             Event::StopOrdered => {
                 self.on_stop("stopping after this epoch, as the requester ordered", effects)
@@ -275,8 +289,9 @@ impl Machine {
         }
     }
 
-    fn on_opened(&mut self, now: u64, effects: &mut Vec<Effect>) {
+    fn on_opened(&mut self, now: u64, compute: Duration, effects: &mut Vec<Effect>) {
         if self.phase == Phase::Opening {
+            self.compute = compute;
             self.message = "training".into();
             self.phase = Phase::Training { since: now };
             self.epoch = 1;
@@ -291,19 +306,38 @@ impl Machine {
         &mut self,
         now: u64,
         (epoch, epochs_done): (u32, u32),
-        part: f64,
-        loss: Option<f64>,
+        compute: Duration,
         effects: &mut Vec<Effect>,
     ) {
         let Phase::Training { since } = self.phase else { return };
-        let another_epoch = epochs_done > self.epochs_done && epochs_done < self.terms.epochs;
-        self.epoch = epoch;
-        self.epochs_done = epochs_done.max(self.epochs_done);
-        self.part = part.clamp(0.0, 1.0);
-        self.loss = loss.or(self.loss);
+        let ended = epochs_done > self.epochs_done;
+        (self.epoch, self.epochs_done) = (epoch, epochs_done.max(self.epochs_done));
+        let in_first = self.epochs_done == u32::from(ended);
+        if in_first && let Err(over) = self.terms.allowance.first_epoch(compute) {
+            self.break_off(Reason::JobSpecInvalid, format!("in its first epoch {over}"), effects);
+            return;
+        }
+        if ended {
+            self.longest = self.longest.max(compute.saturating_sub(self.compute));
+            self.compute = compute;
+            self.on_epoch(now, since, effects);
+        }
+    }
+
+    /// The trainer waits: another epoch, or the end.
+    fn on_epoch(&mut self, now: u64, since: u64, effects: &mut Vec<Effect>) {
+        if self.epochs_done >= self.terms.epochs {
+            return;
+        }
         let per_epoch = now.saturating_sub(since).div_ceil(u64::from(self.epochs_done.max(1)));
-        if another_epoch && now + per_epoch > self.work_deadline() {
+        if now + per_epoch > self.work_deadline() {
             self.on_stop("stopping: another epoch would not end before the run deadline", effects);
+        }
+        if self.terms.allowance.next_epoch(self.compute, self.longest) == NextEpoch::Ends {
+            self.on_stop("stopping: another epoch would pass the job's units", effects);
+        }
+        if !self.stopping {
+            effects.push(Effect::BeginEpoch { epoch: self.epochs_done + 1 });
         }
     }
 

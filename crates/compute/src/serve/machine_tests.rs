@@ -1,10 +1,19 @@
 use super::*;
-use licen_core::abi::FailureReport;
+use licen_core::abi::{FailureReport, Job};
 use licen_core::primitives::{Address, B256, Bytes};
+use licen_core::unit::Unit;
 use licen_core::wire::AbiHex;
 use proptest::prelude::*;
 
-const TERMS: Terms = Terms { epochs: 3, start_deadline: 1_000, run_window: 2_000 };
+fn terms() -> Terms {
+    terms_of(Unit::Epoch, 3)
+}
+
+fn terms_of(unit: Unit, units: u64) -> Terms {
+    let allowance = Allowance::of(&Job { unit: unit as u8, units, ..Job::default() }).unwrap();
+    Terms { epochs: 3, allowance, start_deadline: 1_000, run_window: 2_000 }
+}
+
 const RUN_DEADLINE: u64 = 5_000;
 
 fn ticket() -> StartTicket {
@@ -22,7 +31,7 @@ fn failure() -> SignedFailure {
 
 /// Feeds events at time 100 and collects effects.
 fn after(events: impl IntoIterator<Item = Event>) -> (Machine, Vec<Effect>) {
-    let (mut machine, mut effects) = (Machine::new(TERMS), Vec::new());
+    let (mut machine, mut effects) = (Machine::new(terms()), Vec::new());
     for event in events {
         machine.step(100, event, &mut effects);
     }
@@ -42,11 +51,19 @@ fn key() -> Event {
 }
 
 fn until_training() -> Vec<Event> {
-    vec![Event::SlotFree, ready(), running(), key(), Event::Opened]
+    vec![Event::SlotFree, ready(), running(), key(), opened()]
+}
+
+fn opened() -> Event {
+    Event::Opened { compute: Duration::from_secs(1) }
 }
 
 fn progress(epochs_done: u32) -> Event {
-    Event::Progress { epoch: epochs_done + 1, epochs_done, part: 0.5, loss: Some(1.5) }
+    used(epochs_done, Duration::ZERO)
+}
+
+fn used(epochs_done: u32, compute: Duration) -> Event {
+    Event::Progress { epoch: epochs_done + 1, epochs_done, part: 0.5, loss: Some(1.5), compute }
 }
 
 #[test]
@@ -55,8 +72,9 @@ fn the_straight_way() {
     events.extend([progress(1), Event::Trained { epochs_done: 3 }, Event::Sealed, Event::Held]);
     events.extend([Event::ManifestSigned, Event::Accepted { custodians: 2 }]);
     let (machine, effects) = after(events);
-    use Effect::{Deliver, Hand, Open, Seal, SetUp, SignManifest, Train, Unlock, Wipe};
-    assert_eq!(effects, [SetUp, Unlock, Open, Train, Seal, Hand, SignManifest, Deliver, Wipe]);
+    use Effect::{BeginEpoch, Deliver, Hand, Open, Seal, SetUp, SignManifest, Train, Unlock, Wipe};
+    let second = BeginEpoch { epoch: 2 };
+    assert_eq!(effects, [SetUp, Unlock, Open, Train, second, Seal, Hand, SignManifest, Deliver, Wipe]);
     let status = machine.status();
     assert_eq!((status.task_state, status.loss), (TaskState::Delivered, Some(1.5)));
     assert!(machine.is_over() && status.failure.is_none());
@@ -64,10 +82,10 @@ fn the_straight_way() {
 
 #[test]
 fn task_states_are_0gs_in_order() {
-    let mut machine = Machine::new(TERMS);
+    let mut machine = Machine::new(terms());
     let mut seen = vec![machine.status().task_state];
     let events = [
-        vec![Event::SlotFree, ready(), running(), key(), Event::Opened],
+        vec![Event::SlotFree, ready(), running(), key(), opened()],
         vec![Event::Trained { epochs_done: 1 }, Event::Sealed, Event::Held, Event::ManifestSigned],
         vec![Event::Accepted { custodians: 1 }],
     ];
@@ -105,7 +123,8 @@ fn after_running_every_failure_is_reported_once() {
     machine.step(102, broke(Reason::ComputeTaskFailed), &mut effects);
     machine.step(103, broke(Reason::DatasetMismatch), &mut effects);
     machine.step(104, Event::Trained { epochs_done: 3 }, &mut effects);
-    assert_eq!(effects, [Effect::SignFailure { reason: Reason::ComputeTaskFailed, epochs_done: 2 }]);
+    let report = Effect::SignFailure { reason: Reason::ComputeTaskFailed, epochs_done: 2 };
+    assert_eq!(effects, [Effect::BeginEpoch { epoch: 3 }, report]);
     machine.step(105, Event::FailureSigned(failure()), &mut effects);
     assert_eq!(effects.last(), Some(&Effect::Wipe));
     assert_eq!(machine.status().failure, Some(failure()));
@@ -114,7 +133,7 @@ fn after_running_every_failure_is_reported_once() {
 
 #[test]
 fn setting_up_does_not_hold_the_slot_for_long() {
-    let terms = Terms { start_deadline: 100_000, ..TERMS };
+    let terms = Terms { start_deadline: 100_000, ..terms() };
     let (mut machine, mut effects) = (Machine::new(terms), Vec::new());
     machine.step(100, Event::SlotFree, &mut effects);
     machine.step(100 + SET_UP_WINDOW, Event::Tick, &mut effects);
@@ -141,7 +160,7 @@ fn a_job_that_nobody_sees_running_is_waited_for_again() {
     let (mut machine, mut effects) = after([Event::SlotFree, ready(), forged, Event::Superseded]);
     machine.step(200, Event::Unconfirmed("too early".into()), &mut effects);
     assert!(machine.status().start.is_some() && machine.status().failure.is_none());
-    for event in [running(), running(), key(), Event::Opened] {
+    for event in [running(), running(), key(), opened()] {
         machine.step(300, event, &mut effects);
     }
     use Effect::{Open, SetUp, Train, Unlock};
@@ -194,7 +213,7 @@ fn a_stop_ends_training_after_the_epoch() {
     machine.step(103, Event::Trained { epochs_done: 1 }, &mut effects);
     assert_eq!(effects.last(), Some(&Effect::Seal));
 
-    let early = [Event::SlotFree, ready(), Event::StopOrdered, running(), key(), Event::Opened];
+    let early = [Event::SlotFree, ready(), Event::StopOrdered, running(), key(), opened()];
     let (_, effects) = after(early);
     assert_eq!(effects[effects.len() - 2..], [Effect::Train, Effect::StopAfterEpoch]);
 }
@@ -210,7 +229,68 @@ fn an_epoch_that_would_not_end_in_time_is_not_begun() {
     let (mut machine, _) = after(until_training());
     effects.clear();
     machine.step(1_100, progress(1), &mut effects);
-    assert!(effects.is_empty());
+    assert_eq!(effects, [Effect::BeginEpoch { epoch: 2 }]);
+    machine.step(1_200, progress(3), &mut effects);
+    assert_eq!(effects.len(), 1, "none is left to begin");
+}
+
+#[test]
+fn each_epoch_is_begun_once_and_none_after_a_stop() {
+    let (mut machine, _) = after(until_training());
+    let mut effects = Vec::new();
+    for event in [progress(0), progress(1), progress(1), progress(1)] {
+        machine.step(101, event, &mut effects);
+    }
+    assert_eq!(effects, [Effect::BeginEpoch { epoch: 2 }]);
+    effects.clear();
+    for event in [Event::StopOrdered, progress(1), progress(2)] {
+        machine.step(102, event, &mut effects);
+    }
+    assert_eq!(effects, [Effect::StopAfterEpoch]);
+}
+
+/// The royalty of a job by compute seconds is what the requester locked: an epoch beyond it would be
+/// trained for nothing.
+#[test]
+fn no_epoch_is_begun_that_would_pass_the_compute_seconds() {
+    let seconds = Duration::from_secs;
+    let run = |units, events: &[Event]| {
+        let (mut machine, mut effects) = (Machine::new(terms_of(Unit::ComputeSecond, units)), Vec::new());
+        for event in until_training().into_iter().chain(events.iter().cloned()) {
+            machine.step(100, event, &mut effects);
+        }
+        (machine, effects.split_off(4))
+    };
+    // Training began after 1 s, so the epochs take 4 s and 3 s: with the longest, a third would end at 12.
+    let epochs = [used(1, seconds(5)), used(2, seconds(8))];
+    let begin = |epoch| Effect::BeginEpoch { epoch };
+    assert_eq!(run(12, &epochs).1, [begin(2), begin(3)]);
+    let (machine, effects) = run(11, &epochs);
+    assert_eq!(effects, [begin(2), Effect::StopAfterEpoch]);
+    assert!(machine.status().message.contains("pass the job's units"), "{:?}", machine.status());
+    assert_eq!(run(8, &epochs[..1]).1, [Effect::StopAfterEpoch], "what ran is settled");
+
+    // A first epoch that passes them is the requester's mistake, said as soon as it is seen.
+    let invalid = |epochs_done| Effect::SignFailure { reason: Reason::JobSpecInvalid, epochs_done };
+    let (machine, effects) = run(4, &epochs[..1]);
+    assert_eq!(effects, [invalid(1)]);
+    assert!(machine.status().message.contains("5 of the unit computeSecond, the job has 4"));
+    assert_eq!(run(4, &[used(0, seconds(3)), used(0, Duration::from_millis(4_001))]).1, [invalid(0)]);
+    let last = Terms { epochs: 1, ..terms_of(Unit::ComputeSecond, 4) };
+    let (mut machine, mut effects) = (Machine::new(last), Vec::new());
+    for event in until_training().into_iter().chain([used(1, seconds(5))]) {
+        machine.step(100, event, &mut effects);
+    }
+    assert_eq!(effects.last(), Some(&invalid(1)), "though nothing was left to begin");
+
+    // The same CPU time means nothing under another unit.
+    for unit in [Unit::Epoch, Unit::Sample, Unit::Kilotoken] {
+        let (mut machine, mut effects) = (Machine::new(terms_of(unit, 4)), Vec::new());
+        for event in until_training().into_iter().chain(epochs.iter().cloned()) {
+            machine.step(100, event, &mut effects);
+        }
+        assert_eq!(effects.split_off(4), [begin(2), begin(3)]);
+    }
 }
 
 #[test]
@@ -232,7 +312,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(key()),
         Just(Event::Unconfirmed("no".into())),
         (101u64..9_000).prop_map(|run_deadline| Event::Running { run_deadline }),
-        Just(Event::Opened),
+        Just(opened()),
         (0u32..5).prop_map(progress),
         Just(Event::StopOrdered),
         (0u32..5).prop_map(|epochs_done| Event::Trained { epochs_done }),

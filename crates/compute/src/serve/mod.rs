@@ -13,8 +13,9 @@
 //! PUT again, Running with our signer
 //!   unlock     shares -> DatasetKey
 //!   open       evidence bundle stored, ciphertext by root, plaintext in memory (dataset), recomputed, to the trainer
-//!   training   the trainer, watched (limits); a signed Stop ends it after the epoch
+//!   training   the trainer, watched (limits), epoch by epoch; a signed Stop ends it after the epoch
 //!   losses     what of its losses may leave: means over many rows
+//!   report     what the job measured, stored beside the evidence
 //!   result     tar -> encrypted under a fresh key -> stored; the key dealt to the custodians
 //!   alive      from asking for shares to the last word: a signed word to every custodian each minute
 //!   deliver    shares -> t Held -> manifest signed (keys) -> manifest to all
@@ -48,6 +49,7 @@ mod machine;
 mod node;
 mod open;
 mod qualify;
+mod report;
 mod result;
 mod run;
 mod setup;

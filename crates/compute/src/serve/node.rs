@@ -11,6 +11,7 @@ use licen_core::abi::{Quote, Stop};
 use licen_core::eip712::Domain;
 use licen_core::id::{as_granted, job_hash};
 use licen_core::primitives::{Address, B256, Bytes, keccak256};
+use licen_core::unit::Allowance;
 use licen_core::wire::AbiHex;
 use licen_core::wire::compute::{
     ComputeInfo, Dispatch, QuoteRequest, QuoteResponse, StopRequest, TaskState, TaskStatus,
@@ -20,7 +21,7 @@ use tokio::sync::Semaphore;
 
 use super::base::work_dir;
 use super::blobs::Blobs;
-use super::check::{Stage, check_dispatch};
+use super::check::{DispatchError, Stage, check_dispatch};
 use super::config::Config;
 use super::error::ServeError;
 use super::event::Event;
@@ -193,18 +194,25 @@ impl Node {
         if stage == Stage::Granted && (proven.len() >= self.config.max_tasks || unproven.len() >= UNPROVEN) {
             return Err(ServeError::Busy(proven.len() + unproven.len()));
         }
-        let task = self.begin(identity, attempt, dispatch, stage);
+        let task = self.begin(identity, attempt, dispatch, stage)?;
         let status = task.status();
         tasks.insert(key, task);
         forget_oldest(&mut tasks);
         Ok(status)
     }
 
-    fn begin(self: &Arc<Self>, identity: B256, attempt: u32, dispatch: Dispatch, stage: Stage) -> Task {
+    fn begin(
+        self: &Arc<Self>,
+        identity: B256,
+        attempt: u32,
+        dispatch: Dispatch,
+        stage: Stage,
+    ) -> Result<Task, ServeError> {
         let job = &dispatch.job.0;
         // A restart (attempt 2 or 3) may begin as long as the run may last.
         let start_deadline = if attempt == 1 { job.startDeadline } else { job.runDeadline };
-        let terms = Terms { epochs: job.epochs, start_deadline, run_window: job.runWindow };
+        let allowance = Allowance::of(job).ok_or(DispatchError::Inconsistent("unit"))?;
+        let terms = Terms { epochs: job.epochs, allowance, start_deadline, run_window: job.runWindow };
         let machine = match stage {
             Stage::Granted => Machine::new(terms),
             Stage::Running { .. } => Machine::lost(terms),
@@ -214,7 +222,7 @@ impl Node {
         let number = self.accepted.fetch_add(1, Ordering::Relaxed);
         tracing::info!(job = %job.jobId, attempt, state = ?machine.status().task_state, "dispatched");
         let handles = Driver::spawn(self.clone(), machine, dispatch, attempt);
-        Task { job_id, identity, attempt, domain, requester, number, handles }
+        Ok(Task { job_id, identity, attempt, domain, requester, number, handles })
     }
 
     /// Where an attempt stands.
@@ -272,8 +280,12 @@ impl Node {
         let domain = Domain { chain_id: request.chain_id, contract: request.contract };
         let quote = Quote {
             providerId: self.config.provider_id,
-            datasetUid: request.dataset_uid,
+            jobId: request.job_id,
+            policyHash: request.policy_hash,
+            licenseId: request.license_id,
+            token: request.token,
             jobSpecHash: request.job_spec_hash,
+            epochs: request.epochs,
             computeFeePerEpoch: self.config.compute_fee_per_epoch,
             expiresAt: unix_now() + self.config.quote_seconds,
         };

@@ -5,12 +5,15 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use licen_core::canonical::json_to_vec;
 use licen_core::constraints;
 use licen_core::fault::{Fault, Party};
 use licen_core::job::Reason;
 use licen_core::primitives::B256;
+use licen_core::report::{EpochCounts, RowCounts};
+use licen_core::rows::MAX_ROW_BYTES;
 use licen_seal::DatasetKey;
 use licen_seal::stream::dataset_aad;
 
@@ -19,22 +22,36 @@ use super::blobs::{BlobError, Blobs};
 use super::custodians::jittered;
 use super::dataset::{Rows, open_rows, published_len, too_short};
 use super::error::Broken;
+use super::limits;
 use super::node::Node;
 use super::setup::Prepared;
 use super::training::broken;
 use crate::apart::Trainer;
 use crate::apart::wire::{Order, Report};
+use crate::jsonl::shapes;
 
 /// Tries to fetch the dataset; each may take long.
 const TRIES: u32 = 4;
-const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What training needs; the rows themselves are the trainer's.
 pub(super) struct Opened {
-    /// How many rows train, and how many are held out to judge by.
-    pub(super) rows: (u64, u64),
+    /// What is known of them.
+    pub(super) data: Data,
     /// Root of the stored evidence bundle.
     pub(super) attestation_ref: B256,
+    /// CPU time that the trainer has used so far.
+    pub(super) compute: Duration,
+}
+
+/// What is known of the rows. Text tokens, and rows without any to learn, are the trainer's word within
+/// bounds; everything else is counted by the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Data {
+    /// Rows.
+    pub(super) rows: RowCounts,
+    /// What one visit of every training row counts.
+    pub(super) per_epoch: EpochCounts,
 }
 
 /// Stores the evidence, fetches and opens the dataset. The key is wiped on every way out.
@@ -62,8 +79,9 @@ pub(super) async fn open(
     let hand_over = move |trainer: &Trainer| {
         let rows = rows(&prepared, key, &path, length)?;
         drop(work); // the ciphertext file
-        let rows = samples(trainer, &prepared, &rows)?;
-        Ok(Opened { rows, attestation_ref })
+        let data = samples(trainer, &prepared, &rows)?;
+        let compute = trainer.cpu_time().map_err(Broken::because(Reason::ComputeTaskFailed))?;
+        Ok(Opened { data, attestation_ref, compute })
     };
     trainer.with(hand_over).await.map_err(Broken::because(Reason::ComputeTaskFailed))?
 }
@@ -95,7 +113,7 @@ async fn fetch(
 fn rows(prepared: &Prepared, key: DatasetKey, path: &Path, length: u64) -> Result<Rows, Broken> {
     let dataset_uid = prepared.dispatch.job.0.datasetUid;
     let file = File::open(path).map_err(Broken::because(Reason::ComputeTaskFailed))?;
-    let aad = dataset_aad(&prepared.domain, &dataset_uid);
+    let aad = dataset_aad(prepared.domain.chain_id, &dataset_uid);
     let published = &prepared.documents.policy_manifest;
     open_rows(&key, (&aad, &dataset_uid), &mut BufReader::new(file), length, published)
 }
@@ -103,15 +121,19 @@ fn rows(prepared: &Prepared, key: DatasetKey, path: &Path, length: u64) -> Resul
 /// Has the trainer make text tokens of the rows, compares the published count, checks the owner's limits on rows and
 /// steps. How many rows train and are held out is computed here, because what a trainer says decides about nothing it
 /// could gain by.
-fn samples(trainer: &Trainer, prepared: &Prepared, rows: &Rows) -> Result<(u64, u64), Broken> {
+fn samples(trainer: &Trainer, prepared: &Prepared, rows: &Rows) -> Result<Data, Broken> {
     let (base, documents) = (&prepared.base, &prepared.documents);
+    let plan = &documents.plan;
+    let (train, held_out) = plan.split(rows.count());
+    check(prepared, rows.count())?;
+    let shapes = shapes(rows.text(), MAX_ROW_BYTES).map_err(|error| broken(error.code()))?;
     let published = documents.policy_manifest.token_counts();
     let said = published.iter().find(|count| count.tokenizer_hash == base.tokenizer_hash);
     let ours = Broken::because(Reason::ComputeTaskFailed);
     let order = Order::Rows { bytes: rows.text().len() as u64, count: said.is_some() };
     trainer.tell(&order, rows.text()).map_err(&ours)?;
-    let tokens = match trainer.hear().map_err(&ours)? {
-        Report::Opened { tokens } => tokens,
+    let (tokens, per_epoch, without_target) = match trainer.hear().map_err(&ours)? {
+        Report::Opened { tokens, per_epoch, without_target } => (tokens, per_epoch, without_target),
         Report::Failed { code } => return Err(broken(&code)),
         _ => return Err(Broken::new(Reason::ComputeTaskFailed, "the trainer answers something else")),
     };
@@ -121,22 +143,34 @@ fn samples(trainer: &Trainer, prepared: &Prepared, rows: &Rows) -> Result<(u64, 
         let message = format!("the rows do not have the {} text tokens that the owner published", said.count);
         return Err(Broken::new(Reason::DatasetMismatch, message));
     }
-    let (train, held_out) = documents.plan.split(rows.count());
-    let steps = documents.plan.params.planned_steps(train);
-    constraints::check_run(&documents.constraints, rows.count(), base.trainable, steps).map_err(
-        |breach| {
-            let reason = match breach.fault() {
-                Party::Owner => Reason::DatasetMismatch,
-                Party::Requester => Reason::JobSpecInvalid,
-                Party::Custodian
-                | Party::Compute
-                | Party::Storage
-                | Party::Chain
-                | Party::Operator
-                | Party::Environment => Reason::ComputeTaskFailed,
-            };
-            Broken::new(reason, breach)
-        },
-    )?;
-    Ok((train, held_out))
+    let shapes = shapes.into_iter().map(|(shape, count)| (shape.name().to_owned(), count)).collect();
+    let counted = RowCounts { train, held_out, shapes, without_target };
+    let nonsense =
+        || Broken::new(Reason::ComputeTaskFailed, "the trainer counts what these rows cannot have");
+    let uncut = said.map(|said| said.count);
+    let per_epoch =
+        limits::tokens(per_epoch, &counted, plan.params.max_seq_length, uncut).ok_or_else(nonsense)?;
+    plan.check_units(&prepared.dispatch.job.0, rows.count(), Some(per_epoch.tokens_trained))?;
+    Ok(Data { rows: counted, per_epoch })
+}
+
+/// The limits that need to know how many rows there are, before the trainer has any.
+fn check(prepared: &Prepared, rows: u64) -> Result<(), Broken> {
+    let (base, documents) = (&prepared.base, &prepared.documents);
+    documents.plan.check_units(&prepared.dispatch.job.0, rows, None)?;
+    let steps = documents.plan.params.planned_steps(documents.plan.split(rows).0);
+    let checked = constraints::check_run(&documents.constraints, rows, base.trainable, steps);
+    checked.map_err(|breach| {
+        let reason = match breach.fault() {
+            Party::Owner => Reason::DatasetMismatch,
+            Party::Requester => Reason::JobSpecInvalid,
+            Party::Custodian
+            | Party::Compute
+            | Party::Storage
+            | Party::Chain
+            | Party::Operator
+            | Party::Environment => Reason::ComputeTaskFailed,
+        };
+        Broken::new(reason, breach)
+    })
 }

@@ -30,7 +30,7 @@ use super::open::{Opened, open};
 use super::qualify::{Qualified, qualify};
 use super::result::seal_result;
 use super::setup::{Prepared, set_up};
-use super::training::{StopFlag, Trained, train};
+use super::training::{Pace, Trained, train};
 use super::unlock::{Locked, unlock};
 
 /// How often an attempt looks at the clock.
@@ -54,7 +54,7 @@ pub(super) enum Message {
     Unlocked(Box<Job>, Result<DatasetKey, Locked>),
     Opened(Box<Opened>),
     Trained(Box<Trained>),
-    Sealed(Arc<SealedResult>),
+    Sealed(Arc<SealedResult>, Box<ResultManifest>),
     Held(Vec<MemberSignature>),
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Driver {
     again: watch::Sender<bool>,
     proven: Arc<AtomicBool>,
     steps: JoinSet<()>,
-    stop: StopFlag,
+    pace: Pace,
     pulse: Pulse,
     held: Holdings,
 }
@@ -94,7 +94,7 @@ struct Holdings {
     key: Option<DatasetKey>,
     opened: Option<Box<Opened>>,
     trained: Option<Box<Trained>>,
-    /// What the manifest will say, once the result is sealed.
+    /// What the manifest says.
     manifest: Option<ResultManifest>,
     sealed: Option<Arc<SealedResult>>,
     signatures: Vec<MemberSignature>,
@@ -130,7 +130,7 @@ impl Driver {
             again,
             proven: proven.clone(),
             steps: JoinSet::new(),
-            stop: StopFlag::default(),
+            pace: Pace::default(),
             pulse: Pulse::default(),
             held: Holdings::default(),
         };
@@ -198,17 +198,18 @@ impl Driver {
             }
             Message::Unlocked(job, outcome) => self.unlocked(*job, outcome),
             Message::Opened(opened) => {
+                let compute = opened.compute;
                 self.held.attestation_ref = opened.attestation_ref;
                 self.held.opened = Some(opened);
-                Event::Opened
+                Event::Opened { compute }
             }
             Message::Trained(trained) => {
                 let epochs_done = trained.epochs;
                 self.held.trained = Some(trained);
                 Event::Trained { epochs_done }
             }
-            Message::Sealed(sealed) => {
-                self.held.sealed = Some(sealed);
+            Message::Sealed(sealed, manifest) => {
+                (self.held.sealed, self.held.manifest) = (Some(sealed), Some(*manifest));
                 Event::Sealed
             }
             Message::Held(signatures) => {
@@ -246,6 +247,8 @@ impl Driver {
                 let run_deadline = job.runDeadline;
                 self.held.asking.drain(..).for_each(|(_, asking)| asking.abort());
                 (self.held.key, self.held.job) = (Some(key), Some(job));
+                // Custodians that have called this attempt silent are heard before anything is trained for nobody.
+                self.pulse.hurry();
                 return Event::KeyCombined { run_deadline };
             }
             Err(Locked::Broken(broken)) => {
@@ -293,7 +296,8 @@ impl Driver {
             Effect::Unlock => self.unlock(),
             Effect::Open => self.open(),
             Effect::Train => self.train(),
-            Effect::StopAfterEpoch => self.stop.after_epoch(),
+            Effect::BeginEpoch { epoch } => self.pace.begin(epoch),
+            Effect::StopAfterEpoch => self.pace.stop(),
             Effect::Seal => self.seal(),
             Effect::Hand => self.hand(),
             Effect::SignManifest => return Some(self.sign_manifest()),
@@ -401,13 +405,13 @@ impl Driver {
             self.start(async move { Err(Broken::new(Reason::ComputeTaskFailed, message)) });
             return;
         }
-        let (node, stop, outbox) = (self.node.clone(), self.stop.clone(), self.outbox.clone());
+        let (node, pace, outbox) = (self.node.clone(), self.pace.follow(), self.outbox.clone());
         let slot = self.held.slot.clone();
         let progress = move |event| {
             let _ = outbox.send(Message::Event(event));
         };
         self.start(async move {
-            let trained = train(&node, prepared, (*opened, slot), stop, progress).await?;
+            let trained = train(&node, prepared, (*opened, slot), pace, progress).await?;
             Ok(Message::Trained(Box::new(trained)))
         });
     }
@@ -416,11 +420,10 @@ impl Driver {
         let (Some(prepared), Some(job)) = (self.held.prepared.clone(), self.held.job.clone()) else { return };
         let Some(trained) = self.held.trained.take() else { return };
         let attestation_ref = self.held.attestation_ref;
-        self.held.manifest = Some(trained.manifest(&job, attestation_ref));
         let node = self.node.clone();
         self.start(async move {
-            let sealed = seal_result(&node, prepared, &job, *trained, attestation_ref).await?;
-            Ok(Message::Sealed(Arc::new(sealed)))
+            let (sealed, manifest) = seal_result(&node, prepared, &job, *trained, attestation_ref).await?;
+            Ok(Message::Sealed(Arc::new(sealed), Box::new(manifest)))
         });
     }
 
@@ -440,10 +443,7 @@ impl Driver {
             reason: Reason::ComputeTaskFailed,
             message: "the manifest could not be signed".into(),
         };
-        let (Some(manifest), Some(sealed)) = (self.held.manifest.as_mut(), &self.held.sealed) else {
-            return unsigned();
-        };
-        manifest.resultHash = sealed.result_hash;
+        let Some(manifest) = &self.held.manifest else { return unsigned() };
         let Some(signer) = self.held.signer.take() else { return unsigned() };
         match signer.sign_manifest(manifest) {
             Ok(signature) => {
@@ -471,14 +471,14 @@ impl Driver {
     }
 
     fn sign_failure(&mut self, reason: Reason, epochs_done: u32) -> Event {
-        self.stop.now();
+        self.pace.void();
         let (signer, job) = (self.held.signer.take(), self.held.job.as_ref());
         let signed = signer.zip(job).and_then(|(key, job)| key.sign_failure(job, reason, epochs_done).ok());
         signed.map_or_else(|| Event::GaveUp("the failure could not be signed".into()), Event::FailureSigned)
     }
 
     fn wipe(&mut self) {
-        self.stop.now();
+        self.pace.void();
         self.steps.abort_all();
         self.held = Holdings::default();
     }

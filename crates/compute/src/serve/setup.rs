@@ -242,6 +242,7 @@ impl Round<'_> {
         let runtime_data = self.runtime_data(challenges).to_bytes().map_err(|e| e.to_string())?;
         let evidence = self.node.tee.evidence(&runtime_data, self.signer.address())?;
         let request = VerdictRequest {
+            contract: self.domain.contract,
             policy: self.dispatch.policy.clone(),
             // As granted or, for a later attempt, as Running with the attempt that is gone: what the
             // dispatch has, and what the chain is committed to.

@@ -1,30 +1,29 @@
 //! From rows to an adapter: the engine in a process of its own, watched and stoppable.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use licen_core::abi::{Job, ResultManifest};
 use licen_core::constraints::JobSpec;
 use licen_core::job::Reason;
-use licen_core::primitives::B256;
+use licen_core::report::BlockLoss;
+use licen_core::unit::{Allowance, Planned, compute_seconds};
 use serde_json::Value;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::error::Broken;
 use super::event::Event;
 use super::limits::{self, Limits};
 use super::node::Node;
-use super::open::Opened;
+use super::open::{Data, Opened};
 use super::run::Slot;
 use super::setup::Prepared;
 use crate::apart::Trainer;
 use crate::apart::wire::{Order, Report};
 use crate::folder::CardFields;
 use crate::{Error, Metering, Split, TrainingParams};
-
-/// How often to look whether training should end.
-const STOP_EVERY: Duration = Duration::from_millis(100);
 
 /// Training settings of a job, checked.
 #[derive(Debug, Clone)]
@@ -85,41 +84,116 @@ impl Plan {
         }
         Ok(())
     }
+
+    /// Visits of training rows in so many steps.
+    pub(super) fn visits(&self, train: u64, steps: u64) -> u64 {
+        let step = self.params.rows_per_step() as u64;
+        let epoch = train.div_ceil(step).max(1);
+        let part = (steps % epoch).saturating_mul(step).min(train);
+        (steps / epoch).saturating_mul(train).saturating_add(part)
+    }
+
+    /// What training does over `rows` rows if nothing ends it sooner; `trained` tokens are learned in an
+    /// epoch, where that is known.
+    fn planned(&self, rows: u64, trained: Option<u64>) -> Planned {
+        let ((train, _), step) = (self.split(rows), self.params.rows_per_step() as u64);
+        let steps = self.params.planned_steps(train);
+        let epochs = steps.div_ceil(train.div_ceil(step).max(1));
+        Planned {
+            epochs: u32::try_from(epochs).unwrap_or(u32::MAX),
+            samples: Some(self.visits(train, steps)),
+            tokens_trained: trained.map(|trained| trained.saturating_mul(epochs)),
+        }
+    }
+
+    /// Refuses a training that takes more units than the job has, as far as it is known.
+    ///
+    /// # Errors
+    /// `JOB_SPEC_INVALID`.
+    pub(super) fn check_units(&self, job: &Job, rows: u64, trained: Option<u64>) -> Result<(), Broken> {
+        let invalid = |why: &dyn std::fmt::Display| Broken::new(Reason::JobSpecInvalid, why);
+        let allowance = Allowance::of(job).ok_or_else(|| invalid(&"the job's unit is unknown"))?;
+        allowance.check(&self.planned(rows, trained)).map_err(|over| invalid(&over))
+    }
 }
 
-/// Says when training should end.
-#[derive(Clone, Default)]
-pub(super) struct StopFlag(Arc<AtomicU8>);
+/// What is wanted of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wanted {
+    /// The last epoch that may be begun.
+    epoch: u32,
+    /// The epoch that runs is the last.
+    stop: bool,
+    /// Nobody wants the result any more.
+    void: bool,
+}
 
-impl StopFlag {
-    const AFTER_EPOCH: u8 = 1;
-    const NOW: u8 = 2;
+/// Lets epochs begin, one after the other, and says when training should end.
+pub(super) struct Pace(watch::Sender<Wanted>);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(watch::Sender::new(Wanted { epoch: 1, stop: false, void: false }))
+    }
+}
+
+impl Pace {
+    /// Epochs up to this one may be begun.
+    pub(super) fn begin(&self, epoch: u32) {
+        self.0.send_modify(|wanted| wanted.epoch = wanted.epoch.max(epoch));
+    }
 
     /// The current epoch is finished and counts.
-    pub(super) fn after_epoch(&self) {
-        self.0.fetch_max(Self::AFTER_EPOCH, Ordering::Relaxed);
+    pub(super) fn stop(&self) {
+        self.0.send_modify(|wanted| wanted.stop = true);
     }
 
     /// Nobody wants the result any more. The trainer is killed when nobody waits for it.
-    pub(super) fn now(&self) {
-        self.0.fetch_max(Self::NOW, Ordering::Relaxed);
+    pub(super) fn void(&self) {
+        self.0.send_modify(|wanted| wanted.void = true);
     }
 
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != 0
-    }
-
-    fn is_void(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == Self::NOW
+    /// For the training.
+    pub(super) fn follow(&self) -> Paced {
+        Paced(self.0.subscribe())
     }
 }
 
-/// A finished training: what goes into the result and what the manifest will say.
+/// The training's side of [`Pace`].
+pub(super) struct Paced(watch::Receiver<Wanted>);
+
+impl Paced {
+    /// Blocks until it is said whether `epoch` begins.
+    fn begins(&mut self, epoch: u32, runtime: &Handle) -> Result<bool, Broken> {
+        let said = |wanted: &Wanted| wanted.void || wanted.stop || wanted.epoch >= epoch;
+        let wanted = runtime.block_on(self.0.wait_for(said)).map(|wanted| *wanted);
+        match wanted {
+            Ok(Wanted { void: false, stop, .. }) => Ok(!stop),
+            Ok(Wanted { void: true, .. }) | Err(_) => Err(given_up()),
+        }
+    }
+
+    fn is_void(&self) -> bool {
+        self.0.borrow().void
+    }
+}
+
+fn given_up() -> Broken {
+    Broken::new(Reason::ComputeTaskFailed, "given up")
+}
+
+/// A finished training: what goes into the result, and what manifest and report will say.
 pub(super) struct Trained {
     /// Epochs finished.
     pub(super) epochs: u32,
     /// The PEFT folder, sorted by name.
     pub(super) files: Vec<(String, Vec<u8>)>,
+    /// Rows, and what an epoch of them counts.
+    pub(super) data: Data,
+    /// Mean losses, in the order of training.
+    pub(super) losses: Vec<BlockLoss>,
+    /// CPU time of the trainer, from its start to the last byte of the result.
+    pub(super) compute: Duration,
     metering: Metering,
 }
 
@@ -133,21 +207,21 @@ impl Drop for Trained {
 impl ZeroizeOnDrop for Trained {}
 
 impl Trained {
-    /// The manifest, still without the result's root.
-    pub(super) fn manifest(&self, job: &Job, attestation_ref: B256) -> ResultManifest {
+    /// The manifest, still without its roots.
+    pub(super) fn manifest(&self, job: &Job) -> ResultManifest {
         let metering = &self.metering;
         ResultManifest {
             jobId: job.jobId,
             attempt: job.attempt,
             datasetRoot: job.datasetRoot,
-            resultHash: B256::ZERO,
             actualEpochs: self.epochs,
             samples: metering.samples,
             tokensSeen: metering.tokens_seen,
             tokensTrained: metering.tokens_trained,
+            computeSeconds: compute_seconds(self.compute),
             evalBefore: micro(metering.eval_before),
             evalAfter: micro(metering.eval_after),
-            attestationRef: attestation_ref,
+            ..ResultManifest::default()
         }
     }
 }
@@ -166,51 +240,41 @@ pub(super) async fn train(
     node: &Arc<Node>,
     prepared: Arc<Prepared>,
     (opened, slot): (Opened, Option<Slot>),
-    stop: StopFlag,
+    mut pace: Paced,
     tell: impl Fn(Event) + Send + 'static,
 ) -> Result<Trained, Broken> {
     let (node, trainer) = (node.clone(), prepared.base.trainer.clone());
+    let runtime = Handle::current();
     let work = trainer.with(move |trainer| {
-        let trained = train_now(trainer, &node, &prepared, &opened, tell);
+        let another = |epoch| pace.begins(epoch, &runtime);
+        let trained = train_now(trainer, &node, &prepared, opened, (tell, another));
         drop(slot);
-        trained
+        if pace.is_void() { Err(given_up()) } else { trained }
     });
-    tokio::pin!(work);
-    let mut told = false;
-    let trained = loop {
-        tokio::select! {
-            trained = &mut work => break trained,
-            () = tokio::time::sleep(STOP_EVERY), if !told => {
-                if stop.is_set() {
-                    told = true;
-                    // A trainer that is gone says so at the other pipe.
-                    let _ = trainer.tell(&Order::Stop, &[]);
-                }
-            }
-        }
-    };
-    let trained = trained.map_err(Broken::because(Reason::ComputeTaskFailed))??;
-    if stop.is_void() {
-        return Err(Broken::new(Reason::ComputeTaskFailed, "given up"));
-    }
-    Ok(trained)
+    work.await.map_err(Broken::because(Reason::ComputeTaskFailed))?
 }
 
 fn train_now(
     trainer: &Trainer,
     node: &Node,
     prepared: &Prepared,
-    opened: &Opened,
-    tell: impl Fn(Event),
+    opened: Opened,
+    (tell, mut another): (impl Fn(Event), impl FnMut(u32) -> Result<bool, Broken>),
 ) -> Result<Trained, Broken> {
     let ours = Broken::because(Reason::ComputeTaskFailed);
     let begin = Instant::now();
-    trainer.tell(&Order::Train { card: card(prepared, opened) }, &[]).map_err(&ours)?;
-    let mut limits = Limits::new(&prepared.documents.plan.params, opened.rows);
+    trainer.tell(&Order::Train { card: card(prepared, &opened) }, &[]).map_err(&ours)?;
+    let mut limits = Limits::new(&prepared.documents.plan, &opened.data);
     let (metering, names) = loop {
         match trainer.hear().map_err(&ours)? {
             Report::Progress { epoch, epochs_done, step, loss } => {
-                tell(limits.progress(epoch, epochs_done, step, loss).ok_or_else(nonsense)?);
+                let compute = trainer.cpu_time().map_err(&ours)?;
+                tell(limits.progress((epoch, epochs_done), step, loss, compute).ok_or_else(nonsense)?);
+                if let Some(next) = limits.asks() {
+                    let another = another(next)?;
+                    limits.answer(another);
+                    trainer.tell(&Order::Epoch { another }, &[]).map_err(&ours)?;
+                }
             }
             Report::Trained { metering, files } => break (metering, files),
             Report::Failed { code } => return Err(broken(&code)),
@@ -221,13 +285,15 @@ fn train_now(
     };
     let metering = limits.metering(metering).ok_or_else(nonsense)?;
     let names = limits::names(names, node.config.max_model_bytes).ok_or_else(nonsense)?;
-    let mut trained = Trained { epochs: metering.epochs, files: Vec::new(), metering };
+    let mut files = Zeroizing::new(Vec::new());
     for (name, length) in names {
         let mut bytes = trainer.take(length).map_err(&ours)?;
-        trained.files.push((name, std::mem::take(&mut *bytes)));
+        files.push((name, std::mem::take(&mut *bytes)));
     }
-    node.measured(trained.metering.tokens_seen, begin.elapsed().as_secs_f64());
-    Ok(trained)
+    let compute = trainer.cpu_time().map_err(&ours)?;
+    node.measured(metering.tokens_seen, begin.elapsed().as_secs_f64());
+    let (epochs, files) = (metering.epochs, std::mem::take(&mut *files));
+    Ok(Trained { epochs, files, data: opened.data, losses: limits.losses(), compute, metering })
 }
 
 fn nonsense() -> Broken {
@@ -263,11 +329,21 @@ pub(super) fn broken(code: &str) -> Broken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use licen_core::constraints::Learn;
+    use licen_core::primitives::B256;
+    use licen_core::unit::Unit;
     use serde_json::json;
 
     fn spec(params: Value) -> JobSpec {
         let Value::Object(training_params) = params else { unreachable!() };
-        JobSpec { base_model_root: B256::ZERO, training_params, eval_fraction: 0.25, seed: 7 }
+        JobSpec {
+            base_model_root: B256::ZERO,
+            training_params,
+            eval_fraction: 0.25,
+            seed: 7,
+            learn: Learn::Assistant,
+            parents: vec![],
+        }
     }
 
     #[test]
@@ -292,6 +368,52 @@ mod tests {
         for enough in [9, 10, -1] {
             assert_eq!(plan(enough).check_epoch(24), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_plan_above_the_units_is_invalid() {
+        let plan = |max_steps| {
+            let params = json!({"batch_size": 4, "gradient_accumulation_steps": 1, "max_steps": max_steps});
+            Plan::new(&spec(params), 3, 0).unwrap()
+        };
+        let check = |plan: &Plan, unit: Unit, units, trained| {
+            plan.check_units(&Job { unit: unit as u8, units, ..Job::default() }, 24, trained)
+        };
+        // 18 of 24 rows in 5 steps an epoch: three whole ones, or two and a step of a third.
+        for (plan, epochs, samples) in [(plan(-1), 3, 54), (plan(11), 3, 40), (plan(10), 2, 36)] {
+            let needs = [(Unit::Epoch, epochs, None), (Unit::Sample, samples, None)];
+            for (unit, units, trained) in needs.into_iter().chain([(Unit::Kilotoken, epochs, Some(1_000))]) {
+                assert_eq!(check(&plan, unit, units, trained), Ok(()));
+                let over = check(&plan, unit, units - 1, trained).unwrap_err();
+                assert_eq!(over.reason, Reason::JobSpecInvalid);
+                assert!(over.message.contains(unit.name()), "{}", over.message);
+            }
+            assert!(check(&plan, Unit::Kilotoken, epochs, Some(1_001)).is_err());
+            assert_eq!(check(&plan, Unit::Kilotoken, 0, None), Ok(()), "not known yet");
+            assert_eq!(check(&plan, Unit::ComputeSecond, 0, Some(1)), Ok(()), "known afterwards only");
+        }
+        let unknown = plan(-1).check_units(&Job { unit: 5, units: 9, ..Job::default() }, 24, None);
+        assert_eq!(unknown.unwrap_err().reason, Reason::JobSpecInvalid);
+    }
+
+    #[test]
+    fn an_epoch_begins_when_it_may_and_not_after_a_stop() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+        let begins = |pace: &Pace, epoch| pace.follow().begins(epoch, runtime.handle());
+        let pace = Pace::default();
+        assert_eq!(begins(&pace, 1), Ok(true));
+        let (mut waiting, handle) = (pace.follow(), runtime.handle().clone());
+        let waits = std::thread::spawn(move || waiting.begins(2, &handle));
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!waits.is_finished());
+        pace.begin(2);
+        assert_eq!(waits.join().unwrap(), Ok(true));
+        pace.stop();
+        assert_eq!(begins(&pace, 3), Ok(false));
+        pace.void();
+        assert_eq!(begins(&pace, 3), Err(given_up()));
+        let mut left = Pace::default().follow();
+        assert_eq!(left.begins(2, runtime.handle()), Err(given_up()), "whoever paces is gone");
     }
 
     #[test]

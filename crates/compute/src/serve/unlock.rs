@@ -41,7 +41,7 @@ pub(super) async fn unlock(
 ) -> Result<DatasetKey, Locked> {
     let documents = &prepared.documents;
     let need = usize::from(documents.envelope.terms().t);
-    let request = ReleaseRequest { job: AbiHex(job.clone()) };
+    let request = ReleaseRequest { contract: prepared.domain.contract, job: AbiHex(job.clone()) };
     let patience = Patience { need, grace: Duration::ZERO, until };
     // Custodians give shares, even wrong ones, of Running jobs only.
     let (begun, released) = (Instant::now(), AtomicBool::new(false));

@@ -1,5 +1,7 @@
 //! What the host, a relay or an orchestrator tries on a node. Each attack is a test, named after it.
 
+mod trainers;
+
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 

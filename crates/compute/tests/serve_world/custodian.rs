@@ -9,18 +9,19 @@ use axum::{Json, Router};
 use licen_attest::{
     AppraisalPolicy, AttestationResult, ReferenceEntry, ReferenceValues, SimulatedTee, appraise, select,
 };
-use licen_core::abi::{Held, Job, MemberSignature, ResultManifest, Silence, Verdict};
+use licen_core::abi::{Job, MemberSignature, ResultManifest, Silence, Verdict};
 use licen_core::canonical::json_from_slice;
 use licen_core::eip712::{Domain, compact};
 use licen_core::id::{as_granted, job_hash};
 use licen_core::primitives::{Address, B256};
 use licen_core::release::ConfirmedRun;
+use licen_core::report::JobReport;
+use licen_core::result_roots::ResultRoots;
 use licen_core::runtime_data::RuntimeData;
 use licen_core::sol_types::SolStruct;
 use licen_core::wire::custodian::{
     AliveRequest, ChallengeRequest, ChallengeResponse, DeliverRequest, HeldResponse, ReleaseRequest,
     ReleaseResponse, SignedManifest, SilenceRequest, SilenceResponse, VerdictRequest, VerdictResponse,
-    delivery,
 };
 use licen_core::wire::{AbiHex, Problem};
 use licen_seal::delivery::{DeliveryTerms, open_manifest};
@@ -50,6 +51,10 @@ pub(crate) enum Mode {
     AsksTheChain,
     /// Says at once that it holds the result, and keeps nothing.
     LiesAboutHolding,
+    /// Holds what was offered and signs that it holds another adapter.
+    HoldsAnotherAdapter,
+    /// Holds what was offered and signs that it holds another report.
+    HoldsAnotherReport,
     /// Has called the attempt silent: takes no sign of life and no result of it.
     CallsSilent,
     /// Somebody on its way answers signs of life in its name; it has said nothing of the kind.
@@ -63,6 +68,8 @@ struct Memory {
     nonce: B256,
     appraised: Option<AttestationResult>,
     result: Option<(ResultHeader, B256, ResultKeyShare)>,
+    /// What it holds.
+    roots: Option<ResultRoots>,
     manifest: Option<SignedManifest>,
     running: Option<Job>,
     /// Numbers of the signs of life.
@@ -125,6 +132,11 @@ impl Custodian {
         self.memory.lock().unwrap().result.take()
     }
 
+    /// What it signed that it holds.
+    pub(crate) fn roots(&self) -> Option<ResultRoots> {
+        self.memory.lock().unwrap().roots
+    }
+
     /// What the chain shows from now on.
     pub(crate) fn sees_running(&self, job: &Job) {
         self.memory.lock().unwrap().running = Some(job.clone());
@@ -157,10 +169,14 @@ pub(crate) fn reference_entry() -> B256 {
     reference_values().root()
 }
 
-async fn challenge(State(me): Me, Json(_): Json<ChallengeRequest>) -> Json<ChallengeResponse> {
+async fn challenge(State(me): Me, Json(request): Json<ChallengeRequest>) -> Answer<ChallengeResponse> {
+    // As the real one answers about a contract that its configuration does not name.
+    if request.contract != me.domain.contract {
+        return Err(StatusCode::CONFLICT);
+    }
     let nonce = B256::new(rand::random());
     me.memory.lock().unwrap().nonce = nonce;
-    Json(ChallengeResponse { custodian_id: me.id(), nonce, expires_in: 120 })
+    Ok(Json(ChallengeResponse { custodian_id: me.id(), nonce, expires_in: 120 }))
 }
 
 async fn verdict(State(me): Me, Json(request): Json<VerdictRequest>) -> Answer<VerdictResponse> {
@@ -168,6 +184,7 @@ async fn verdict(State(me): Me, Json(request): Json<VerdictRequest>) -> Answer<V
         return Err(StatusCode::FORBIDDEN);
     }
     let job = &request.job.0;
+    assert_eq!(request.contract, me.domain.contract);
     let data = RuntimeData::from_bytes(&request.runtime_data).map_err(|_| StatusCode::BAD_REQUEST)?;
     assert_eq!(data.mismatch(&me.domain, job, request.attempt), None);
     assert_eq!(data.job_hash, job_hash(&as_granted(job)));
@@ -198,6 +215,7 @@ async fn verdict(State(me): Me, Json(request): Json<VerdictRequest>) -> Answer<V
 }
 
 async fn release(State(me): Me, Json(request): Json<ReleaseRequest>) -> Answer<ReleaseResponse> {
+    assert_eq!(request.contract, me.domain.contract);
     if me.mode == Mode::Withholds {
         return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
@@ -217,6 +235,7 @@ async fn alive(State(me): Me, Json(request): Json<AliveRequest>) -> Result<(), S
         return Err(silent());
     }
     let job = &request.job.0;
+    assert_eq!(request.contract, me.domain.contract);
     let said = licen_core::wire::custodian::alive(job, request.seq);
     assert_eq!(me.domain.signer_of(&said, &request.signature), Some(job.signer));
     me.memory.lock().unwrap().heard.push(request.seq);
@@ -225,6 +244,7 @@ async fn alive(State(me): Me, Json(request): Json<AliveRequest>) -> Result<(), S
 
 async fn silence(State(me): Me, Json(request): Json<SilenceRequest>) -> Answer<SilenceResponse> {
     let job = &request.job.0;
+    assert_eq!(request.contract, me.domain.contract);
     let statement = Silence { jobId: job.jobId, attempt: job.attempt };
     // In its name, and not by its key.
     let stranger = SigningKey::generate().unwrap_or_else(|_| panic!("randomness"));
@@ -252,45 +272,64 @@ async fn deliver(me: Me, request: Json<DeliverRequest>) -> Result<Json<serde_jso
 async fn take(State(me): Me, Json(request): Json<DeliverRequest>) -> Answer<serde_json::Value> {
     match request {
         DeliverRequest::Share {
+            contract,
             job,
-            result_hash,
-            attestation_ref,
+            roots,
             share,
             share_commit,
             key_commit,
             blob_url,
             signature,
         } => {
-            let held = Held { jobId: job.0.jobId, attempt: job.0.attempt, resultHash: result_hash };
-            if me.mode == Mode::LiesAboutHolding {
+            assert_eq!(contract, me.domain.contract);
+            let said = match me.mode {
+                Mode::HoldsAnotherAdapter => ResultRoots { adapter_root: B256::repeat_byte(0x66), ..roots },
+                Mode::HoldsAnotherReport => ResultRoots { report_hash: B256::repeat_byte(0x66), ..roots },
+                _ => roots,
+            };
+            let held = said.held(job.0.jobId, job.0.attempt);
+            let answer = || {
                 let signature = me.sign(&held);
-                return Ok(Json(
-                    serde_json::to_value(HeldResponse { held: AbiHex(held), signature }).unwrap(),
-                ));
+                Ok(Json(
+                    serde_json::to_value(HeldResponse { held: AbiHex(held.clone()), signature }).unwrap(),
+                ))
+            };
+            if me.mode == Mode::LiesAboutHolding {
+                return answer();
             }
             if me.mode == Mode::SlowToHold {
                 tokio::time::sleep(std::time::Duration::from_secs(5)).await;
             }
-            let offered = delivery(&job.0, result_hash, attestation_ref, &blob_url);
+            let offered = roots.delivery(&job.0, &blob_url);
             assert_eq!(me.domain.signer_of(&offered, &signature), Some(job.0.signer));
             let client = licen_storage::client::Client::new(&blob_url, Default::default()).unwrap();
-            let blob = client.get_bytes(result_hash, 1 << 30).await.unwrap();
-            client.get_bytes(attestation_ref, 1 << 20).await.unwrap();
+            let blob = client.get_bytes(roots.result_hash, 1 << 30).await.unwrap();
+            client.get_bytes(roots.attestation_ref, 1 << 20).await.unwrap();
+            let report = client.get_bytes(roots.report_hash, licen_core::report::MAX_BYTES as u64);
+            let report = JobReport::from_blob(&report.await.unwrap()).unwrap();
+            assert_eq!((report.job_id, report.attempt), (job.0.jobId, job.0.attempt));
             let header = ResultHeader::read_from(&mut blob.as_slice()).unwrap();
             assert_eq!(header.key_commit(), key_commit);
+            assert_eq!(header.adapter_root(), roots.adapter_root);
             assert_eq!(header.member(me.i).unwrap().share_commit, share_commit);
-            let opened = open_result_share(&share, &me.recipient, &header, &result_hash).unwrap();
-            me.memory.lock().unwrap().result = Some((header, result_hash, opened));
-            let signature = me.sign(&held);
-            Ok(Json(serde_json::to_value(HeldResponse { held: AbiHex(held), signature }).unwrap()))
+            let opened = open_result_share(&share, &me.recipient, &header, &roots.result_hash).unwrap();
+            let mut memory = me.memory.lock().unwrap();
+            memory.result = Some((header, roots.result_hash, opened));
+            memory.roots = Some(said);
+            answer()
         }
-        DeliverRequest::Manifest { job_id, attempt, enc, ct } => {
+        DeliverRequest::Manifest { contract, job_id, attempt, enc, ct } => {
+            assert_eq!(contract, me.domain.contract);
             let terms = DeliveryTerms { job_id, attempt, custodian: me.id() };
             let signed =
                 open_manifest(&enc, &ct, &terms, &me.recipient).map_err(|_| StatusCode::BAD_REQUEST)?;
             let signed: SignedManifest = json_from_slice(&signed).unwrap();
-            let _: &ResultManifest = &signed.manifest.0;
-            me.memory.lock().unwrap().manifest = Some(signed);
+            let manifest: &ResultManifest = &signed.manifest.0;
+            let mut memory = me.memory.lock().unwrap();
+            if let Some(held) = memory.roots {
+                assert!(ResultRoots::of(manifest) == held, "the manifest says exactly what is held");
+            }
+            memory.manifest = Some(signed);
             Ok(Json(serde_json::json!({})))
         }
     }

@@ -14,17 +14,18 @@ use axum::response::Response;
 use licen_compute::serve::{Config, Node, router};
 use licen_core::abi::{Job, Policy, Request};
 use licen_core::canonical::json_to_vec;
-use licen_core::constraints::{Constraints, JobSpec};
+use licen_core::constraints::{Constraints, JobSpec, Learn};
 use licen_core::eip712::Domain;
 use licen_core::id::{dataset_uid, purpose_id};
 use licen_core::job::{Grant, granted, started};
-use licen_core::merkle::{file_tree, tree_root};
-use licen_core::policy_manifest::{Description, Facts, PolicyManifest, TokenCount};
+use licen_core::merkle::file_tree;
+use licen_core::policy_manifest::{Description, Facts, PolicyManifest, StoredFile, TokenCount};
 use licen_core::primitives::{Address, B256, keccak256};
+use licen_core::row_tree;
 use licen_core::wire::AbiHex;
 use licen_core::wire::compute::{CustodianUrl, Dispatch, StopRequest, TaskState, TaskStatus};
 use licen_seal::envelope::{Envelope, EnvelopeMember, EnvelopeTerms, MemberPublicKey, Uses, seal_envelope};
-use licen_seal::rows::RowSalts;
+use licen_seal::rows::RowsKey;
 use licen_seal::stream::{dataset_aad, encrypt};
 use licen_seal::{DatasetKey, RecipientKey, SigningKey};
 use licen_storage::blobs::Blobs;
@@ -144,7 +145,7 @@ impl World {
         .await;
         let domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(0xcc) };
         let (owner, salt) = (Address::repeat_byte(0x0a), B256::repeat_byte(0x5a));
-        let uid = dataset_uid(&domain, owner, salt);
+        let uid = dataset_uid(domain.chain_id, owner, salt);
         let key = DatasetKey::generate().ok().unwrap();
         let (members, envelope, foreign) = deal(&key, domain, uid, setting.modes.len());
         let base_model_root = put(&blobs, &tar_of(&base_model()));
@@ -325,7 +326,7 @@ fn deal(key: &DatasetKey, domain: Domain, dataset_uid: B256, n: usize) -> (Vec<K
         |(s, r): &Keys| EnvelopeMember { custodian: s.address(), pk: MemberPublicKey::Hpke(r.public()) };
     let set: Vec<EnvelopeMember> = members.iter().map(member).collect();
     let terms = EnvelopeTerms {
-        domain,
+        chain_id: domain.chain_id,
         dataset_uid,
         uses: Uses::Job,
         t: T,
@@ -344,11 +345,17 @@ pub(crate) fn put(blobs: &Blobs, bytes: &[u8]) -> B256 {
     stored.root
 }
 
-async fn node(work_dir: &Path, extra: Value) -> String {
+async fn node(work_dir: &Path, mut extra: Value) -> String {
+    let program = extra.as_object_mut().unwrap().remove("trainerProgram");
+    let program = program.map_or_else(
+        || PathBuf::from(env!("CARGO_BIN_EXE_licen-compute")),
+        |program| serde_json::from_value(program).unwrap(),
+    );
     let mut config = json!({"workDir": work_dir, "threads": 1, "listen": "127.0.0.1:0"});
     config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     let mut config: Config = serde_json::from_value(config).unwrap();
-    config.trainer_program = Some(env!("CARGO_BIN_EXE_licen-compute").into());
+    // A test may bring a trainer of its own, which no file can name.
+    config.trainer_program = Some(program);
     listen(router(Node::new(config).unwrap())).await
 }
 
@@ -371,13 +378,14 @@ fn tar_of(dir: &Path) -> Vec<u8> {
 
 fn spec(setting: &Setting, base_model_root: B256) -> Vec<u8> {
     let Value::Object(training_params) = setting.params.clone() else { unreachable!() };
-    let spec = JobSpec { base_model_root, training_params, eval_fraction: 0.25, seed: 7 };
+    let (learn, parents) = (Learn::Assistant, vec![]);
+    let spec = JobSpec { base_model_root, training_params, eval_fraction: 0.25, seed: 7, learn, parents };
     json_to_vec(&spec).unwrap()
 }
 
 fn ciphertext(key: &DatasetKey, domain: &Domain, uid: &B256, lie: Option<Lie>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    encrypt(key, &dataset_aad(domain, uid), &mut rows().as_bytes(), &mut bytes).unwrap();
+    encrypt(key, &dataset_aad(domain.chain_id, uid), &mut rows().as_bytes(), &mut bytes).unwrap();
     if lie == Some(Lie::Ciphertext) {
         bytes[100] ^= 1;
     }
@@ -390,8 +398,9 @@ fn manifest(key: &DatasetKey, uid: &B256, policy: &Policy, lie: Option<Lie>) -> 
     if lie == Some(Lie::Rows) {
         published.swap(0, 1);
     }
-    let salts = RowSalts::new(key, uid);
-    let leaves: Vec<B256> = (0u64..).zip(&published).map(|(i, row)| salts.leaf(i, row.as_bytes())).collect();
+    let rows_key = RowsKey::derive(key, uid);
+    let leaves: Vec<B256> =
+        (0u64..).zip(&published).map(|(i, row)| rows_key.leaf(i, row.as_bytes())).collect();
     let tokenizer = std::fs::read(base_model().join("tokenizer.json")).unwrap();
     // One token per byte of prompt and completion, and the end mark.
     let tokens: u64 = text
@@ -404,21 +413,22 @@ fn manifest(key: &DatasetKey, uid: &B256, policy: &Policy, lie: Option<Lie>) -> 
         .sum();
     let count = tokens + u64::from(lie == Some(Lie::TokenCount));
     let facts = Facts {
-        rows_root: tree_root(&leaves).unwrap(),
+        rows_root: row_tree::root(&leaves).unwrap(),
         row_count: leaves.len() as u64,
         byte_count: text.len() as u64,
         token_counts: vec![TokenCount { tokenizer_hash: keccak256(tokenizer), count }],
-        preview: vec![],
-        human_text_hash: B256::ZERO,
+        ..Facts::default()
     };
     let about = Description { name: "feathers".into(), ..Description::default() };
-    PolicyManifest::build(&about, facts, policy, &["research".into()]).unwrap().to_bytes().unwrap()
+    let file = StoredFile { bytes: 1, sha256: B256::ZERO };
+    PolicyManifest::build(&about, facts, &file, policy, &["research".into()]).unwrap().to_bytes().unwrap()
 }
 
 fn job(domain: &Domain, policy: &Policy, setting: &Setting, spec: B256, requester: &SigningKey) -> Job {
     let request = Request {
         purposeId: purpose_id("research"),
         epochs: setting.epochs,
+        units: u64::from(setting.epochs),
         jobSpecHash: spec,
         resultKey: RecipientKey::generate().ok().unwrap().public().0,
         ..Request::default()

@@ -73,7 +73,14 @@ impl Trainer {
             if let Some(files) = report["Trained"]["files"].as_array() {
                 break files.clone();
             }
-            assert!(report.get("Progress").is_some(), "{report}");
+            let progress = report.get("Progress").unwrap_or_else(|| panic!("{report}"));
+            // Behind each epoch but the last it waits.
+            let done = progress["epochs_done"].as_u64().unwrap();
+            if done == progress["epoch"].as_u64().unwrap()
+                && done < settings["num_train_epochs"].as_u64().unwrap()
+            {
+                trainer.tell(&json!({"Epoch": {"another": true}}), &[]);
+            }
         };
         let take = |file: &Value| {
             let mut bytes = vec![0; file[1].as_u64().unwrap() as usize];
