@@ -4,6 +4,7 @@
 use licen_core::abi::{FailureReport, Job, ResultManifest, Silence};
 use licen_core::eip712::Domain;
 use licen_core::job::Reason;
+use licen_core::result_roots::ResultRoots;
 use licen_core::wire::compute::{SignedFailure, StartTicket};
 use licen_core::wire::custodian::SignedManifest;
 
@@ -47,8 +48,7 @@ pub fn manifest(domain: &Domain, job: &Job, signed: &SignedManifest) -> Option<R
         && m.attempt == job.attempt
         && m.datasetRoot == job.datasetRoot
         && (1..=job.epochs).contains(&m.actualEpochs)
-        && !m.resultHash.is_zero()
-        && !m.attestationRef.is_zero();
+        && ResultRoots::of(m).are_named();
     let by_compute = domain.signer_of(m, &signed.signature) == Some(job.signer);
     (fits && by_compute).then(|| m.clone())
 }

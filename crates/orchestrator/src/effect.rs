@@ -51,6 +51,7 @@ pub enum Effect {
 
 /// A transaction. Anybody may send any of them: what makes it valid is signed by others, or is the clock.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a decision is made once per attempt and boxed in effects")]
 pub enum Call {
     /// Granted -> Running.
     Start {

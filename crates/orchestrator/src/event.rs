@@ -1,6 +1,7 @@
 //! What the machine is told: answers to its effects, and that time passed.
 
 use licen_core::abi::{Job, MemberSignature};
+use licen_core::eip712::Domain;
 use licen_core::job::JobState;
 use licen_core::wire::compute::TaskStatus;
 use licen_core::wire::custodian::SignedManifest;
@@ -24,6 +25,8 @@ pub struct Reading {
 /// A job whose preimage matched the contract's commitment at the confirmation depth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deep {
+    /// The deployment it lives at.
+    pub domain: Domain,
     /// Its state.
     pub state: JobState,
     /// The preimage.

@@ -74,7 +74,10 @@ pub(crate) fn manifest(epochs: u32) -> SignedManifest {
         jobId: granted().jobId,
         attempt: 1,
         resultHash: B256::repeat_byte(8),
+        baseModelRoot: B256::repeat_byte(10),
+        adapterRoot: B256::repeat_byte(11),
         attestationRef: B256::repeat_byte(9),
+        reportHash: B256::repeat_byte(12),
         actualEpochs: epochs,
         ..ResultManifest::default()
     };
@@ -105,7 +108,7 @@ pub(crate) fn status(task_state: TaskState) -> TaskStatus {
 }
 
 pub(crate) fn read(head: Option<JobState>, deep: Option<(JobState, Job)>, time: u64) -> Event {
-    let deep = deep.map(|(state, job)| Deep { state, job });
+    let deep = deep.map(|(state, job)| Deep { domain: DOMAIN, state, job });
     Event::Read(Box::new(Reading { head, head_time: time, deep, deep_time: time.saturating_sub(2) }))
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use licen_chain::view::CustodianSet;
 use licen_chain::{BlockRef, Chain, ChainError, Sender, SenderOptions, WalletKey};
-use licen_core::abi::{DataPolicy, Job, Policy};
-use licen_core::id::{as_granted, job_commitment, policy_hash};
+use licen_core::abi::{DataPolicy, Job, Policy, ResultManifest};
+use licen_core::eip712::Domain;
+use licen_core::id::{as_granted, job_commitment, policy_hash, result_commitment};
 use licen_core::job::{JobState, verifier_set};
 use licen_core::primitives::{Address, B256};
 use licen_core::sol_types::SolValue;
@@ -34,7 +35,8 @@ type SetId = (B256, u32);
 /// Asks the real world.
 struct Live {
     store: Store,
-    chain: Arc<Chain>,
+    /// One view a `DataPolicy`; a job's row names its own.
+    chains: Vec<Chain>,
     peers: Peers,
     blob_url: String,
     transactor: Arc<Transactor>,
@@ -52,10 +54,12 @@ impl Live {
     async fn read(&self, job_id: B256) -> Result<Reading, String> {
         let text = |error: ChainError| error.to_string();
         let row = self.store.job(job_id).await.map_err(|e| e.to_string())?;
-        let confirmed = self.chain.job_state(job_id).await.map_err(text)?;
+        let row = row.ok_or("the index does not have the job yet")?;
+        let chain = self.chain(row.contract)?;
+        let confirmed = chain.job_state(job_id).await.map_err(text)?;
         let (state, commitment) = confirmed.value;
-        let head = self.chain.rpcs().primary().head_ref().await.map_err(text)?;
-        let head_state = match self.state_at(&head, job_id).await {
+        let head = chain.rpcs().primary().head_ref().await.map_err(text)?;
+        let head_state = match state_at(chain, &head, job_id).await {
             Ok(state) => state,
             // Another RPC does not have the newest block yet: what is confirmed has to do.
             Err(
@@ -63,10 +67,17 @@ impl Live {
             ) => state,
             Err(error) => return Err(error.to_string()),
         };
-        let known = row.and_then(|row| Job::abi_decode(&row.job_abi).ok());
+        let known = Job::abi_decode(&row.job_abi).ok();
+        let result = row.manifest_abi.and_then(|abi| ResultManifest::abi_decode(&abi).ok());
+        let committed = |job: &Job| match (state, &result) {
+            (Some(JobState::Completed), Some(result)) => result_commitment(job, result) == commitment,
+            (Some(JobState::Completed), None) => false,
+            _ => job_commitment(job) == commitment,
+        };
         let preimages = known.into_iter().flat_map(|job| [as_granted(&job), job]);
-        let job = preimages.into_iter().find(|job| job_commitment(job) == commitment);
-        let deep = state.zip(job).map(|(state, job)| Deep { state, job });
+        let job = preimages.into_iter().find(committed);
+        let domain = chain.domain();
+        let deep = state.zip(job).map(|(state, job)| Deep { domain, state, job });
         Ok(Reading {
             head: head_state,
             head_time: head.timestamp,
@@ -75,10 +86,18 @@ impl Live {
         })
     }
 
-    async fn state_at(&self, block: &BlockRef, job_id: B256) -> Result<Option<JobState>, ChainError> {
-        let call = DataPolicy::jobStateCall { jobId: job_id };
-        let answer = self.chain.rpcs().view(block, self.chain.contracts().data_policy, &call).await?;
-        Ok(JobState::from_chain(answer.state))
+    fn chain(&self, contract: Address) -> Result<&Chain, String> {
+        let chain = self.chains.iter().find(|chain| chain.data_policy() == contract);
+        chain.ok_or_else(|| format!("the job's contract {contract} is not served here"))
+    }
+
+    async fn chain_of(&self, job_id: B256) -> Result<&Chain, String> {
+        let row = self.store.job(job_id).await.map_err(|e| e.to_string())?;
+        self.chain(row.ok_or("the index does not have the job yet")?.contract)
+    }
+
+    async fn domain_and_set(&self, job: &Job) -> Result<(Domain, CustodianSet), String> {
+        Ok((self.chain_of(job.jobId).await?.domain(), self.set_of(job).await?))
     }
 
     async fn set_of(&self, job: &Job) -> Result<CustodianSet, String> {
@@ -89,13 +108,16 @@ impl Live {
         if let Some(set) = lock(&self.sets).get(&id) {
             return Ok(set.clone());
         }
-        let set = self.chain.set_of(id.0, id.1).await.map_err(|e| e.to_string())?.value;
+        // Every chain here reads the same Custody.
+        let chain = self.chains.first().ok_or("no DataPolicy is served here")?;
+        let set = chain.set_of(id.0, id.1).await.map_err(|e| e.to_string())?.value;
         lock(&self.sets).insert(id, set.clone());
         Ok(set)
     }
 
     async fn dispatch_body(&self, job: Job) -> Result<Dispatch, String> {
-        let row = self.store.policy(job.policyHash).await.map_err(|e| e.to_string())?;
+        let domain = self.chain_of(job.jobId).await?.domain();
+        let row = self.store.policy(domain.contract, job.policyHash).await.map_err(|e| e.to_string())?;
         let policy = row.and_then(|row| Policy::abi_decode(&row.policy_abi).ok());
         let policy = policy.filter(|policy| policy_hash(policy) == job.policyHash);
         let policy = policy.ok_or("the index does not have the job's policy yet")?;
@@ -111,7 +133,6 @@ impl Live {
             Some(id) => Some(self.verifiers(id).await?),
             None => None,
         };
-        let domain = self.chain.domain();
         Ok(Dispatch {
             chain_id: domain.chain_id,
             contract: domain.contract,
@@ -147,24 +168,27 @@ impl Live {
     }
 
     async fn manifest(&self, id: AttemptId, job: &Job) -> Event {
-        match self.set_of(job).await {
-            Ok(set) => {
+        match self.domain_and_set(job).await {
+            Ok((domain, set)) => {
                 let members: Vec<Address> = set.members.iter().map(|m| m.signer).collect();
-                self.peers.manifest(self.chain.domain(), id, job, &members).await
+                self.peers.manifest(domain, id, job, &members).await
             }
             Err(why) => Event::NoManifest(id, why),
         }
     }
 
     async fn silence(&self, id: AttemptId, job: &Job) -> Event {
-        match self.set_of(job).await {
-            Ok(set) => self.peers.silence(self.chain.domain(), id, job, &set).await,
+        match self.domain_and_set(job).await {
+            Ok((domain, set)) => self.peers.silence(domain, id, job, &set).await,
             Err(_) => Event::NotSilent(id),
         }
     }
 
     async fn send(&self, call: &Call) -> TxOutcome {
-        self.transactor.send(&call.idem_key(), call.calldata()).await
+        match self.chain_of(call.job().jobId).await {
+            Ok(chain) => self.transactor.send(&call.idem_key(), chain.data_policy(), call.calldata()).await,
+            Err(why) => TxOutcome::NotSent(why),
+        }
     }
 }
 
@@ -190,6 +214,12 @@ impl Ports for Live {
     }
 }
 
+async fn state_at(chain: &Chain, block: &BlockRef, job_id: B256) -> Result<Option<JobState>, ChainError> {
+    let call = DataPolicy::jobStateCall { jobId: job_id };
+    let answer = chain.rpcs().view(block, chain.data_policy(), &call).await?;
+    Ok(JobState::from_chain(answer.state))
+}
+
 /// Drives every job of this database until `shutdown` is ready. Progress goes to whoever listens.
 ///
 /// # Errors
@@ -197,12 +227,12 @@ impl Ports for Live {
 pub async fn run(
     config: Config,
     store: Store,
-    chain: Arc<Chain>,
+    chains: Vec<Chain>,
     progress: broadcast::Sender<JobProgress>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), OrchestratorError> {
     let wallet = WalletKey::load(&config.wallet).map_err(|e| OrchestratorError::Config(e.to_string()))?;
-    run_with(config, wallet, store, chain, progress, shutdown).await
+    run_with(config, wallet, store, chains, progress, shutdown).await
 }
 
 /// The same with a wallet that is in memory already.
@@ -213,26 +243,26 @@ pub async fn run_with(
     config: Config,
     wallet: WalletKey,
     store: Store,
-    chain: Arc<Chain>,
+    chains: Vec<Chain>,
     progress: broadcast::Sender<JobProgress>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), OrchestratorError> {
     let settings = Settings {
-        domain: chain.domain(),
         pace: config.pace(),
         lease_ms: config.lease_ms,
         max_jobs: config.max_jobs,
         max_requests: config.max_requests,
     };
+    let none = || OrchestratorError::Config("no DataPolicy is served".into());
+    let rpcs = chains.first().ok_or_else(none)?.rpcs();
     let owner = wallet.address().to_string();
     let peers = Peers::new(config.compute, &config.custodians).map_err(OrchestratorError::Config)?;
-    let options = SenderOptions { confirmations: chain.rpcs().confirmations(), ..SenderOptions::default() };
-    let sender = Sender::new(Arc::clone(chain.rpcs()), wallet, StoreJournal(store.clone()), options);
-    let contract = chain.contracts().data_policy;
-    let transactor = Arc::new(Transactor { sender, contract });
+    let options = SenderOptions { confirmations: rpcs.confirmations(), ..SenderOptions::default() };
+    let sender = Sender::new(Arc::clone(rpcs), wallet, StoreJournal(store.clone()), options);
+    let transactor = Arc::new(Transactor { sender });
     let live = Live {
         store: store.clone(),
-        chain,
+        chains,
         peers,
         blob_url: config.blob_url,
         transactor: Arc::clone(&transactor),

@@ -47,7 +47,6 @@ struct Sent {
 /// Drives one job.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    domain: Domain,
     pace: Pace,
     phase: Phase,
     deep: Option<Deep>,
@@ -68,7 +67,7 @@ pub struct Machine {
 impl Machine {
     /// Knows nothing but the job's name.
     #[must_use]
-    pub fn new(domain: Domain, job_id: B256, pace: Pace) -> Self {
+    pub fn new(job_id: B256, pace: Pace) -> Self {
         let timer = |name| Timer::new(job_id, name);
         let progress = JobProgress {
             job_id,
@@ -81,7 +80,6 @@ impl Machine {
             waiting_for: None,
         };
         Self {
-            domain,
             pace,
             phase: Phase::Unconfirmed,
             deep: None,
@@ -291,7 +289,7 @@ impl Machine {
         if self.current() != before {
             self.forget(now);
         }
-        let Some(Deep { state, job }) = &reading.deep else {
+        let Some(Deep { state, job, .. }) = &reading.deep else {
             self.enter(Phase::Unconfirmed);
             return;
         };
@@ -493,8 +491,8 @@ impl Machine {
     }
 
     fn on_failure(&mut self, now: u64, signed: &SignedFailure) {
-        let Some(job) = self.running_job() else { return };
-        match check::failure(&self.domain, &job, signed) {
+        let Some((domain, job)) = self.run_at_depth() else { return };
+        match check::failure(&domain, &job, signed) {
             Some(report) => {
                 self.decide(now, Call::Fail { job, report, signature: signed.signature.clone() });
             }
@@ -507,8 +505,8 @@ impl Machine {
             return;
         }
         self.manifest.answered(now, self.pace.poll);
-        let Some(job) = self.running_job() else { return };
-        match check::manifest(&self.domain, &job, signed) {
+        let Some((domain, job)) = self.run_at_depth() else { return };
+        match check::manifest(&domain, &job, signed) {
             Some(manifest) => {
                 self.decide(now, Call::Confirm { job, manifest, signature: signed.signature.clone() });
             }
@@ -516,8 +514,13 @@ impl Machine {
         }
     }
 
+    fn run_at_depth(&self) -> Option<(Domain, Job)> {
+        let running = self.deep.as_ref().filter(|d| d.state == JobState::Running);
+        running.map(|d| (d.domain, d.job.clone()))
+    }
+
     fn running_job(&self) -> Option<Job> {
-        self.deep.as_ref().filter(|d| d.state == JobState::Running).map(|d| d.job.clone())
+        self.run_at_depth().map(|(_, job)| job)
     }
 
     /// The first statement about an attempt is the one that is sent; compute signs only one anyway.

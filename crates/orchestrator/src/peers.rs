@@ -176,7 +176,8 @@ impl Peers {
 impl Peers {
     /// Statements of silence about the running attempt, where enough members make one.
     pub async fn silence(&self, domain: Domain, id: AttemptId, job: &Job, set: &CustodianSet) -> Event {
-        let Ok(body) = serde_json::to_vec(&SilenceRequest { job: AbiHex(job.clone()) }) else {
+        let request = SilenceRequest { contract: domain.contract, job: AbiHex(job.clone()) };
+        let Ok(body) = serde_json::to_vec(&request) else {
             return Event::NotSilent(id);
         };
         let mut asked = JoinSet::new();

@@ -10,7 +10,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use licen_core::eip712::Domain;
 use licen_core::primitives::{B256, Bytes};
 use licen_store::{Store, StoreError, Work, WorkUpdate};
 use tokio::sync::{Semaphore, broadcast};
@@ -44,8 +43,6 @@ pub trait Ports: Send + Sync + 'static {
 /// How the shell works.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// The domain of every signature.
-    pub domain: Domain,
     /// How often machines ask.
     pub pace: Pace,
     /// Milliseconds a lease holds.
@@ -211,7 +208,7 @@ impl<P: Ports> Orchestrator<P> {
     }
 
     fn hold(&mut self, work: &Work) {
-        let machine = Machine::new(self.settings.domain, work.job_id, self.settings.pace);
+        let machine = Machine::new(work.job_id, self.settings.pace);
         let held = Held {
             saved: (machine.phase(), 0, String::new()),
             machine,

@@ -40,7 +40,7 @@ impl Inner {
             | JobState::Expired
             | JobState::Cancelled => running(),
         };
-        Some(Deep { state: self.state?, job })
+        Some(Deep { domain: DOMAIN, state: self.state?, job })
     }
 
     fn answer(&mut self, effect: Effect) -> Event {
@@ -121,7 +121,7 @@ fn world() -> Handle {
 
 fn settings() -> Settings {
     let pace = Pace { poll: 2, retry: 2, retry_max: 8 };
-    Settings { domain: DOMAIN, pace, lease_ms: 60, max_jobs: 8, max_requests: 4 }
+    Settings { pace, lease_ms: 60, max_jobs: 8, max_requests: 4 }
 }
 
 /// In a file: an aborted task may take its connection, and with it a database in memory, away.
@@ -260,7 +260,8 @@ impl Ports for Crowded {
         match effect {
             Effect::Read => {
                 let job = Job { jobId: job_id, ..granted() };
-                let (state, deep) = (JobState::Granted, Deep { state: JobState::Granted, job });
+                let (state, deep) =
+                    (JobState::Granted, Deep { domain: DOMAIN, state: JobState::Granted, job });
                 let reading = Reading { head: Some(state), head_time: 100, deep: Some(deep), deep_time: 98 };
                 Event::Read(Box::new(reading))
             }

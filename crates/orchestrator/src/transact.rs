@@ -13,7 +13,6 @@ const MAX_REPEATS: u32 = 32;
 /// The wallet, and what it has sent.
 pub(crate) struct Transactor {
     pub(crate) sender: Sender<StoreJournal>,
-    pub(crate) contract: Address,
 }
 
 /// What the journal says about a name.
@@ -29,9 +28,9 @@ enum Past {
 }
 
 impl Transactor {
-    /// Sends `data` under the name `base` and waits until it is final. What the journal has under
+    /// Sends `data` to `contract` under the name `base` and waits until it is final. What the journal has under
     /// that name goes before: a decision is sent as it was first written down.
-    pub(crate) async fn send(&self, base: &str, data: Vec<u8>) -> TxOutcome {
+    pub(crate) async fn send(&self, base: &str, contract: Address, data: Vec<u8>) -> TxOutcome {
         let data = Bytes::from(data);
         for repeat in 0..MAX_REPEATS {
             let key = if repeat == 0 { base.to_string() } else { format!("{base}#{repeat}") };
@@ -42,7 +41,7 @@ impl Transactor {
                 Ok(Past::Void) => continue,
                 Err(why) => return TxOutcome::NotSent(why),
             };
-            return self.fly(key, data).await;
+            return self.fly(key, contract, data).await;
         }
         TxOutcome::NotSent(format!("{base} was refused {MAX_REPEATS} times"))
     }
@@ -66,8 +65,8 @@ impl Transactor {
         Ok(if block.hash == mined.block_hash { Past::Done } else { Past::Void })
     }
 
-    async fn fly(&self, idem_key: String, data: Bytes) -> TxOutcome {
-        let call = licen_chain::Call { idem_key, to: Some(self.contract), value: U256::ZERO, data };
+    async fn fly(&self, idem_key: String, contract: Address, data: Bytes) -> TxOutcome {
+        let call = licen_chain::Call { idem_key, to: Some(contract), value: U256::ZERO, data };
         match self.sender.send_and_confirm(&call).await {
             Ok(_) => TxOutcome::Mined,
             Err(SendError::Reverted { revert, .. } | SendError::Chain(ChainError::Reverted(revert))) => {

@@ -114,7 +114,8 @@ impl Custodian {
 fn identity(seed: u64, index: usize, domain: Domain) -> Result<Identity, SimError> {
     let name = name(index);
     Ok(Identity {
-        domain,
+        chain_id: domain.chain_id,
+        contracts: vec![domain.contract],
         signing: signing_key(seed, &name)?,
         recipient: recipient_key(seed, &name)?,
         former: Vec::new(),
@@ -257,9 +258,9 @@ impl World {
         let chain = &self.chain;
         let deep = chain.deep();
         Ok(match read {
-            Read::State { job_id } => Reading::State(chain.job_state(deep, *job_id)?.0),
+            Read::State { job_id, .. } => Reading::State(chain.job_state(deep, *job_id)?.0),
             Read::Grant(query) => Reading::Grant(grant(chain, query)?),
-            Read::Run { job, entry } => {
+            Read::Run { job, entry, .. } => {
                 let lie = self.scenario.sabotage == Some(Sabotage::RunForged);
                 let run = if lie { Some(forged_run(chain, job)) } else { run_at_depth(chain, job)? };
                 let Some(run) = run else { return Ok(Reading::Run(None)) };
@@ -272,11 +273,11 @@ impl World {
                 };
                 Reading::Run(Some(Box::new(RunFacts { run, custodian_set, entry_live })))
             }
-            Read::Settlement { job, since } => {
+            Read::Settlement { job, since, .. } => {
                 let lie = self.scenario.sabotage == Some(Sabotage::SettlementForged);
                 let held = self.custodians[index].records.result_of(job.jobId).filter(|_| lie);
                 let settled = match held {
-                    Some(result) => Some(forged_settlement(chain, job, result)),
+                    Some(roots) => Some(forged_settlement(chain, job, roots)),
                     None => settlement_at_depth(chain, job, *since)?,
                 };
                 Reading::Settlement(settled.map(Box::new))

@@ -118,7 +118,10 @@ impl World {
         }
         let custodian = Party::Custodian(self.random.index(self.custodians.len()));
         let ask = match self.random.chance(50) {
-            true => Ask::Release(ReleaseRequest { job: AbiHex(job) }),
+            true => {
+                let contract = self.chain.contracts.data_policy;
+                Ask::Release(ReleaseRequest { contract, job: AbiHex(job) })
+            }
             false => Ask::Result { job_id: id },
         };
         self.ask(custodian, Question::Custodian(Box::new(ask)), Asker::Nobody, ANSWER_MS);
@@ -130,7 +133,8 @@ impl World {
         let known = self.requesters[index].job.and_then(|id| self.chain.history.job(id));
         let Some(job) = known.cloned().filter(|job| job.attempt > 0) else { return };
         for custodian in 0..self.custodians.len() {
-            let request = SilenceRequest { job: AbiHex(job.clone()) };
+            let contract = self.chain.contracts.data_policy;
+            let request = SilenceRequest { contract, job: AbiHex(job.clone()) };
             let ask = Ask::Silence { job_id: job.jobId, request };
             self.ask(
                 Party::Custodian(custodian),
@@ -141,7 +145,7 @@ impl World {
         }
     }
 
-    /// A split gives its payees what it has; less than 10,000 wei waits for more to come in.
+    /// A split gives its payees what it has; less than a wei for each waits for more to come in.
     pub(crate) fn distribute(&mut self) {
         if let Some(split) = self.published.as_ref().and_then(|p| p.split.clone()) {
             let call = DataPolicy::distributeCall { split, token: Address::ZERO }.abi_encode();

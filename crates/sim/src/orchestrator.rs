@@ -78,7 +78,7 @@ impl World {
         if !self.orchestrator.alive || self.orchestrator.machines.contains_key(&job) {
             return Ok(());
         }
-        let machine = Machine::new(self.chain.domain(), job, PACE);
+        let machine = Machine::new(job, PACE);
         self.orchestrator.machines.insert(job, machine);
         let life = self.orchestrator.life;
         self.orchestrator_step(job, life, Event::Wake)
@@ -144,7 +144,8 @@ impl World {
             }
             Effect::AskSilence(id, running) => {
                 self.orchestrator.silences.insert(job, (self.custodians.len(), BTreeMap::new()));
-                let request = SilenceRequest { job: AbiHex(*running) };
+                let contract = self.chain.contracts.data_policy;
+                let request = SilenceRequest { contract, job: AbiHex(*running) };
                 for index in 0..self.custodians.len() {
                     let ask = Ask::Silence { job_id: job, request: request.clone() };
                     let question = Question::Custodian(Box::new(ask));
@@ -166,11 +167,12 @@ impl World {
         let (head, deep) = (self.chain.head(), self.chain.deep());
         let (state, commitment) = self.chain.job_state(deep, job)?;
         let known = self.chain.history.job_at(job, deep.number);
-        let known = known.filter(|job| licen_core::id::job_commitment(job) == commitment);
+        let known = known.filter(|job| state.is_some_and(|state| self.committed(job, state) == commitment));
+        let domain = self.chain.domain();
         let reading = Reading {
             head: self.chain.job_state(head, job)?.0,
             head_time: head.time,
-            deep: state.zip(known.cloned()).map(|(state, job)| Deep { state, job }),
+            deep: state.zip(known.cloned()).map(|(state, job)| Deep { domain, state, job }),
             deep_time: deep.time,
         };
         self.orchestrator_step(job, life, Event::Read(Box::new(reading)))

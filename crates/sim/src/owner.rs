@@ -8,14 +8,13 @@ use licen_core::canonical::json_to_vec;
 use licen_core::constraints::Constraints;
 use licen_core::id::{account_of, dataset_uid, purpose_id, split_account};
 use licen_core::policy::{self, LEVEL_SOFTWARE};
-use licen_core::policy_manifest::{Description, Facts, PolicyManifest};
+use licen_core::policy_manifest::{Description, Facts, PolicyManifest, StoredFile};
 use licen_core::primitives::{B256, keccak256};
 use licen_core::sol_types::SolCall;
 use licen_seal::envelope::{EnvelopeMember, EnvelopeTerms, MemberPublicKey, Uses, seal_envelope};
-use licen_seal::rows::{RowSalts, RowsCommitment, commit};
+use licen_seal::rows::{RowsCommitment, RowsKey, commit};
 use licen_seal::stream::{Encryptor, dataset_aad};
 use licen_seal::{DatasetKey, Envelope, RecipientPublicKey};
-use licen_storage::keccak::Keccak;
 
 use crate::error::SimError;
 use crate::keys::dataset_key;
@@ -42,22 +41,21 @@ impl World {
         let domain = self.chain.domain();
         let owner = self.accounts.owner;
         let salt = self.random.word();
-        let uid = dataset_uid(&domain, owner, salt);
+        let uid = dataset_uid(domain.chain_id, owner, salt);
         let key = dataset_key(self.scenario.seed);
         let text = self.rows();
         let mut encryptor =
-            Encryptor::new(&key, &dataset_aad(&domain, &uid), Vec::new()).map_err(SimError::world)?;
+            Encryptor::new(&key, &dataset_aad(domain.chain_id, &uid), Vec::new()).map_err(SimError::world)?;
         encryptor.write_all(&text).map_err(SimError::world)?;
         let ciphertext = encryptor.finish().map_err(SimError::world)?;
         if key.appears_in(&ciphertext) {
             return SimError::violation("the dataset key stands in the ciphertext");
         }
-        let committed =
-            commit(RowSalts::new(&key, &uid), Keccak::detect(), &text).map_err(SimError::world)?;
+        let committed = commit(RowsKey::derive(&key, &uid), &text).map_err(SimError::world)?;
         let envelope = self.seal(&key, uid)?;
         let dataset_root = self.storage.put(&ciphertext)?;
         let split = self.scenario.split.map(|bps| Split {
-            payees: vec![owner, self.accounts.partner],
+            accounts: vec![account_of(owner), account_of(self.accounts.partner)],
             bps: vec![bps, 10_000 - bps],
             ..Split::default()
         });
@@ -116,7 +114,7 @@ impl World {
 
     fn seal(&self, key: &DatasetKey, uid: B256) -> Result<Envelope, SimError> {
         let terms = EnvelopeTerms {
-            domain: self.chain.domain(),
+            chain_id: self.chain.domain().chain_id,
             dataset_uid: uid,
             uses: Uses::Job,
             t: self.scenario.t,
@@ -139,12 +137,12 @@ impl World {
             rows_root: committed.rows_root,
             row_count: committed.row_count + u64::from(mislabelled),
             byte_count: committed.byte_count,
-            token_counts: Vec::new(),
-            preview: Vec::new(),
             human_text_hash: keccak256("terms"),
+            ..Facts::default()
         };
         let about = Description { name: "rows of a seed".into(), ..Description::default() };
-        let manifest = PolicyManifest::build(&about, facts, policy, &[PURPOSE.to_owned()]);
+        let file = StoredFile { bytes: committed.byte_count, sha256: B256::ZERO };
+        let manifest = PolicyManifest::build(&about, facts, &file, policy, &[PURPOSE.to_owned()]);
         let bytes = manifest.and_then(|m| m.to_bytes()).map_err(SimError::world)?;
         self.storage.put(&bytes)
     }

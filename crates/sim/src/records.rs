@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use licen_core::primitives::{B256, Bytes};
+use licen_core::result_roots::ResultRoots;
 use licen_custodian::effect::{Load, Write};
 use licen_custodian::event::{Answer, Loaded, Wrote};
 use licen_store::{AuditEntry, Heard, HeldResult, Release, ResultKeyRecord, SILENCE};
@@ -158,8 +159,7 @@ impl Records {
     fn hold(&mut self, now_ms: u64, held: &HeldResult, case: &Bytes, record: &Bytes) -> Answer {
         let key = (held.job_id, held.attempt);
         if let Some((stored, _)) = self.held.get(&key) {
-            let same =
-                stored.result_hash == held.result_hash && stored.attestation_ref == held.attestation_ref;
+            let same = (stored.contract, stored.roots()) == (held.contract, held.roots());
             if !same {
                 return Answer::Conflict("another result is held".into());
             }
@@ -176,7 +176,7 @@ impl Records {
     fn release(&mut self, now_ms: u64, release: &Release, case: Option<&Bytes>, record: &Bytes) -> Answer {
         let key = (release.job_id, release.attempt, release.kind.clone());
         if let Some(stored) = self.releases.get(&key) {
-            if stored.recipient != release.recipient {
+            if (stored.contract, stored.recipient) != (release.contract, release.recipient) {
                 return Answer::Conflict("it was given to another key".into());
             }
             return Answer::Wrote(Wrote::Release(stored.clone()));
@@ -205,10 +205,10 @@ impl Records {
         of_job.last().and_then(|(_, (held, _))| held.manifest.clone())
     }
 
-    /// The result that is held for a job's latest attempt.
-    pub(crate) fn result_of(&self, job: B256) -> Option<B256> {
+    /// What is held for a job's latest attempt.
+    pub(crate) fn result_of(&self, job: B256) -> Option<ResultRoots> {
         let of_job = self.held.iter().filter(|((id, _), _)| *id == job);
-        of_job.last().map(|(_, (held, _))| held.result_hash)
+        of_job.last().map(|(_, (held, _))| held.roots())
     }
 
     /// Whether this result of a job is held.

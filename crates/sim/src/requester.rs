@@ -1,9 +1,9 @@
 //! The requesters: each pays for one job, watches it, takes the way out that is open to anybody, and
 //! fetches what was paid for. The same steps as `licen request`, `cancel` and `fetch`.
 
-use licen_core::abi::{DataPolicy, Job, Quote, Request, ResultKeyChange, SignedQuote, Stop};
-use licen_core::constraints::JobSpec;
-use licen_core::id::purpose_id;
+use licen_core::abi::{DataPolicy, Job, Policy, Quote, Request, ResultKeyChange, SignedQuote, Stop};
+use licen_core::constraints::{JobSpec, Learn};
+use licen_core::id::{job_id, policy_hash, purpose_id};
 use licen_core::job::JobState;
 use licen_core::policy::{RequestContext, admit};
 use licen_core::primitives::{Address, B256, Bytes, U256};
@@ -24,6 +24,9 @@ use crate::network::{Answer, Asker, Party, Question};
 use crate::owner::PURPOSE;
 use crate::sabotage::Sabotage;
 use crate::world::{Happening, Sent, World};
+
+/// The base model that every job here names; the stand-in reads none.
+pub(crate) const BASE_MODEL: B256 = B256::repeat_byte(0xba);
 
 /// Between two looks at a job, milliseconds.
 const WATCH_MS: u64 = 20_000;
@@ -67,15 +70,18 @@ impl World {
         let Some(published) = &self.published else { return Ok(()) };
         let policy = published.policy.clone();
         let spec = JobSpec {
-            base_model_root: B256::repeat_byte(0xba),
+            base_model_root: BASE_MODEL,
             training_params: serde_json::Map::default(),
             eval_fraction: 0.0,
             seed: self.scenario.seed,
+            learn: Learn::Assistant,
+            parents: Vec::new(),
         };
         let (provider, verified) = (self.registry.provider, self.scenario.verifiers.is_some());
         let request = Request {
             purposeId: purpose_id(PURPOSE),
             epochs: plan.epochs,
+            units: u64::from(plan.epochs),
             termsHash: policy.termsHash,
             jobSpecHash: self.put_json(&spec)?,
             resultKey: recipient_key(self.scenario.seed, &name(index))?.public().0,
@@ -85,17 +91,23 @@ impl World {
             ..Request::default()
         };
         let now = self.chain.head().time;
+        let address = self.requesters[index].address;
+        let job_id = self.next_job(&policy, address)?;
         let quote = plan.compute_fee.map(|fee| Quote {
             providerId: provider,
-            datasetUid: policy.datasetUid,
+            jobId: job_id,
+            policyHash: policy_hash(&policy),
+            licenseId: U256::ZERO,
+            token: policy.token,
             jobSpecHash: request.jobSpecHash,
+            epochs: request.epochs,
             computeFeePerEpoch: fee,
             expiresAt: now + 600,
         });
-        let address = self.requesters[index].address;
         let context = RequestContext {
             now,
             requester: address,
+            job_id,
             admitted: true,
             quote: quote.clone(),
             ..Default::default()
@@ -115,6 +127,13 @@ impl World {
         self.requesters[index].paid = price;
         self.send(address, call, price, Sent::Request(index));
         Ok(())
+    }
+
+    /// The name of the next job of a requester at a dataset.
+    pub(crate) fn next_job(&self, policy: &Policy, requester: Address) -> Result<B256, SimError> {
+        let call = DataPolicy::runsOfCall { datasetUid: policy.datasetUid, requester };
+        let runs = self.chain.view(self.chain.head(), self.chain.contracts.data_policy, &call)?;
+        Ok(job_id(&self.chain.domain(), policy.datasetUid, requester, runs.counter + 1))
     }
 
     /// A statement signed by the seeded key of `name`, 65 bytes.
@@ -220,7 +239,9 @@ impl World {
             let new_key = self.result_key(index)?.public().0;
             let change = ResultKeyChange { jobId: job.jobId, newKey: new_key, nonce: 1 };
             let signature = self.sign(&name(index), &change)?;
-            let request = ResultKeyRequest { job: AbiHex(job.clone()), change: AbiHex(change), signature };
+            let contract = self.chain.contracts.data_policy;
+            let (job, change) = (AbiHex(job.clone()), AbiHex(change));
+            let request = ResultKeyRequest { contract, job, change, signature };
             for custodian in 0..self.custodians.len() {
                 let ask = Question::Custodian(Box::new(Ask::ResultKey(request.clone())));
                 self.ask(Party::Custodian(custodian), ask, Asker::Nobody, ANSWER_MS);
@@ -246,7 +267,8 @@ impl World {
         known.retain(|old| old.share.i != response.share.i);
         known.push(response);
         let Some(id) = self.requesters[index].job else { return Ok(()) };
-        let Some((_, epochs, result)) = self.chain.history.ended(id).completed else { return Ok(()) };
+        let Some((_, manifest)) = self.chain.history.ended(id).result else { return Ok(()) };
+        let (epochs, result) = (manifest.actualEpochs, manifest.resultHash);
         let Ok(blob) = self.storage.get(result) else { return Ok(()) };
         let mut source = &blob[..];
         let header = ResultHeader::read_from(&mut source).map_err(SimError::world)?;

@@ -98,7 +98,8 @@ impl World {
             let deadline = self.now_seconds() + u64::from(job.runWindow);
             let job = AbiHex(started(&job, 1, signer, hash, deadline));
             for custodian in 0..self.custodians.len() {
-                let ask = Ask::Release(ReleaseRequest { job: job.clone() });
+                let contract = self.chain.contracts.data_policy;
+                let ask = Ask::Release(ReleaseRequest { contract, job: job.clone() });
                 let question = Question::Custodian(Box::new(ask));
                 self.ask(Party::Custodian(custodian), question, Asker::Nobody, ANSWER_MS);
             }

@@ -3,8 +3,9 @@
 //! block, at times around the policy's and the quote's end.
 
 use licen_core::abi::{Admission, DataPolicy, Policy, Quote, Request, SignedQuote};
+use licen_core::id::policy_hash;
 use licen_core::policy::{RequestContext, admit};
-use licen_core::primitives::{B256, U256};
+use licen_core::primitives::{Address, B256, U256};
 use licen_core::sol_types::SolCall;
 
 use crate::error::SimError;
@@ -18,11 +19,12 @@ const QUOTE_SECONDS: u64 = 50;
 /// A change that may break one rule.
 type Change = fn(&mut Request, Option<&mut Quote>);
 
-const CHANGES: [(&str, Change); 10] = [
+const CHANGES: [(&str, Change); 15] = [
     ("as it should be", |_, _| ()),
-    ("no epochs", |r, _| r.epochs = 0),
-    ("as many epochs as allowed", |r, _| r.epochs = 6),
-    ("too many epochs", |r, _| r.epochs = 7),
+    ("no epochs", |r, q| epochs(r, q, 0)),
+    ("as many epochs as allowed", |r, q| epochs(r, q, 6)),
+    ("too many epochs", |r, q| epochs(r, q, 7)),
+    ("more units than epochs", |r, _| r.units += 1),
     ("another purpose", |r, _| r.purposeId = B256::repeat_byte(9)),
     ("other terms", |r, _| r.termsHash = B256::repeat_byte(9)),
     ("a license", |r, _| r.licenseId = U256::ONE),
@@ -32,12 +34,39 @@ const CHANGES: [(&str, Change); 10] = [
             quote.providerId = B256::repeat_byte(9);
         }
     }),
-    ("a quote for another job", |_, q| {
+    ("a quote for another specification", |_, q| {
         if let Some(quote) = q {
             quote.jobSpecHash = B256::repeat_byte(9);
         }
     }),
+    ("a quote for another job", |_, q| {
+        if let Some(quote) = q {
+            quote.jobId = B256::repeat_byte(9);
+        }
+    }),
+    ("a quote under another policy", |_, q| {
+        if let Some(quote) = q {
+            quote.policyHash = B256::repeat_byte(9);
+        }
+    }),
+    ("a quote in another token", |_, q| {
+        if let Some(quote) = q {
+            quote.token = Address::repeat_byte(9);
+        }
+    }),
+    ("a quote for more epochs", |_, q| {
+        if let Some(quote) = q {
+            quote.epochs += 1;
+        }
+    }),
 ];
+
+fn epochs(request: &mut Request, quote: Option<&mut Quote>, epochs: u32) {
+    (request.epochs, request.units) = (epochs, u64::from(epochs));
+    if let Some(quote) = quote {
+        quote.epochs = epochs;
+    }
+}
 
 impl World {
     /// Tries every change with and without a quote, at every time that matters.
@@ -72,6 +101,7 @@ impl World {
         let mut request = Request {
             purposeId: policy.purposes[0],
             epochs: 1,
+            units: 1,
             termsHash: policy.termsHash,
             jobSpecHash: B256::repeat_byte(5),
             resultKey: recipient_key(self.scenario.seed, &requester::name(index))?.public().0,
@@ -79,7 +109,8 @@ impl World {
         };
         if let Some(quote) = &mut quote {
             request.providerId = provider;
-            (quote.providerId, quote.datasetUid) = (provider, policy.datasetUid);
+            (quote.providerId, quote.jobId) = (provider, self.next_job(policy, from)?);
+            (quote.policyHash, quote.token, quote.epochs) = (policy_hash(policy), policy.token, 1);
             (quote.jobSpecHash, quote.computeFeePerEpoch) = (request.jobSpecHash, 11);
         }
         change(&mut request, quote.as_mut());
@@ -90,6 +121,7 @@ impl World {
             now: time - 1,
             runs: self.chain.view(head, self.chain.contracts.data_policy, &used)?.runs,
             requester: from,
+            job_id: self.next_job(policy, from)?,
             admitted: true,
             quote: quote.clone(),
             ..RequestContext::default()

@@ -118,20 +118,35 @@ fn the_owners_custodians_alone_begin_nothing_against_a_verifier_set() {
     assert_eq!(paid, 1, "{trace}");
 }
 
+/// Worlds, by seed from 0, in which a role is killed at every effect; `LICEN_SIM_KILL_SEEDS=25` takes as
+/// many.
+const KILL_SEEDS: u64 = 1;
+
 /// Whoever is killed, after whichever of its effects: the job is trained, paid and fetched all the same,
 /// by the same attempt or the next one. Only compute that dies between `Held` and its manifest leaves what
 /// nobody can settle or call silent; that ends by expiry, with everything back.
 fn killed_at_every_effect(role: Role, step: usize) {
-    for at in (1..).step_by(step) {
+    let seeds = std::env::var("LICEN_SIM_KILL_SEEDS").ok().and_then(|text| text.parse().ok());
+    let (seeds, mut kills) = (seeds.unwrap_or(KILL_SEEDS), 0);
+    for seed in 0..seeds {
+        kills += kills_of(seed, role, step);
+    }
+    eprintln!("{role:?}: {kills} kills in {seeds} worlds");
+}
+
+/// Kills a role at every effect of one world; gives how often.
+fn kills_of(seed: u64, role: Role, step: usize) -> usize {
+    for (kills, at) in (1..).step_by(step).enumerate() {
         let calm = scenario(2, 15_000, vec![]);
-        let (paid, trace) = fetched(Scenario { kill: Some((role, at)), ..calm });
+        let (paid, trace) = fetched(Scenario { seed, kill: Some((role, at)), ..calm });
         if !trace.contains("killed: ") {
             assert!(at > 5, "{role:?} has more effects than {at}");
-            return;
+            return kills;
         }
         let too_late = role == Role::Compute && trace.contains("Delivering") && trace.contains(": Expired");
-        assert!(paid == 1 || too_late, "{role:?} killed after effect {at}\n{trace}");
+        assert!(paid == 1 || too_late, "{role:?} killed after effect {at}, seed {seed}\n{trace}");
     }
+    unreachable!("a scenario ends")
 }
 
 #[test]

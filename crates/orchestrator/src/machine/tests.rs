@@ -64,7 +64,7 @@ struct Driver {
 
 impl Driver {
     fn new() -> Self {
-        Self { machine: Machine::new(DOMAIN, granted().jobId, PACE), now: 0 }
+        Self { machine: Machine::new(granted().jobId, PACE), now: 0 }
     }
 
     /// One event, a minute after the one before, so that every timer is due.
@@ -362,7 +362,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     fn never_two_terminal_statements(events in prop::collection::vec((any_event(), 0u64..3_000), 1..80)) {
-        let mut machine = Machine::new(DOMAIN, granted().jobId, PACE);
+        let mut machine = Machine::new(granted().jobId, PACE);
         let (mut now, mut ended) = (0, false);
         let mut statements: HashSet<(AttemptId, CallKind)> = HashSet::new();
         for (event, pause) in events {

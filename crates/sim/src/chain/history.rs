@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use licen_core::abi::{DataPolicy, Job};
+use licen_core::abi::{DataPolicy, Job, ResultManifest};
 use licen_core::job::started;
 use licen_core::primitives::{Address, B256, Log, U256};
 use licen_core::sol_types::SolEvent;
@@ -11,8 +11,8 @@ use licen_core::sol_types::SolEvent;
 /// How a job ended, as its events say it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ended {
-    /// `JobCompleted`: block, epochs, result.
-    pub(crate) completed: Option<(u64, u32, B256)>,
+    /// `ResultRecorded`: block and manifest.
+    pub(crate) result: Option<(u64, ResultManifest)>,
     /// `RoyaltySettled`, wei.
     pub(crate) royalty: Option<U256>,
     /// `RefundIssued`, wei.
@@ -42,9 +42,9 @@ impl History {
                 let hash = event.runtimeDataHash;
                 let job = started(job, event.attempt, event.signer, hash, event.runDeadline);
                 known.push((block, job));
-            } else if let Ok(event) = DataPolicy::JobCompleted::decode_log(log) {
+            } else if let Ok(event) = DataPolicy::ResultRecorded::decode_log(log) {
                 let (_, ended) = self.ended.entry(event.jobId).or_insert((block, Ended::default()));
-                ended.completed = Some((block, event.actualEpochs, event.resultHash));
+                ended.result = Some((block, event.data.manifest));
             } else if let Ok(event) = DataPolicy::RoyaltySettled::decode_log(log) {
                 let (_, ended) = self.ended.entry(event.jobId).or_insert((block, Ended::default()));
                 ended.royalty = Some(ended.royalty.unwrap_or_default() + event.amount);

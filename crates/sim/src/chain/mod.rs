@@ -10,7 +10,7 @@ mod proof;
 
 use std::rc::Rc;
 
-use licen_chain::{Contracts, Revert, artifacts};
+use licen_chain::{Revert, artifacts};
 use licen_core::abi::{Custody, DataPolicy};
 use licen_core::eip712::Domain;
 use licen_core::job::JobState;
@@ -55,6 +55,13 @@ pub(crate) struct Receipt {
     pub(crate) result: Result<Vec<Log>, Revert>,
 }
 
+/// Addresses of the two contracts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Contracts {
+    pub(crate) data_policy: Address,
+    pub(crate) custody: Address,
+}
+
 /// The chain with its two contracts.
 #[derive(Debug)]
 pub(crate) struct Chain {
@@ -87,8 +94,7 @@ impl Chain {
             }
         };
         let custody = create(&artifacts::custody().bytecode, Vec::new())?;
-        let zero = Address::ZERO;
-        let arguments = (custody, zero, zero, fee.0, U256::from(fee.1)).abi_encode_params();
+        let arguments = (custody, Address::ZERO, fee.0, U256::from(fee.1)).abi_encode_params();
         let data_policy = create(&artifacts::data_policy().bytecode, arguments)?;
         let first = Block { number: 0, time, logs: Vec::new(), mined: Vec::new(), state: Rc::new(state) };
         let contracts = Contracts { data_policy, custody };

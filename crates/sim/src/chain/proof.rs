@@ -1,11 +1,11 @@
 //! The confirmed reads of `licen_chain::view`, over the blocks of this world. Beside `chain` this is
 //! the one place that makes proofs; nothing depends on this crate, so they cannot leave it.
 
-use licen_core::abi::Job;
-use licen_core::id::job_commitment;
+use licen_core::abi::{Job, ResultManifest};
+use licen_core::id::{job_commitment, result_commitment};
 use licen_core::job::JobState;
-use licen_core::primitives::B256;
 use licen_core::release::{ConfirmedRun, ConfirmedSettlement};
+use licen_core::result_roots::ResultRoots;
 
 use super::Chain;
 use crate::error::SimError;
@@ -26,12 +26,13 @@ pub(crate) fn settlement_at_depth(
 ) -> Result<Option<ConfirmedSettlement>, SimError> {
     let deep = chain.deep();
     let (state, commitment) = chain.job_state(deep, job.jobId)?;
-    if state != Some(JobState::Completed) || commitment != job_commitment(job) {
+    let recorded = chain.history.ended(job.jobId).result;
+    let recorded = recorded.filter(|(block, _)| (since..=deep.number).contains(block));
+    let Some((_, manifest)) = recorded.filter(|_| state == Some(JobState::Completed)) else {
         return Ok(None);
-    }
-    let completed = chain.history.ended(job.jobId).completed;
-    let said = completed.filter(|(block, ..)| (since..=deep.number).contains(block));
-    Ok(said.map(|(.., result)| ConfirmedSettlement::from_chain(chain.domain(), job.clone(), result)))
+    };
+    let holds = commitment == result_commitment(job, &manifest);
+    Ok(holds.then(|| ConfirmedSettlement::from_chain(chain.domain(), job.clone(), manifest)))
 }
 
 /// A lie that a custodian is told, for `Sabotage::RunForged`.
@@ -41,6 +42,18 @@ pub(crate) fn forged_run(chain: &Chain, job: &Job) -> ConfirmedRun {
 }
 
 /// A lie that a custodian is told, for `Sabotage::SettlementForged`.
-pub(crate) fn forged_settlement(chain: &Chain, job: &Job, result: B256) -> ConfirmedSettlement {
-    ConfirmedSettlement::from_chain(chain.domain(), job.clone(), result)
+pub(crate) fn forged_settlement(chain: &Chain, job: &Job, roots: ResultRoots) -> ConfirmedSettlement {
+    let manifest = ResultManifest {
+        jobId: job.jobId,
+        attempt: job.attempt,
+        datasetRoot: job.datasetRoot,
+        resultHash: roots.result_hash,
+        actualEpochs: job.epochs,
+        baseModelRoot: roots.base_model_root,
+        adapterRoot: roots.adapter_root,
+        attestationRef: roots.attestation_ref,
+        reportHash: roots.report_hash,
+        ..ResultManifest::default()
+    };
+    ConfirmedSettlement::from_chain(chain.domain(), job.clone(), manifest)
 }

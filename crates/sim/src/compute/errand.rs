@@ -16,7 +16,7 @@ use licen_core::wire::AbiHex;
 use licen_core::wire::compute::StartTicket;
 use licen_core::wire::custodian::{
     ChallengeRequest, ChallengeResponse, DeliverRequest, HeldResponse, ReleaseRequest, ReleaseResponse,
-    SignedManifest, VerdictRequest, VerdictResponse, delivery,
+    SignedManifest, VerdictRequest, VerdictResponse,
 };
 use licen_custodian::effect::Reply;
 use licen_custodian::event::Ask;
@@ -154,17 +154,20 @@ impl World {
                 attempt: key.1,
             }),
             What::Verdict { request, .. } => Ask::Verdict((**request).clone()),
-            What::Release => Ask::Release(ReleaseRequest { job: AbiHex(task.job.clone().ok_or_else(gone)?) }),
+            What::Release => {
+                let job = AbiHex(task.job.clone().ok_or_else(gone)?);
+                Ask::Release(ReleaseRequest { contract: domain.contract, job })
+            }
             What::Hold => {
                 let (job, sealed) =
                     (task.job.as_ref().ok_or_else(gone)?, task.sealed.as_ref().ok_or_else(gone)?);
                 let (share, share_commit) = sealed.shares[usize::from(member) - 1].clone();
                 let blob_url = task.dispatch.blob_url.clone();
-                let offered = delivery(job, sealed.result_hash, task.attestation_ref, &blob_url);
+                let offered = sealed.roots.delivery(job, &blob_url);
                 Ask::Deliver(DeliverRequest::Share {
+                    contract: domain.contract,
                     job: AbiHex(job.clone()),
-                    result_hash: sealed.result_hash,
-                    attestation_ref: task.attestation_ref,
+                    roots: sealed.roots,
                     share,
                     share_commit,
                     key_commit: sealed.key_commit,
@@ -181,7 +184,8 @@ impl World {
                 let terms = DeliveryTerms { job_id: key.0, attempt: key.1, custodian: custodian.id };
                 let to = licen_seal::RecipientPublicKey(custodian.hpke_key);
                 let (enc, ct) = seal_manifest(&plain, &terms, &to).map_err(SimError::world)?;
-                Ask::Deliver(DeliverRequest::Manifest { job_id: key.0, attempt: key.1, enc, ct })
+                let (contract, job_id, attempt) = (domain.contract, key.0, key.1);
+                Ask::Deliver(DeliverRequest::Manifest { contract, job_id, attempt, enc, ct })
             }
         })
     }
@@ -406,6 +410,7 @@ impl World {
         let evidence = self.compute.tee.evidence_for(&hash, signer);
         let document = |root| self.document(root).map_err(SimError::World);
         let request = VerdictRequest {
+            contract: self.chain.domain().contract,
             policy: task.dispatch.policy.clone(),
             job: AbiHex(job.clone()),
             attempt: key.1,

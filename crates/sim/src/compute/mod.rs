@@ -14,6 +14,7 @@ use licen_attest::SimulatedTee;
 use licen_compute::serve::{Event, Machine, Terms};
 use licen_core::id::{as_granted, dataset_uid, job_hash, policy_hash};
 use licen_core::primitives::{B256, Bytes};
+use licen_core::unit::Allowance;
 use licen_core::wire::compute::{Dispatch, StopRequest};
 
 use crate::error::SimError;
@@ -92,7 +93,7 @@ impl World {
         let policy = &dispatch.policy.0;
         let domain = self.chain.domain();
         if policy_hash(policy) != job.policyHash
-            || dataset_uid(&domain, policy.owner, policy.salt) != job.datasetUid
+            || dataset_uid(domain.chain_id, policy.owner, policy.salt) != job.datasetUid
         {
             return Ok(Answer::No("the dispatch contradicts itself".into()));
         }
@@ -119,7 +120,11 @@ impl World {
                 return Ok(self.task_answer(key));
             }
         }
-        let terms = Terms { epochs: job.epochs, start_deadline: begins, run_window: job.runWindow };
+        let Some(allowance) = Allowance::of(job) else {
+            return Ok(Answer::No("the job's unit is unknown".into()));
+        };
+        let (epochs, run_window) = (job.epochs, job.runWindow);
+        let terms = Terms { epochs, allowance, start_deadline: begins, run_window };
         let machine = if running { Machine::lost(terms) } else { Machine::new(terms) };
         self.compute.made += 1;
         let task = Task::new(machine, dispatch.clone(), identity, self.compute.made);

@@ -41,7 +41,8 @@ impl World {
         if let Some(job) = job {
             let signature = self.sign(&name, &alive(&job, seq))?;
             for index in 0..self.custodians.len() {
-                let ask = AliveRequest { job: AbiHex(job.clone()), seq, signature: signature.clone() };
+                let (contract, job) = (self.chain.contracts.data_policy, AbiHex(job.clone()));
+                let ask = AliveRequest { contract, job, seq, signature: signature.clone() };
                 let asker = Asker::Pulse { task: key, number, member: index as u8 + 1 };
                 let question = Question::Custodian(Box::new(Ask::Alive(ask)));
                 self.ask(Party::Custodian(index), question, asker, ANSWER_MS);

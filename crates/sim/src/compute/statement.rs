@@ -21,10 +21,14 @@ impl World {
             jobId: key.0,
             attempt: key.1,
             datasetRoot: task.dispatch.job.0.datasetRoot,
-            resultHash: sealed.result_hash,
+            resultHash: sealed.roots.result_hash,
             actualEpochs: actual_epochs,
             samples: rows * u64::from(actual_epochs),
-            attestationRef: task.attestation_ref,
+            computeSeconds: u64::from(actual_epochs),
+            baseModelRoot: sealed.roots.base_model_root,
+            adapterRoot: sealed.roots.adapter_root,
+            attestationRef: sealed.roots.attestation_ref,
+            reportHash: sealed.roots.report_hash,
             ..ResultManifest::default()
         };
         let signature = self.sign(&task.key_name(), &manifest)?;

@@ -1,6 +1,7 @@
 //! One attempt at compute: its machine, what it holds between steps, and what its effects do.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use licen_compute::serve::{Effect, Event, Machine};
 use licen_core::abi::{Job, MemberSignature, ResultManifest};
@@ -9,17 +10,20 @@ use licen_core::evidence_bundle::EvidenceBundle;
 use licen_core::job::Reason;
 use licen_core::policy_manifest::PolicyManifest;
 use licen_core::primitives::{Address, B256, Bytes};
+use licen_core::report::{self, EpochCounts, JobReport, RowCounts};
+use licen_core::result_roots::ResultRoots;
 use licen_core::wire::compute::{Dispatch, StartTicket};
 use licen_core::wire::custodian::SealedShare;
-use licen_seal::result::{ResultTerms, ResultWriter};
+use licen_seal::result::{ResultTar, ResultTerms, ResultWriter};
 use licen_seal::result_share::ResultShares;
-use licen_seal::tar::archive_len;
 use licen_seal::warrant::ReleaseTerms;
 use licen_seal::{DatasetKey, RecipientKey, ResultKey};
+use licen_storage::keccak::Keccak;
 
 use super::{TaskKey, dataset, errand::Errand, trainer};
 use crate::error::SimError;
 use crate::keys::recipient_key;
+use crate::requester::BASE_MODEL;
 use crate::sabotage::Sabotage;
 use crate::scenario::Role;
 use crate::world::{Happening, World};
@@ -45,6 +49,8 @@ pub(crate) struct Task {
     pub(super) text: Vec<u8>,
     pub(super) attestation_ref: B256,
     stopping: bool,
+    /// The trainer waits to be told that another epoch begins.
+    between_epochs: bool,
     pub(super) sealed: Option<Sealed>,
     pub(super) held: Vec<MemberSignature>,
     pub(super) signed: Option<(ResultManifest, Bytes)>,
@@ -59,7 +65,7 @@ pub(crate) struct Task {
 
 /// A sealed, stored result.
 pub(super) struct Sealed {
-    pub(super) result_hash: B256,
+    pub(super) roots: ResultRoots,
     pub(super) key_commit: B256,
     pub(super) shares: Vec<(SealedShare, B256)>,
 }
@@ -81,6 +87,7 @@ impl Task {
             text: Vec::new(),
             attestation_ref: B256::ZERO,
             stopping: false,
+            between_epochs: false,
             sealed: None,
             held: Vec::new(),
             signed: None,
@@ -141,6 +148,12 @@ impl World {
             }
             Effect::Open => self.later(key, 200, Step::Open(1)),
             Effect::Train => self.later(key, self.scenario.epoch_ms, Step::Epoch),
+            Effect::BeginEpoch { .. } => {
+                if let Some(task) = self.compute.tasks.get_mut(&key) {
+                    task.between_epochs = false;
+                }
+                self.later(key, self.scenario.epoch_ms, Step::Epoch)
+            }
             Effect::StopAfterEpoch => {
                 if let Some(task) = self.compute.tasks.get_mut(&key) {
                     task.stopping = true;
@@ -221,7 +234,7 @@ impl World {
         let uid = job.datasetUid;
         let Some(task) = self.compute.tasks.get_mut(&key) else { return Ok(()) };
         let Some(dataset_key) = task.key.take() else { return Ok(()) };
-        match dataset::open(&dataset_key, (&domain, &uid), &ciphertext, &published) {
+        match dataset::open(&dataset_key, (domain.chain_id, &uid), &ciphertext, &published) {
             Err(broken) => self.broke(key, broken),
             Ok(text) => {
                 let mine = self.published.as_ref().is_some_and(|p| p.text == text);
@@ -231,7 +244,7 @@ impl World {
                 if let Some(task) = self.compute.tasks.get_mut(&key) {
                     (task.text, task.attestation_ref) = (text, bundle);
                 }
-                self.task_step(key, Event::Opened)
+                self.task_step(key, Event::Opened { compute: Duration::ZERO })
             }
         }
     }
@@ -239,15 +252,22 @@ impl World {
     fn epoch(&mut self, key: TaskKey) -> Result<(), SimError> {
         let Some(task) = self.compute.tasks.get_mut(&key) else { return Ok(()) };
         task.epochs_done += 1;
+        task.between_epochs = true;
         let (done, epochs) = (task.epochs_done, task.dispatch.job.0.epochs);
         let part = f64::from(done) / f64::from(epochs);
-        let progress = Event::Progress { epoch: (done + 1).min(epochs), epochs_done: done, part, loss: None };
+        let progress = Event::Progress {
+            epoch: (done + 1).min(epochs),
+            epochs_done: done,
+            part,
+            loss: None,
+            compute: Duration::from_secs(done.into()),
+        };
         self.task_step(key, progress)?;
         let Some(task) = self.compute.tasks.get(&key) else { return Ok(()) };
-        if done >= epochs || task.stopping {
+        if task.between_epochs && (done >= epochs || task.stopping) {
             return self.task_step(key, Event::Trained { epochs_done: done });
         }
-        self.later(key, self.scenario.epoch_ms, Step::Epoch)
+        Ok(())
     }
 
     fn seal_result(&mut self, key: TaskKey) -> Result<(), SimError> {
@@ -257,22 +277,51 @@ impl World {
         let terms = ResultTerms { domain: self.chain.domain(), job_id: key.0, attempt: key.1 };
         let result_key = ResultKey::generate().map_err(SimError::world)?;
         let adapter = trainer::adapter(&task.text, task.epochs_done);
-        let tar_bytes = archive_len([adapter.len() as u64]);
-        let dealt = ResultShares::deal(&result_key, &terms, self.scenario.t, &members, tar_bytes);
+        let tar =
+            ResultTar::of(Keccak::detect(), [(trainer::FILE, &adapter[..])]).map_err(SimError::world)?;
+        let dealt = ResultShares::deal(&result_key, &terms, self.scenario.t, &members, tar);
         let dealt = dealt.map_err(SimError::world)?;
         let mut writer =
             ResultWriter::new(&result_key, dealt.header(), Vec::new()).map_err(SimError::world)?;
         writer.append(trainer::FILE, adapter.len() as u64, &mut &adapter[..]).map_err(SimError::world)?;
         let blob = writer.finish().map_err(SimError::world)?;
         let result_hash = self.storage.put(&blob)?;
+        let roots = ResultRoots {
+            result_hash,
+            base_model_root: BASE_MODEL,
+            adapter_root: dealt.header().adapter_root(),
+            attestation_ref: task.attestation_ref,
+            report_hash: self.put_report(key, task.epochs_done)?,
+        };
         let shares = dealt.seal(&result_hash).map_err(SimError::world)?;
         let commits = dealt.header().members().iter().map(|member| member.share_commit);
         let shares = shares.into_iter().zip(commits).collect();
         let key_commit = dealt.header().key_commit();
         if let Some(task) = self.compute.tasks.get_mut(&key) {
-            task.sealed = Some(Sealed { result_hash, key_commit, shares });
+            task.sealed = Some(Sealed { roots, key_commit, shares });
         }
         self.task_step(key, Event::Sealed)
+    }
+
+    /// Stores what the stand-in measured: nothing but rows.
+    fn put_report(&self, key: TaskKey, epochs: u32) -> Result<B256, SimError> {
+        let rows = self.scenario.rows;
+        let report = JobReport {
+            v: report::VERSION,
+            job_id: key.0,
+            attempt: key.1,
+            settings: serde_json::Map::new(),
+            rows: RowCounts {
+                train: rows,
+                shapes: [("text".to_owned(), rows)].into(),
+                ..RowCounts::default()
+            },
+            per_epoch: EpochCounts { samples: rows, ..EpochCounts::default() },
+            losses: Vec::new(),
+            compute_seconds: u64::from(epochs),
+            more: serde_json::Map::new(),
+        };
+        self.storage.put(&report.to_bytes().map_err(SimError::world)?)
     }
 
     /// The recipient key of an attempt; made once.

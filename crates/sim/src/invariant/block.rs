@@ -2,8 +2,9 @@
 //! paid without a manifest.
 
 use licen_core::abi::{DataPolicy, Job};
-use licen_core::id::job_commitment;
+use licen_core::id::{job_commitment, result_commitment};
 use licen_core::job::JobState;
+use licen_core::primitives::B256;
 use licen_core::sol_types::SolEvent;
 
 use crate::error::SimError;
@@ -45,11 +46,11 @@ impl World {
         let name = self.job_name(job.jobId);
         let (state, commitment) = match self.watcher.states.get(&job.jobId) {
             // Nothing can have changed.
-            Some(state) if !self.chain.changed() => (Some(*state), job_commitment(job)),
+            Some(state) if !self.chain.changed() => (Some(*state), self.committed(job, *state)),
             Some(_) | None => self.chain.job_state(head, job.jobId)?,
         };
         let Some(state) = state else { return SimError::violation(format!("{name} is gone")) };
-        if commitment != job_commitment(job) {
+        if commitment != self.committed(job, state) {
             return SimError::violation(format!("{name} is not what its events say"));
         }
         let before = self.watcher.states.insert(job.jobId, state);
@@ -71,15 +72,23 @@ impl World {
         Ok(())
     }
 
-    /// A royalty goes with `JobCompleted` of a result that t custodians hold, in the same block, for
+    /// What the contract must have committed to: the job, and its result once that is paid.
+    pub(crate) fn committed(&self, job: &Job, state: JobState) -> B256 {
+        match (state, self.chain.history.ended(job.jobId).result) {
+            (JobState::Completed, Some((_, manifest))) => result_commitment(job, &manifest),
+            _ => job_commitment(job),
+        }
+    }
+
+    /// A royalty goes with `ResultRecorded` of a result that t custodians hold, in the same block, for
     /// exactly the epochs of the manifest.
     fn check_settlements(&self) -> Result<(), SimError> {
         let logs = &self.chain.head().logs;
         for log in logs {
             let Ok(settled) = DataPolicy::RoyaltySettled::decode_log(log) else { continue };
             let completed = logs.iter().find_map(|log| {
-                let event = DataPolicy::JobCompleted::decode_log(log).ok()?;
-                (event.jobId == settled.jobId).then_some(event.data)
+                let event = DataPolicy::ResultRecorded::decode_log(log).ok()?;
+                (event.jobId == settled.jobId).then_some(event.data.manifest)
             });
             let Some(completed) = completed else {
                 return SimError::violation("a royalty without a completed job");
@@ -87,7 +96,7 @@ impl World {
             let Some(job) = self.chain.history.job(settled.jobId) else {
                 return SimError::violation("a royalty of no job");
             };
-            let split = licen_core::money::Settlement::completed(job, completed.actualEpochs);
+            let split = licen_core::money::Settlement::completed(job, &completed);
             if split.map(|s| s.royalty) != Some(settled.amount) {
                 return SimError::violation("a royalty that the manifest does not say");
             }

@@ -63,7 +63,7 @@ impl World {
         if self.chain.job_state(deep, job)?.0 != Some(JobState::Completed) {
             return SimError::violation(format!("{name}: custodian {custodian} let a result go unpaid"));
         }
-        let paid = self.chain.history.ended(job).completed.map(|(.., result)| result);
+        let paid = self.chain.history.ended(job).result.map(|(_, manifest)| manifest.resultHash);
         if paid != Some(answer.result_hash) {
             return SimError::violation(format!("{name}: another result left than the one paid for"));
         }
