@@ -6,9 +6,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use licen_core::wire::compute::CustodianUrl;
 
 mod owner;
+mod payee;
+
+pub use payee::{DistributeArgs, EarningsArgs, PayeeArgs, WithdrawArgs};
 
 pub use owner::{
-    ExportArgs, PolicyCommand, PolicyUpdateArgs, PublishArgs, RecoveryArgs, ResealArgs, RetireArgs,
+    DescriptionArgs, ExportArgs, PolicyCommand, PolicyUpdateArgs, PublishArgs, RecoveryArgs, ResealArgs,
+    RetireArgs,
 };
 
 /// License training data without giving it away.
@@ -49,6 +53,9 @@ pub struct Global {
     /// RPC URLs of the chain, separated by commas
     #[arg(long, global = true, value_name = "URLS")]
     pub rpc: Option<String>,
+    /// DataPolicy contract to act at, where the deployment has several
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub contract: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,6 +80,10 @@ pub enum Command {
     /// Show one dataset and its policy
     Show(DatasetArg),
     /// Show the rows an owner lets everybody see, each checked against the dataset
+    #[command(after_help = "Example:
+  licen preview 0x9c1e --json > shown.jsonl
+
+Each line of it is {index, row, salt, proof, rowCount, rowsRoot}: ten lines of Python in docs/protocol.md §1 verify it.")]
     Preview(DatasetArg),
     /// Pay escrow and ask for a training job
     Request(RequestArgs),
@@ -92,10 +103,12 @@ pub enum Command {
     /// Base models of the node
     #[command(subcommand)]
     Model(ModelCommand),
-    /// What an account earned and can withdraw
-    Earnings(AccountArgs),
+    /// What an account was paid, by whom, and what it can withdraw
+    Earnings(EarningsArgs),
+    /// Move what is due of a split to the credit of its payees
+    Distribute(DistributeArgs),
     /// Withdraw what an account earned
-    Withdraw(AccountArgs),
+    Withdraw(WithdrawArgs),
     /// Re-verify every step of a job from the chain and storage alone
     Audit(AuditArgs),
     /// Blobs and their 0G file roots
@@ -172,7 +185,8 @@ pub struct DemoArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   licen deploy --network anvil --wallet deployer.key --out deployment.json \\
-    --custodian 0x8ee5467dd97ff0fd34fab171018edf237f4f08e5=http://127.0.0.1:7101")]
+    --custodian 0x8ee5467dd97ff0fd34fab171018edf237f4f08e5=http://127.0.0.1:7101
+  licen deploy --beside deployment.json --wallet deployer.key --out deployment-2.json")]
 pub struct DeployArgs {
     /// Only anvil (chain id 31337) so far
     #[arg(long, default_value = "anvil", value_parser = ["anvil"])]
@@ -186,6 +200,9 @@ pub struct DeployArgs {
     /// A custodian and where it answers, as everybody who uses the deployment will find it; repeat
     #[arg(long = "custodian", value_name = "ADDRESS=URL", value_parser = custodian_url)]
     pub custodians: Vec<CustodianUrl>,
+    /// Only one more DataPolicy, over the Custody of this deployment.json
+    #[arg(long, value_name = "FILE")]
+    pub beside: Option<PathBuf>,
     /// Where to write
     #[arg(long, default_value = "deployment.json", value_name = "FILE")]
     pub out: PathBuf,
@@ -501,16 +518,6 @@ pub enum ModelCommand {
     },
     /// List base models
     List,
-}
-
-#[derive(Debug, Args)]
-pub struct AccountArgs {
-    /// Account; the wallet's where left out
-    #[arg(long, value_name = "ADDRESS")]
-    pub account: Option<String>,
-    /// ERC-20 token; the native coin where left out
-    #[arg(long, value_name = "ADDRESS")]
-    pub token: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -35,6 +35,7 @@ codes! {
     JOB_STATE = 211, "the job is not in a state that allows this", "The message says where the job stands and which command fits.";
     NO_MODEL = 212, "no such base model", "`licen model list` shows the base models this node offers; `licen model add DIR` adds one.";
     NO_COMPUTE = 213, "this node has no compute the owner would accept", "The owner demands hardware attestation and the compute of this node is simulated: custodians would refuse it the key, and the job would wait until it expires. Nothing was paid.";
+    NOTHING_DUE = 214, "nothing of the split is due", "What came in has not vested yet, or is fewer base units than the split has payees. The message says what waits, and until when; nothing was sent.";
     CHAIN = 301, "the chain did not answer as expected", "The RPC is down, slow, or answered an error. Nothing was lost: transactions are stored before they are sent and are resumed.";
     WRONG_CHAIN = 302, "this is another chain", "Chain id or genesis differs from the deployment's. LICEN refuses rather than to act on the wrong chain.";
     TRANSACTION = 303, "the contract refused the transaction", "The message is the contract's own reason, decoded.";

@@ -12,7 +12,7 @@ use crate::codes;
 use crate::error::{CliError, Outcome};
 
 /// The settings and their defaults; an empty string means "not set".
-const DEFAULTS: [(&str, &str, &str); 9] = [
+const DEFAULTS: [(&str, &str, &str); 10] = [
     ("node", "http://127.0.0.1:8080", "base URL of the node that serves GraphQL, blobs and models"),
     ("rpc", "http://127.0.0.1:8545", "RPC URLs of the chain, separated by commas; two or more must agree"),
     ("confirmations", "2", "blocks that must lie on top of what is believed"),
@@ -20,6 +20,11 @@ const DEFAULTS: [(&str, &str, &str); 9] = [
         "deployment",
         "",
         "deployment.json that pins chain id, genesis and contracts; else the node's, pinned at first use",
+    ),
+    (
+        "contract",
+        "",
+        "DataPolicy to publish at, and to prefer where a dataset is registered at several; else the newest",
     ),
     ("wallet", "", "key file that signs transactions"),
     ("state", "", "directory for pending transactions and result keys; else $XDG_STATE_HOME/licen"),

@@ -6,6 +6,7 @@
 
 #![expect(unreachable_pub, reason = "a program has no outside: pub marks what other files of it use")]
 
+mod chain_view;
 mod cli;
 mod codes;
 mod codes_elsewhere;
@@ -15,8 +16,10 @@ mod custodian_client;
 mod demo;
 mod error;
 mod http;
+mod ledger;
 mod node;
 mod node_client;
+mod node_ledger;
 mod output;
 mod owner;
 mod program;
@@ -84,6 +87,7 @@ fn run(ui: Ui, cli: Cli) -> Outcome {
         ("wallet", path(&cli.global.wallet)),
         ("node", cli.global.node.clone()),
         ("rpc", cli.global.rpc.clone()),
+        ("contract", cli.global.contract.clone()),
     ];
     // What needs neither a node nor a chain must work where there is none.
     match &cli.command {
@@ -126,7 +130,7 @@ async fn dispatch(session: &Session, command: &Command) -> Outcome {
         Command::Attest(command) => command::attest::registry(session, command).await,
         Command::Publish(args) => {
             if args.dry_run {
-                return command::publish::dry_run(session, args);
+                return command::publish::dry_run(session, args).await;
             }
             let done = command::publish::publish(session, args).await?;
             command::publish::report(session, &done);
@@ -152,7 +156,8 @@ async fn dispatch(session: &Session, command: &Command) -> Outcome {
         Command::Retire(args) => command::retire::retire(session, args).await,
         Command::Export(args) => command::export::export(session, args).await,
         Command::Model(command) => command::model::run(session, command).await,
-        Command::Earnings(args) => command::account::earnings(session, args).await,
+        Command::Earnings(args) => command::earnings::earnings(session, args).await,
+        Command::Distribute(args) => command::distribute::distribute(session, args).await,
         Command::Withdraw(args) => command::account::withdraw(session, args).await,
         Command::Audit(args) => command::audit::audit(session, args).await,
         Command::Storage(command) => command::storage::transfer(&session.ui, &session.config, command).await,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use licen_core::abi::{Job, Policy};
+use licen_core::abi::{Job, Policy, ResultManifest};
 use licen_core::id::{job_hash, policy_hash};
 use licen_core::money::format_units;
 use licen_core::primitives::{Address, B256, U256, hex};
@@ -28,10 +28,11 @@ const PAGE: usize = 1000;
 /// A list that does not end here is a node that makes it up.
 const MOST_LISTED: usize = 1_000_000;
 const JOB_FIELDS: &str = "id datasetRoot datasetUid requester requestedEpochs state timestamp actualEpochs \
-    resultHash attestationRef failReason escrow royaltySettled refundIssued computeFee protocolFee \
-    startDeadline runDeadline attempt signer jobAbi policyAbi txHash";
-const DATASET_FIELDS: &str = "id datasetRoot datasetUid owner manifestHash active paused timestamp policyHash \
-    policyAbi royaltyPerEpoch token maxEpochsPerRun maxRunsPerRequester requiredLevel txHash";
+    resultHash attestationRef baseModelRoot adapterRoot reportHash samples tokensSeen tokensTrained \
+    computeSeconds evalBefore evalAfter unit units royaltyPerUnit failReason escrow royaltySettled refundIssued computeFee protocolFee \
+    startDeadline runDeadline attempt signer jobAbi policyAbi manifestAbi contract txHash";
+const DATASET_FIELDS: &str = "datasetRoot datasetUid owner manifestHash active paused timestamp policyHash \
+    policyAbi contract royaltyPerEpoch token maxEpochsPerRun maxRunsPerRequester requiredLevel txHash";
 
 /// A node.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub struct IndexedDataset {
     pub fields: Value,
     /// The policy whose hash the index names.
     pub policy: Policy,
+    /// The `DataPolicy` it is registered at.
+    pub contract: Address,
 }
 
 /// A job as indexed, its preimages decoded.
@@ -58,6 +61,10 @@ pub struct IndexedJob {
     pub job: Job,
     /// The policy it pins.
     pub policy: Policy,
+    /// The `DataPolicy` it lives at.
+    pub contract: Address,
+    /// What compute stated about it, once Completed.
+    pub result: Option<ResultManifest>,
 }
 
 impl IndexedJob {
@@ -178,26 +185,18 @@ impl NodeClient {
         self.list("Dataset", DATASET_FIELDS, filter, decode_dataset).await
     }
 
-    /// The one dataset whose root or uid begins with `prefix`.
+    /// Every dataset whose root or uid begins with `prefix`, at every contract.
     ///
     /// # Errors
-    /// None, or several.
-    pub async fn dataset(&self, prefix: &str) -> Outcome<IndexedDataset> {
-        self.dataset_of(prefix, None).await
-    }
-
-    /// The one dataset, among those of an owner where one is given and has any of that name.
-    ///
-    /// # Errors
-    /// None, or several.
-    pub async fn dataset_of(&self, prefix: &str, owner: Option<Address>) -> Outcome<IndexedDataset> {
+    /// Not a prefix, or the node does not answer.
+    pub async fn datasets_named(&self, prefix: &str) -> Outcome<Vec<IndexedDataset>> {
         let digits = digits(codes::NO_SUCH_DATASET, prefix)?;
         let begins = digits.range();
         let all = self.datasets(json!({"_or": [{"datasetRoot": begins}, {"datasetUid": begins}]})).await?;
         let names = |d: &IndexedDataset| {
             [d.policy.datasetRoot, d.policy.datasetUid].iter().any(|name| digits.fit(&name.to_string()))
         };
-        one_of(all.into_iter().filter(names).collect(), prefix, owner)
+        Ok(all.into_iter().filter(names).collect())
     }
 
     /// The jobs that `filter` (a `Job_bool_exp`) names, newest first.
@@ -353,8 +352,21 @@ where
 }
 
 /// The dataset meant, where that is certain. Anybody may register a root again, at a price and with
-/// custodians of their own, so neither order nor age decides.
-fn one_of(mut found: Vec<IndexedDataset>, prefix: &str, owner: Option<Address>) -> Outcome<IndexedDataset> {
+/// custodians of their own, so neither order nor age decides. Of one dataset that its owner registered at
+/// several contracts, the first in `order` counts; what lies at none of them is left out.
+///
+/// # Errors
+/// None, or several.
+pub fn one_dataset(
+    mut found: Vec<IndexedDataset>,
+    prefix: &str,
+    owner: Option<Address>,
+    order: &[Address],
+) -> Outcome<IndexedDataset> {
+    let place = |d: &IndexedDataset| order.iter().position(|contract| *contract == d.contract);
+    found.retain(|d| place(d).is_some());
+    found.sort_by_key(|d| (d.policy.datasetUid, place(d)));
+    found.dedup_by_key(|d| d.policy.datasetUid);
     if found.iter().any(|d| Some(d.policy.owner) == owner) {
         found.retain(|d| Some(d.policy.owner) == owner);
     }
@@ -380,7 +392,8 @@ fn decode_dataset(fields: &Value) -> Outcome<IndexedDataset> {
     if policy_hash(&policy).to_string() != text(fields, "policyHash") {
         return Err(CliError::environment(codes::NODE, "the node's policy does not hash to its policyHash"));
     }
-    Ok(IndexedDataset { fields: fields.clone(), policy })
+    let contract = address(fields, "contract")?;
+    Ok(IndexedDataset { fields: fields.clone(), policy, contract })
 }
 
 fn decode_job(fields: &Value) -> Outcome<IndexedJob> {
@@ -390,12 +403,24 @@ fn decode_job(fields: &Value) -> Outcome<IndexedJob> {
         let hash = job_hash(&job);
         return Err(CliError::environment(codes::NODE, format!("the node's job {hash} contradicts itself")));
     }
-    Ok(IndexedJob { fields: fields.clone(), job, policy })
+    let contract = address(fields, "contract")?;
+    let result = match fields["manifestAbi"] {
+        Value::Null => None,
+        _ => Some(decode(fields, "manifestAbi")?),
+    };
+    Ok(IndexedJob { fields: fields.clone(), job, policy, contract, result })
+}
+
+fn address(fields: &Value, name: &str) -> Outcome<Address> {
+    let bad = |_| CliError::environment(codes::NODE, format!("the node's {name} is not an address"));
+    text(fields, name).parse().map_err(bad)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HERE: Address = Address::repeat_byte(0xc0);
 
     #[test]
     fn a_root_registered_twice_is_nobodys_to_choose() {
@@ -403,8 +428,9 @@ mod tests {
             let (owner, uid) = (Address::repeat_byte(owner), B256::repeat_byte(uid));
             let policy =
                 Policy { owner, datasetUid: uid, royaltyPerEpoch: 10_u128.pow(16), ..Policy::default() };
-            IndexedDataset { fields: Value::Null, policy }
+            IndexedDataset { fields: Value::Null, policy, contract: HERE }
         };
+        let one_of = |found, prefix, owner| one_dataset(found, prefix, owner, &[HERE]);
         let both = || vec![of(1, 7), of(2, 9)];
         let error = one_of(both(), "0x5555", None).unwrap_err();
         assert_eq!(error.message, "2 datasets begin with 0x5555");
@@ -418,5 +444,15 @@ mod tests {
             one_of(vec![of(1, 7)], "0x5555", Some(Address::repeat_byte(3))).is_ok(),
             "said by its owner check"
         );
+    }
+
+    #[test]
+    fn a_dataset_at_several_contracts_is_one_dataset() {
+        let older = Address::repeat_byte(0xb0);
+        let at = |contract| IndexedDataset { fields: Value::Null, policy: Policy::default(), contract };
+        let both = || vec![at(older), at(HERE)];
+        assert_eq!(one_dataset(both(), "0x0000", None, &[HERE, older]).unwrap().contract, HERE);
+        assert_eq!(one_dataset(both(), "0x0000", None, &[older, HERE]).unwrap().contract, older);
+        assert!(one_dataset(vec![at(older)], "0x0000", None, &[HERE]).is_err(), "the node's own contract");
     }
 }

@@ -8,9 +8,10 @@ use licen_core::money::format_units;
 use licen_core::primitives::{Address, U256};
 use licen_core::sol_types::SolCall;
 
+use crate::chain_view::chain_error;
 use crate::codes;
 use crate::error::{CliError, Outcome};
-use crate::session::{Session, chain_error};
+use crate::session::Session;
 
 impl Session {
     /// Sends one transaction and waits until it is deep enough. It is kept on disk before it is

@@ -7,25 +7,22 @@ use std::sync::Arc;
 
 use licen_chain::sender::Mined;
 use licen_chain::{Chain, ChainError, ChainIdentity, Deployment, RpcOptions, Rpcs, WalletKey};
-use licen_core::abi::{DataPolicy, Job, Member, Policy};
 use licen_core::canonical::{document_of_blob, json_from_slice};
-use licen_core::eip712::Domain;
-use licen_core::id::{account_of, policy_hash};
 use licen_core::job::JobState;
 use licen_core::merkle::file_tree;
-use licen_core::primitives::{Address, B256, U256};
+use licen_core::primitives::{Address, B256};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
+use crate::chain_view::{ChainView, chain_error};
 use crate::codes;
-use crate::command::audit::JobHistory;
 use crate::command::key::key_error;
 use crate::command::publish::json_root;
 use crate::command::storage::{client, storage_error};
 use crate::config::Config;
 use crate::error::{CliError, Outcome};
-use crate::node_client::{IndexedJob, NodeClient, http_url};
+use crate::node_client::{IndexedDataset, IndexedJob, NodeClient, http_url, one_dataset};
 use crate::output::Ui;
 
 const RPC_DEADLINE: Duration = Duration::from_secs(10);
@@ -48,19 +45,6 @@ pub struct Session {
     wallet: std::sync::OnceLock<WalletKey>,
     /// The wallet file is a custodian's signing key.
     as_custodian: bool,
-}
-
-/// The chain through the deployment's contracts.
-pub struct ChainView {
-    chain: Chain,
-    start_block: u64,
-}
-
-/// Whether a dataset takes requests.
-#[derive(Debug, Clone, Copy)]
-pub struct DatasetState {
-    /// The owner paused it.
-    pub paused: bool,
 }
 
 impl Session {
@@ -131,12 +115,7 @@ impl Session {
             chain_id: told.chain_id,
             genesis_hash: told.genesis_hash,
             rpc_url: told.rpc_url,
-            contracts: licen_chain::Contracts {
-                data_policy: told.contracts.data_policy,
-                custody: told.contracts.custody,
-            },
-            fee_recipient: Address::ZERO,
-            fee_bps: 0,
+            contracts: told.contracts,
             custodians: told.custodians,
             start_block: 0,
         };
@@ -147,17 +126,23 @@ impl Session {
             return Ok(told);
         }
         let known = Deployment::read(&pinned).map_err(|e| bad("the pinned deployment is not usable", &e))?;
-        if known.identity() != told.identity() || known.contracts != told.contracts {
+        if !grown(&known, &told) {
             return Err(CliError::environment(
                 codes::WRONG_CHAIN,
                 "the node serves another world than the pinned one",
             )
             .hint(format!("remove {} if you mean the new one", pinned.display())));
         }
+        if known.contracts != told.contracts {
+            // Their code is compared before anything is sent to them, as that of the first ones was.
+            told.write(&pinned).map_err(|e| bad("cannot pin the deployment", &e))?;
+            self.ui.progress(&format!("The node serves more contracts now, pinned in {}", pinned.display()));
+        }
         Ok(told)
     }
 
-    /// The chain, its identity checked against the deployment.
+    /// The chain through the `DataPolicy` that `contract` sets, else the newest, its identity checked
+    /// against the deployment.
     ///
     /// # Errors
     /// The RPC is down, or is another chain.
@@ -174,7 +159,70 @@ impl Session {
                 .because(&e)
                 .hint("licen config tells where `rpc` and `deployment` come from")
         })?;
-        Ok(ChainView { chain: Chain::new(rpcs, deployment.contracts), start_block: deployment.start_block })
+        let contract = self.preferred(deployment)?;
+        let chain = Chain::new(rpcs, contract, deployment.contracts.custody);
+        Ok(ChainView::new(chain, deployment.start_block))
+    }
+
+    /// The chain through the `DataPolicy` of a dataset or a job that the index names.
+    ///
+    /// # Errors
+    /// The deployment does not have that contract, and as [`Self::chain`].
+    pub async fn chain_at(&self, contract: Address) -> Outcome<ChainView> {
+        let (deployment, view) = (self.deployment().await?, self.chain().await?);
+        if !deployment.contracts.data_policies.contains(&contract) {
+            return Err(unknown_contract(contract));
+        }
+        let chain = Chain::new(view.rpcs(), contract, deployment.contracts.custody);
+        Ok(ChainView::new(chain, deployment.start_block))
+    }
+
+    /// The chain through each `DataPolicy` of the deployment.
+    ///
+    /// # Errors
+    /// As [`Self::chain`].
+    pub async fn chains(&self) -> Outcome<Vec<ChainView>> {
+        let mut all = Vec::new();
+        for contract in self.deployment().await?.contracts.data_policies.clone() {
+            all.push(self.chain_at(contract).await?);
+        }
+        Ok(all)
+    }
+
+    fn preferred(&self, deployment: &Deployment) -> Outcome<Address> {
+        let text = self.config.get("contract");
+        if text.is_empty() {
+            return Ok(deployment.contracts.newest());
+        }
+        let contract = text.parse().map_err(|_| {
+            CliError::environment(codes::CONFIG, format!("contract {text:?} is not an address"))
+                .hint("an address is 0x and 40 hex digits")
+        })?;
+        if deployment.contracts.data_policies.contains(&contract) {
+            Ok(contract)
+        } else {
+            Err(unknown_contract(contract))
+        }
+    }
+
+    /// The one dataset whose root or uid begins with `prefix`.
+    ///
+    /// # Errors
+    /// None, or several.
+    pub async fn dataset(&self, prefix: &str) -> Outcome<IndexedDataset> {
+        self.dataset_of(prefix, None).await
+    }
+
+    /// The one dataset, among those of an owner where one is given and has any of that name. Where it is
+    /// registered at several contracts, the preferred one counts.
+    ///
+    /// # Errors
+    /// None, or several.
+    pub async fn dataset_of(&self, prefix: &str, owner: Option<Address>) -> Outcome<IndexedDataset> {
+        let deployment = self.deployment().await?;
+        let mut order = vec![self.preferred(deployment)?];
+        order.extend(&deployment.contracts.data_policies);
+        one_dataset(self.node()?.datasets_named(prefix).await?, prefix, owner, &order)
     }
 
     /// The configured RPCs, which must be the expected chain where one is named.
@@ -202,9 +250,11 @@ impl Session {
     pub async fn same_world(&self) -> Outcome {
         let ours = self.deployment().await?;
         let told = self.node()?.deployment().await?;
-        let same = (told.chain_id, told.genesis_hash, told.contracts.data_policy)
-            == (ours.chain_id, ours.genesis_hash, ours.contracts.data_policy);
-        if same {
+        let told = (told.chain_id, told.genesis_hash, told.contracts);
+        let serves = |address: &Address| told.2.data_policies.contains(address);
+        if (told.0, told.1, told.2.custody) == (ours.chain_id, ours.genesis_hash, ours.contracts.custody)
+            && ours.contracts.data_policies.iter().any(serves)
+        {
             return Ok(());
         }
         let message = format!("the node at {} serves another deployment", self.config.node());
@@ -218,12 +268,12 @@ impl Session {
     /// # Errors
     /// No such job, or the two do not come to agree.
     pub async fn job(&self, prefix: &str) -> Outcome<(IndexedJob, JobState)> {
-        let chain = self.chain().await?;
         self.same_world().await?;
         let deadline = Instant::now() + AGREE_WITHIN;
         loop {
             let indexed = self.node()?.job(prefix).await?;
-            match chain.chain.job_at_depth(&indexed.job).await {
+            let chain = self.chain_at(indexed.contract).await?;
+            match chain.job_at_depth(&indexed.job, indexed.result.as_ref()).await {
                 // The index shows the head, the chain is believed at its depth only.
                 Ok(read) if indexed.text("state") != read.value.name() && Instant::now() < deadline => {
                     tokio::time::sleep(AGREE_POLL).await;
@@ -319,221 +369,18 @@ impl Session {
     }
 }
 
-impl ChainView {
-    /// The endpoints.
-    #[must_use]
-    pub fn rpcs(&self) -> Arc<Rpcs> {
-        Arc::clone(self.chain.rpcs())
-    }
-
-    /// Chain id and `DataPolicy`.
-    #[must_use]
-    pub fn domain(&self) -> Domain {
-        self.chain.domain()
-    }
-
-    /// `Custody`.
-    #[must_use]
-    pub fn custody(&self) -> Address {
-        self.chain.contracts().custody
-    }
-
-    /// Time of the newest block, seconds.
-    ///
-    /// # Errors
-    /// The RPC does not answer.
-    pub async fn now(&self) -> Outcome<u64> {
-        let head = self.chain.rpcs().primary().head_ref().await.map_err(chain_error)?;
-        Ok(head.timestamp)
-    }
-
-    /// The newest version of a set, and its threshold and members: what a new dataset is sealed to.
-    ///
-    /// # Errors
-    /// No such set.
-    pub async fn newest_custodians(&self, set: B256) -> Outcome<(u32, u8, Vec<Member>)> {
-        let version = self.chain.latest_set_version(set).await.map_err(chain_error)?.value;
-        // The first version of a set that does not exist: the contract says what is wrong.
-        let version = version.max(1);
-        let (t, members) = self.custodians(set, version).await?;
-        Ok((version, t, members))
-    }
-
-    /// Threshold and members of a set.
-    ///
-    /// # Errors
-    /// No such set.
-    pub async fn custodians(&self, set: B256, version: u32) -> Outcome<(u8, Vec<Member>)> {
-        let read = self.chain.set_of(set, version).await.map_err(chain_error)?;
-        Ok((read.value.t, read.value.members))
-    }
-
-    /// Heads of its audit log that a member anchored under a set, in order.
-    ///
-    /// # Errors
-    /// The RPC does not answer.
-    pub async fn anchors(&self, set: B256, member: Address) -> Outcome<Vec<(u64, B256)>> {
-        self.chain.anchors(set, member, self.start_block).await.map_err(chain_error)
-    }
-
-    /// Every policy that a dataset ever had, from the logs.
-    ///
-    /// # Errors
-    /// The RPC does not answer.
-    pub async fn policies_of(&self, uid: B256) -> Outcome<Vec<Policy>> {
-        self.chain.policies_of(uid, self.start_block).await.map_err(chain_error)
-    }
-
-    /// Whether this is the dataset's current policy, and whether it takes requests.
-    ///
-    /// # Errors
-    /// The index named an older policy.
-    pub async fn dataset(&self, policy: &Policy) -> Outcome<DatasetState> {
-        let read = self.chain.dataset_state(policy.datasetUid).await.map_err(chain_error)?;
-        let (commitment, paused) = read.value;
-        let mut current = policy_hash(policy);
-        current[31] = 0;
-        if commitment != current {
-            return Err(CliError::environment(
-                codes::NODE_NOT_READY,
-                "the chain has another policy than the index",
-            )
-            .hint("try again in a few seconds"));
-        }
-        Ok(DatasetState { paused })
-    }
-
-    /// Runs of a requester that count, and its counter.
-    ///
-    /// # Errors
-    /// The RPC does not answer.
-    pub async fn runs(&self, uid: B256, requester: Address) -> Outcome<(u32, u64)> {
-        let read = self.chain.runs_of(uid, requester).await.map_err(chain_error)?;
-        Ok((read.value.runs, read.value.counter))
-    }
-
-    /// The protocol fee, basis points.
-    ///
-    /// # Errors
-    /// The RPC does not answer.
-    pub async fn fee_bps(&self) -> Outcome<u16> {
-        Ok(self.chain.fee_bps().await.map_err(chain_error)?.value)
-    }
-
-    /// Native coins of an address.
-    ///
-    /// # Errors
-    /// The RPC does not answer.
-    pub async fn balance(&self, who: Address) -> Outcome<U256> {
-        Ok(self.chain.balance_of(who, Address::ZERO).await.map_err(chain_error)?.value)
-    }
-
-    /// What an address can withdraw.
-    ///
-    /// # Errors
-    /// The RPC does not answer.
-    pub async fn credit(&self, who: Address, token: Address) -> Outcome<U256> {
-        Ok(self.chain.credit(account_of(who), token).await.map_err(chain_error)?.value)
-    }
-
-    /// Where a job stands, its preimage checked against the contract.
-    ///
-    /// # Errors
-    /// Unknown job, or another preimage.
-    pub async fn state(&self, job: &Job) -> Outcome<JobState> {
-        Ok(self.chain.job_at_depth(job).await.map_err(chain_error)?.value)
-    }
-
-    /// That the contract knows a job just requested: as granted, or already further on.
-    ///
-    /// # Errors
-    /// Unknown job.
-    pub async fn known(&self, job: &Job) -> Outcome {
-        match self.chain.job_at_depth(job).await {
-            Ok(_) | Err(ChainError::JobMismatch { .. }) => Ok(()),
-            Err(error) => Err(chain_error(error)),
-        }
-    }
-
-    /// Time of a block, seconds.
-    ///
-    /// # Errors
-    /// The RPC does not answer.
-    pub async fn block_time(&self, number: u64) -> Outcome<u64> {
-        Ok(self.chain.rpcs().block(number).await.map_err(chain_error)?.timestamp)
-    }
-
-    /// Whether an appraisal policy held an entry at a block of the given time.
-    ///
-    /// # Errors
-    /// The RPC does not answer.
-    pub async fn entry_live_at(&self, policy: B256, entry: B256, block: u64, time: u64) -> Outcome<bool> {
-        let live = self.chain.appraisal_entry_at(policy, entry, self.start_block, block, time).await;
-        live.map_err(chain_error)
-    }
-
-    /// What the logs say of a job's end, and the transaction that settled it.
-    ///
-    /// # Errors
-    /// The RPC does not answer.
-    pub async fn history(&self, job: &Job) -> Outcome<JobHistory> {
-        use licen_chain::EventKind;
-        let events = self.chain.job_events(job.jobId, self.start_block).await.map_err(chain_error)?;
-        let mut history = JobHistory::default();
-        for event in events {
-            let block = event.block_number;
-            match event.kind {
-                EventKind::JobStarted(e) if e.attempt == job.attempt => {
-                    history.started = Some((block, self.block_time(block).await?));
-                }
-                EventKind::JobFailed(e) => history.failed = Some(e.reasonCode),
-                EventKind::JobCompleted(DataPolicy::JobCompleted {
-                    actualEpochs,
-                    resultHash,
-                    attestationRef,
-                    ..
-                }) => {
-                    history.completed = Some((actualEpochs, resultHash, attestationRef));
-                    let called = self.chain.called_in(event.tx_hash).await.map_err(chain_error)?;
-                    history.settled_by = Some(called);
-                }
-                EventKind::RoyaltySettled(e) => history.royalty = e.amount,
-                EventKind::RefundIssued(e) => history.refund = e.amount,
-                _ => {}
-            }
-        }
-        Ok(history)
-    }
+fn unknown_contract(contract: Address) -> CliError {
+    let message = format!("this deployment has no DataPolicy {contract}");
+    CliError::refused(codes::WRONG_CHAIN, message)
+        .hint("licen config tells where `deployment` and `contract` come from")
 }
 
-/// A chain error for people.
-pub fn chain_error(error: ChainError) -> CliError {
-    use licen_core::fault::Fault;
-    let config = "licen config tells where `rpc` and `deployment` come from";
-    match &error {
-        ChainError::Reverted(revert) => crate::sending::contract_refuses(revert),
-        ChainError::OtherChain { .. } => {
-            CliError::environment(codes::WRONG_CHAIN, "the rpc is another chain than the deployment's")
-                .because(&error)
-                .hint(config)
-        }
-        ChainError::NoContract { .. } | ChainError::OtherContract { .. } => {
-            CliError::environment(codes::WRONG_CHAIN, "the chain does not have the deployment's contracts")
-                .because(&error)
-                .hint(config)
-        }
-        ChainError::BadUrl { .. } | ChainError::TooFewRpcs { .. } => {
-            CliError::environment(codes::CONFIG, "the setting rpc is not usable").because(&error).hint(config)
-        }
-        _ => {
-            let shown = CliError::of(codes::CHAIN, "the chain did not answer as expected", &error);
-            if error.retryable() {
-                shown.hint("check `rpc` in `licen config`, then try again")
-            } else {
-                shown
-            }
-        }
-    }
+/// Whether a deployment is a known one, perhaps with more `DataPolicy` contracts than before.
+fn grown(known: &Deployment, told: &Deployment) -> bool {
+    let kept = |address: &Address| told.contracts.data_policies.contains(address);
+    known.identity() == told.identity()
+        && known.contracts.custody == told.contracts.custody
+        && known.contracts.data_policies.iter().all(kept)
 }
 
 /// 32 bytes from hex.

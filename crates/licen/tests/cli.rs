@@ -91,7 +91,7 @@ fn genuine_evidence_is_accepted_at_its_time_by_its_policy() {
     expect![[r#"
         evidence      tdx, identity 0x263b491bb14d627cc0d13408888dbe1ef550b7b8265794702303300bc388ef17
         program       {"tdx":{"mrtd":"0x91eb2b44d141d4ece09f0c75c2c53d247a3c68edd7fafe8a3520c942a604a407de03ae6dc5f87f27428b2538873118b7","rtmr":["0x44c0197b39157fdd7a4dcc44767f9d6b0bb3977c7a8e347b8492f827fe9d9e5c48aca29b220b80b6a540cf994b9bc9c0","0x0084452c01668329d4bc06acdf58a7205c26743304509973949e5619bf81a6a7aea8c323c173019b3093d54e579e9378","0xd833feef2cd945148aa38ead2c53e9b7f138190aaaebfc551dccd829fc207aa3ba80b70870d7330733642e01d48c3132","0x000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"]}}
-        platform      0x1ac0c5249af8f8fa4322bac12ede441321d46eea0dd40dcd64e3e76128f0f5d4
+        platform      0x646436126f6f25885f9c39999bef582f58d7b867914ddd16d6b8861fc76dbfec
         tcb           UpToDate, evaluation 17, no advisories
         collateral    issued 1742469717, valid until 1752919234
         report data   0x9a9d48e7f6799642d3d1b34e1e5e1742d4bb02dd6ddd551862c1211d35c304f9eca3efdbb481601c163cf52493d6e44aed55d51ec39b7e518fadb92c2b523f20
@@ -102,7 +102,7 @@ fn genuine_evidence_is_accepted_at_its_time_by_its_policy() {
     expect![[r#"
         evidence      snp, identity 0x56dc704f52ca251bf274e10a5b7ed7efc616c017712075cd80efcb26ebec59a5
         program       {"snp":{"measurement":"0x7a1e5c266c0108dbc9bb94fa926951320940915d0aafb42464bd88b579ea158d3e1a0dc39b2c60bd95b9c480cd81841f","hostData":"0x0000000000000000000000000000000000000000000000000000000000000000"}}
-        platform      0x63b8a0896beac792d53707c5331687b6f86b2ce6ecb908482081ae9940ec2105
+        platform      0x42bcdeeec35c2188df77cb434d652aa22fcc9021ff9a974a9072468f1a692006
         tcb           Milan, report version 2, bootloader 3, tee 0, snp 8, microcode 115
         report data   0xd447b55d197491bfe15cf298f9de9986b7a7c4be2468b4f6e2d53b71d7c645810b0f2cdfca0040433be063fc1a8293f0f3f8dae7b79fecb3d1cd82bd6a93ebfd
         accepted      snp-sample at 1752919234: affirming
@@ -244,7 +244,7 @@ fn an_unknown_setting_is_refused() {
     expect![[r#"
         error: licen.toml: unknown setting "nodes" [LIC0102]
 
-        hint: settings are node, rpc, confirmations, deployment, wallet, state, custodian_set, appraisal_policy, color
+        hint: settings are node, rpc, confirmations, deployment, contract, wallet, state, custodian_set, appraisal_policy, color
         exit 2
     "#]]
     .assert_eq(&licen(&["config"], dir.path()));
@@ -521,4 +521,77 @@ fn roots_of_the_shared_vectors() {
         checked += 1;
     }
     assert!(checked >= 20, "only {checked} vectors");
+}
+
+/// What the public would be told is refused by what is wrong with it, before anything is encrypted.
+#[test]
+fn words_of_the_wrong_form_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("rows.jsonl", "{\"text\":\"one\"}\n");
+    write("blank.txt", " \n");
+    write("long.txt", &"x".repeat(65_537));
+    let publish = |name: &str, flags: &[&str]| {
+        let first = ["--quiet", "publish", "rows.jsonl", "--name", name, "--royalty", "1", "--purpose", "p"];
+        licen(&[&first[..], flags, &["--dry-run"]].concat(), dir.path())
+    };
+    let said = [
+        publish(" ", &[]),
+        publish("N", &["--language", "english"]),
+        publish("N", &["--contact", "javascript://x@y"]),
+        publish("N", &["--license-text", "nowhere.txt"]),
+        publish("N", &["--license-text", "blank.txt"]),
+        publish("N", &["--license-text", "long.txt"]),
+    ]
+    .concat();
+    expect![[r#"
+        error: --name is empty [LIC0101]
+
+        hint: --name Reviews
+        exit 2
+        error: --language "english" is not a language tag [LIC0101]
+
+        hint: --language en
+        exit 2
+        error: --contact "javascript://x@y" is neither an e-mail address nor an https:// page [LIC0101]
+
+        hint: --contact data@example.org
+        exit 2
+        error: cannot read nowhere.txt [LIC0103]
+          because: No such file or directory (os error 2)
+
+        hint: --license-text takes a file of UTF-8 text
+        exit 2
+        error: blank.txt has no text [LIC0101]
+
+        hint: leave --license-text out
+        exit 2
+        error: long.txt has 65537 bytes, at most 65536 [LIC0101]
+
+        hint: name a longer license by its URL in the text
+        exit 2
+    "#]]
+    .assert_eq(&said);
+}
+
+/// The manifest of a dry run is what publishing writes but for owner and roots that are nobody's.
+#[test]
+fn a_dry_run_shows_what_the_public_would_be_told() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("rows.jsonl"), "{\"text\":\"one\"}\n{\"text\":\"two\"}\n").unwrap();
+    std::fs::write(dir.path().join("license.txt"), "No resale.\n").unwrap();
+    let flags = "--name Letters --royalty 0.5 --purpose research --language en --task summarization --keyword short \
+                 --license-text license.txt --contact owner@example.org --preview 1 --dry-run --manifest told.json";
+    let args: Vec<&str> = ["--quiet", "publish", "rows.jsonl"].into_iter().chain(flags.split(' ')).collect();
+    let args: Vec<&str> = args.into_iter().filter(|word| !word.is_empty()).collect();
+    let said = licen(&args, dir.path());
+    assert!(said.ends_with("nothing was kept\nexit 0\n"), "{said}");
+    let bytes = std::fs::read(dir.path().join("told.json")).unwrap();
+    let manifest = licen_core::policy_manifest::PolicyManifest::from_bytes(&bytes).unwrap();
+    assert_eq!((manifest.name(), manifest.row_count(), manifest.facts().preview.len()), ("Letters", 2, 1));
+    assert_eq!((manifest.languages(), manifest.tasks()), (vec!["en".into()], vec!["summarization".into()]));
+    assert_eq!((manifest.license_text(), manifest.purposes()), ("No resale.", vec!["research".into()]));
+    assert_eq!(manifest.contact().unwrap().as_str(), "owner@example.org");
+    assert!(manifest.published().starts_with("20") && manifest.file().unwrap().bytes > 30);
+    assert!(String::from_utf8(bytes).unwrap().contains("\"@value\":\"500000000000000000\""));
 }

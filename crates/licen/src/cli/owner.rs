@@ -4,23 +4,27 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::DatasetArg;
+use super::{DatasetArg, PayeeArgs};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   licen publish reviews.jsonl --name Reviews --royalty 0.01 --purpose medical-research
   licen publish a.jsonl --name A --royalty 0.002 --purpose research --max-rank 16 --preview 3
   licen publish a.jsonl --name A --royalty 0.002 --purpose research --recovery a.key --passphrase-file pass
-  licen publish a.jsonl --name A --royalty 0.002 --purpose research --dry-run")]
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research --language en --language de \\
+      --task question-answering --keyword law --license-text terms.txt --contact data@example.org
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research \\
+      --payee 0xA1...=60 --payee 0xB2...=30 --payee 0x51ab...=10 --vest 2026-12-01..2027-12-01
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research --dry-run
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research --dry-run --manifest a.json")]
 pub struct PublishArgs {
     /// JSON Lines, one object per line
     pub file: PathBuf,
     /// Title
     #[arg(long)]
     pub name: String,
-    /// What it is
-    #[arg(long, default_value = "")]
-    pub description: String,
+    #[command(flatten)]
+    pub about: DescriptionArgs,
     /// Price of one epoch in whole coins
     #[arg(long, value_name = "AMOUNT")]
     pub royalty: String,
@@ -33,9 +37,8 @@ pub struct PublishArgs {
     /// A purpose you allow; may be repeated
     #[arg(long = "purpose", required = true)]
     pub purposes: Vec<String>,
-    /// Who is paid; the wallet where left out
-    #[arg(long, value_name = "ADDRESS")]
-    pub payee: Option<String>,
+    #[command(flatten)]
+    pub payee: PayeeArgs,
     /// Seconds a granted job may wait to start
     #[arg(long, default_value_t = licen_core::policy::DEFAULT_START_WINDOW)]
     pub start_window: u32,
@@ -64,6 +67,10 @@ pub struct PublishArgs {
     /// Check, commit and encrypt as publishing does, under a key thrown away; needs no node, keeps nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Also write the manifest, all that the public is told, to this file; with --dry-run its roots and owner
+    /// are nobody's
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
     /// Custodian set, as `custodian register` prints it; else the configured one
     #[arg(long, value_name = "ID")]
     pub custodian_set: Option<String>,
@@ -81,9 +88,32 @@ pub struct PublishArgs {
     pub passphrase_file: Option<PathBuf>,
 }
 
+/// What the public is told in words. Nothing of it is checked against the rows, and all of it is public.
+#[derive(Debug, Default, Args)]
+pub struct DescriptionArgs {
+    /// What it is; the title again where left out
+    #[arg(long, default_value = "")]
+    pub description: String,
+    /// Language of the rows, as BCP 47 names it: en, de-CH; may be repeated
+    #[arg(long = "language", value_name = "TAG")]
+    pub languages: Vec<String>,
+    /// What it is meant to train for, like question-answering; may be repeated
+    #[arg(long = "task")]
+    pub tasks: Vec<String>,
+    /// A word to find it by; may be repeated
+    #[arg(long = "keyword")]
+    pub keywords: Vec<String>,
+    /// Text file that you add to the terms, which every requester agrees to
+    #[arg(long, value_name = "FILE")]
+    pub license_text: Option<PathBuf>,
+    /// How to reach you, for everybody to see: an e-mail address or an https:// page
+    #[arg(long, value_name = "ADDRESS")]
+    pub contact: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
-    /// Change price, caps or expiry; running jobs keep what they pinned
+    /// Change price, caps, expiry or payees; running jobs keep what they pinned
     Update(PolicyUpdateArgs),
     /// Refuse new requests
     Pause(DatasetArg),
@@ -91,9 +121,15 @@ pub enum PolicyCommand {
     Resume(DatasetArg),
     /// Seal the dataset's key to other custodians or a newer version of their set, or demand another level
     Reseal(ResealArgs),
+    /// Offer the dataset at one more DataPolicy (--contract, else the newest) without encrypting again
+    Register(DatasetArg),
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  licen policy update 0x9c1e --royalty 0.02
+  licen policy update 0x9c1e --payee 0xA1...=50 --payee 0xB2...=50
+What jobs of earlier versions owe goes to the payees of their version.")]
 pub struct PolicyUpdateArgs {
     /// Root or uid of the dataset, or its first digits
     pub dataset: String,
@@ -109,6 +145,8 @@ pub struct PolicyUpdateArgs {
     /// New end, Unix seconds; 0 never
     #[arg(long)]
     pub expires: Option<u64>,
+    #[command(flatten)]
+    pub payee: PayeeArgs,
 }
 
 /// The dataset key out of its recovery file.

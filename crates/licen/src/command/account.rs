@@ -1,75 +1,78 @@
-//! `licen earnings` and `licen withdraw`.
+//! `licen withdraw`.
 
 use licen_core::abi::DataPolicy;
-use licen_core::money::format_units;
 use licen_core::primitives::{Address, U256};
 use serde_json::json;
 
-use crate::cli::AccountArgs;
+use crate::cli::WithdrawArgs;
 use crate::codes;
 use crate::error::{CliError, Outcome};
+use crate::ledger::{address, token_address};
+use crate::owner::payees::must_receive;
 use crate::session::Session;
 
-/// What an account can withdraw, and what its datasets earned: the fee is part of the royalty.
+/// Withdraws everything credited, from every contract that owes. Anybody may send this, only the account is
+/// paid; `--to` sends the wallet's own credit elsewhere.
 ///
 /// # Errors
-/// The node or chain does not answer.
-pub async fn earnings(session: &Session, args: &AccountArgs) -> Outcome {
-    let (account, token) = parse(session, args)?;
-    let credit = session.chain().await?.credit(account, token).await?;
-    let mine = json!({"owner": {"_eq": account.to_string()}, "token": {"_eq": token.to_string()}});
-    let (mut royalties, mut fees) = (U256::ZERO, U256::ZERO);
-    for job in session.node()?.jobs(mine).await? {
-        let wei = |name: &str| U256::from_str_radix(&job.text(name), 10).unwrap_or_default();
-        royalties += wei("royaltySettled");
-        fees += wei("protocolFee");
-    }
-    session.ui.record(&json!({
-        "account": account.to_string(), "token": token.to_string(), "credit": credit.to_string(), "royalties": royalties.to_string(),
-        "protocolFees": fees.to_string()
-    }));
-    session.ui.data(&format!(
-        "{} to withdraw; {} in royalties so far, {} of it protocol fee",
-        format_units(credit, 18),
-        format_units(royalties, 18),
-        format_units(fees, 18)
-    ));
-    Ok(())
-}
-
-/// Withdraws everything credited; anybody may send this, only the account is paid.
-///
-/// # Errors
-/// Nothing to withdraw.
-pub async fn withdraw(session: &Session, args: &AccountArgs) -> Outcome {
-    let (account, token) = parse(session, args)?;
-    let chain = session.chain().await?;
-    let credit = chain.credit(account, token).await?;
-    if credit.is_zero() {
-        return Err(CliError::refused(codes::FUNDS, format!("{account} has nothing to withdraw"))
-            .hint("licen earnings shows an account; --wallet FILE or --account ADDRESS chooses another"));
-    }
-    let call = DataPolicy::withdrawCall { account, token };
-    let label = format!("withdraw:{account}:{token}:{credit}:{}", chain.now().await?);
-    session.ui.progress(&format!("Withdrawing {} to {account}", format_units(credit, 18)));
-    session.send(&label, chain.domain().contract, &call, U256::ZERO).await?;
-    session.ui.record(
-        &json!({"account": account.to_string(), "token": token.to_string(), "amount": credit.to_string()}),
-    );
-    session.ui.data(&format!("{} withdrawn to {account}", format_units(credit, 18)));
-    Ok(())
-}
-
-fn parse(session: &Session, args: &AccountArgs) -> Outcome<(Address, Address)> {
-    let address = |text: &str| {
-        text.parse::<Address>()
-            .map_err(|_| CliError::environment(codes::USAGE, format!("{text:?} is not an address")))
-            .map_err(|e| e.hint("an address is 0x and 40 hex digits"))
-    };
+/// Nothing to withdraw, or an address that could never take it out again.
+pub async fn withdraw(session: &Session, args: &WithdrawArgs) -> Outcome {
+    let token = token_address(args.token.as_deref())?;
+    let to = args.to.as_deref().map(|text| address("--to", text)).transpose()?;
     let account = match &args.account {
-        Some(text) => address(text)?,
+        Some(text) => address("--account", text)?,
         None => session.wallet()?.address(),
     };
-    let token = args.token.as_deref().map_or(Ok(Address::ZERO), address)?;
-    Ok((account, token))
+    if let Some(to) = to {
+        must_receive(session, to).await?;
+    }
+    let words = session.chain().await?.token(token).await?;
+    let (mut paid, receiver) = (U256::ZERO, to.unwrap_or(account));
+    for chain in session.chains().await? {
+        let credit = chain.credit(account, token).await?;
+        if credit.is_zero() {
+            continue;
+        }
+        let (contract, shown) = (chain.contract(), words.shown(credit));
+        if to.is_some() && !session.ui.confirm(&format!("send {shown} of {account} to {receiver}?")) {
+            return Err(CliError::environment(codes::NOT_CONFIRMED, "nothing was withdrawn")
+                .hint("--yes confirms it in a script"));
+        }
+        session.ui.progress(&format!("Withdrawing {shown} to {receiver}"));
+        let label = label(contract, account, to, token, credit, chain.now().await?);
+        let mined = match to {
+            Some(to) => {
+                session.send(&label, contract, &DataPolicy::withdrawToCall { to, token }, U256::ZERO).await?
+            }
+            None => {
+                let call = DataPolicy::withdrawCall { account, token };
+                session.send(&label, contract, &call, U256::ZERO).await?
+            }
+        };
+        session.indexed(&mined).await;
+        session
+            .ui
+            .record(&json!({"account": account.to_string(), "token": token.to_string(), "to": receiver,
+            "contract": contract, "amount": credit.to_string()}));
+        paid += credit;
+    }
+    if paid.is_zero() {
+        let hint = "licen earnings shows an account; --wallet FILE or --account ADDRESS chooses another";
+        return Err(CliError::refused(codes::FUNDS, format!("{account} has nothing to withdraw")).hint(hint));
+    }
+    session.ui.data(&format!("{} withdrawn to {receiver}", words.shown(paid)));
+    Ok(())
+}
+
+/// A later withdrawal of the same amount is another transaction.
+fn label(
+    contract: Address,
+    account: Address,
+    to: Option<Address>,
+    token: Address,
+    credit: U256,
+    now: u64,
+) -> String {
+    let to = to.map(|to| format!(":to:{to}")).unwrap_or_default();
+    format!("withdraw:{contract}:{account}{to}:{token}:{credit}:{now}")
 }

@@ -1,19 +1,20 @@
 //! `licen audit JOB`: everything re-verified from the chain and storage, one line per check. The
 //! node's index is used to find the job and then contradicted where it can be.
 
-use licen_core::abi::{Job, Member, Policy};
+use licen_core::abi::{Job, Member, Policy, ResultManifest};
 use licen_core::constraints::{Constraints, JobSpec, ProviderFacts, check};
-use licen_core::eip712::Domain;
 use licen_core::id::{dataset_uid, policy_hash};
 use licen_core::job::JobState;
 use licen_core::policy_manifest::PolicyManifest;
 use licen_core::primitives::{Address, B256, Bytes, U256, keccak256};
+use licen_core::unit::Unit;
 use licen_seal::Envelope;
 use serde_json::json;
 
 use crate::cli::AuditArgs;
 use crate::codes;
 use crate::error::{CliError, Outcome};
+use crate::node_client::IndexedJob;
 use crate::session::Session;
 
 mod custody;
@@ -29,8 +30,8 @@ const MAX_DOCUMENT: u64 = 8 << 20;
 pub struct JobHistory {
     /// `JobStarted` of the last attempt: its block and that block's time.
     pub started: Option<(u64, u64)>,
-    /// `JobCompleted`: actualEpochs, resultHash, attestationRef.
-    pub completed: Option<(u32, B256, B256)>,
+    /// What compute stated, as `ResultRecorded` has it.
+    pub result: Option<ResultManifest>,
     /// `JobFailed`: the reason's number.
     pub failed: Option<u8>,
     /// `RoyaltySettled`.
@@ -125,8 +126,6 @@ pub async fn audit(session: &Session, args: &AuditArgs) -> Outcome {
 }
 
 async fn of_job(session: &Session, job: &str) -> Outcome {
-    let chain = session.chain().await?;
-    let domain = chain.domain();
     let mut audit = Audit { session, failed: None, checks: 0 };
     let (indexed, state) = match session.job(job).await {
         Ok(found) => found,
@@ -139,6 +138,8 @@ async fn of_job(session: &Session, job: &str) -> Outcome {
         Err(error) => return Err(error),
     };
     let (job, policy) = (&indexed.job, &indexed.policy);
+    let chain = session.chain_at(indexed.contract).await?;
+    let domain = chain.domain();
     audit.line("job on chain", Ok(format!("{} with this preimage", state.name())));
     audit.line(
         "policy",
@@ -149,12 +150,12 @@ async fn of_job(session: &Session, job: &str) -> Outcome {
         ),
     );
     audit.line("policy kept", policy_kept(job, policy));
-    let uid = dataset_uid(&domain, policy.owner, policy.salt);
+    let uid = dataset_uid(domain.chain_id, policy.owner, policy.salt);
     audit.line(
         "dataset uid",
         holds(uid == job.datasetUid, format!("computed from owner and salt: {uid}"), "it is not the owner's"),
     );
-    documents(&mut audit, &domain, job, policy).await;
+    documents(&mut audit, domain.chain_id, &indexed).await;
     stored(&mut audit, "dataset ciphertext", policy.datasetRoot).await;
     logs::anchored(&mut audit, job).await?;
     let history = chain.history(job).await?;
@@ -182,7 +183,10 @@ fn policy_kept(job: &Job, policy: &Policy) -> Result<String, String> {
         && job.datasetRoot == policy.datasetRoot
         && job.owner == policy.owner
         && job.payee == policy.payee
-        && job.royaltyPerEpoch == policy.royaltyPerEpoch
+        && job.unit == Unit::Epoch as u8
+        && job.royaltyPerUnit == policy.royaltyPerEpoch
+        && job.units == u64::from(job.epochs)
+        && job.token == policy.token
         && job.appraisalPolicy == policy.appraisalPolicy
         && job.requiredLevel == policy.requiredLevel
         && (job.custodianSet, job.setVersion) == (policy.custodianSet, policy.setVersion);
@@ -193,7 +197,9 @@ fn policy_kept(job: &Job, policy: &Policy) -> Result<String, String> {
     )
 }
 
-async fn documents(audit: &mut Audit<'_>, domain: &Domain, job: &Job, policy: &Policy) {
+async fn documents(audit: &mut Audit<'_>, chain_id: u64, indexed: &IndexedJob) {
+    // The result was compared with what the chain committed to.
+    let IndexedJob { job, policy, result, .. } = indexed;
     if let Some(bytes) = audit.blob("policy manifest", policy.manifestHash).await {
         let read = PolicyManifest::from_bytes(&bytes);
         let verdict = read
@@ -214,7 +220,7 @@ async fn documents(audit: &mut Audit<'_>, domain: &Domain, job: &Job, policy: &P
         }
     }
     if let Some(bytes) = audit.blob("envelope", job.envelopeHash).await {
-        let verdict = envelope_terms(audit, domain, job, &bytes).await;
+        let verdict = envelope_terms(audit, chain_id, job, &bytes).await;
         audit.line("envelope terms", verdict);
     }
     let constraints = audit.blob("constraints", policy.constraintsHash).await;
@@ -232,20 +238,23 @@ async fn documents(audit: &mut Audit<'_>, domain: &Domain, job: &Job, policy: &P
         audit.line("constraints kept", verdict);
         if let Ok(spec) = licen_core::canonical::json_from_slice::<JobSpec>(&spec) {
             let root = spec.base_model_root;
+            if let Some(result) = result {
+                let same = holds(
+                    result.baseModelRoot == root,
+                    "the manifest names the base model that was asked for",
+                    "the manifest names another base model than the job specification",
+                );
+                audit.line("base model trained", same);
+            }
             stored(audit, "base model", root).await;
         }
     }
 }
 
-async fn envelope_terms(
-    audit: &Audit<'_>,
-    domain: &Domain,
-    job: &Job,
-    bytes: &[u8],
-) -> Result<String, String> {
+async fn envelope_terms(audit: &Audit<'_>, chain_id: u64, job: &Job, bytes: &[u8]) -> Result<String, String> {
     let envelope = Envelope::decode(bytes).map_err(|e| e.to_string())?;
     let terms = envelope.terms();
-    let bound = terms.domain == *domain
+    let bound = terms.chain_id == chain_id
         && terms.dataset_uid == job.datasetUid
         && terms.custodian_set == job.custodianSet
         && terms.set_version == job.setVersion

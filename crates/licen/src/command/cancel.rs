@@ -18,10 +18,10 @@ use crate::session::Session;
 /// # Errors
 /// The job has ended, or runs within its deadline.
 pub async fn cancel(session: &Session, args: &JobArg) -> Outcome {
-    let chain = session.chain().await?;
     let (indexed, state) = session.job(&args.job).await?;
     let job = indexed.job.clone();
-    let contract = chain.domain().contract;
+    let contract = indexed.contract;
+    let chain = session.chain_at(contract).await?;
     let now = chain.now().await?;
     // One label per act: an act that came too late must not stand for the one that fits now.
     let label = |act: &str| format!("{act}:{}:{}", job.jobId, job.attempt);
@@ -58,7 +58,7 @@ pub async fn cancel(session: &Session, args: &JobArg) -> Outcome {
         }
     };
     session.indexed(&mined).await;
-    let ended = chain.state(&job).await?;
+    let ended = chain.state(job.jobId).await?;
     let (name, escrow) = (ended.name(), format_units(total_escrow(&job), 18));
     session.ui.progress(&format!("job {name}: the escrow of {escrow} is refunded"));
     session.ui.record(&json!({"jobId": job.jobId, "state": name}));

@@ -1,6 +1,6 @@
 //! `licen deploy`: the contracts, and deployment.json that pins them.
 
-use licen_chain::deployment;
+use licen_chain::{Deployment, deployment};
 use licen_core::primitives::Address;
 use serde_json::json;
 
@@ -65,13 +65,26 @@ pub async fn deploy(session: &Session, args: &DeployArgs) -> Outcome<Address> {
     // The name makes a repeated call resume; another file, fee or recipient is another deployment.
     let file = std::path::absolute(&args.out).unwrap_or_else(|_| args.out.clone());
     let name = format!("{}:{fee_recipient}:{}", file.display(), args.fee_bps);
-    session.ui.progress("Deploying Custody and DataPolicy");
-    let mut deployed = deployment::deploy(&sender, &name, &url, fee_recipient, args.fee_bps)
-        .await
-        .map_err(|e| CliError::of(codes::TRANSACTION, "the contracts were not deployed", &e))?;
-    deployed.custodians.clone_from(&args.custodians);
+    session.ui.progress(match &args.beside {
+        None => "Deploying Custody and DataPolicy",
+        Some(_) => "Deploying one more DataPolicy over the same Custody",
+    });
+    let known = args.beside.as_deref().map(Deployment::read).transpose().map_err(|e| {
+        CliError::environment(codes::CONFIG, "the deployment beside is not usable")
+            .because(&e)
+            .hint("--beside with the deployment.json of the contracts that are there")
+    })?;
+    let made = match &known {
+        None => deployment::deploy(&sender, &name, &url, fee_recipient, args.fee_bps).await,
+        Some(known) => deployment::deploy_beside(&sender, &name, known, fee_recipient, args.fee_bps).await,
+    };
+    let mut deployed =
+        made.map_err(|e| CliError::of(codes::TRANSACTION, "the contracts were not deployed", &e))?;
+    if known.is_none() || !args.custodians.is_empty() {
+        deployed.custodians.clone_from(&args.custodians);
+    }
     deployed.write(&args.out).map_err(|e| {
         CliError::environment(codes::FILE, format!("cannot write {}", args.out.display())).because(&e)
     })?;
-    Ok(deployed.contracts.data_policy)
+    Ok(deployed.contracts.newest())
 }

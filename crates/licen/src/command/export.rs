@@ -26,17 +26,17 @@ pub async fn export(session: &Session, args: &ExportArgs) -> Outcome {
         return Err(CliError::environment(codes::FILE, format!("{shown} exists already"))
             .hint("--out with another file: nothing is overwritten"));
     }
-    let domain = session.chain().await?.domain();
-    let dataset = session.node()?.dataset(&args.dataset).await?;
+    let chain_id = session.chain().await?.domain().chain_id;
+    let dataset = session.dataset(&args.dataset).await?;
     // A 0G root says nothing about zeros behind a file, so its end comes from the manifest.
     let length = ciphertext_len(manifest(session, &dataset).await?.byte_count());
     let length = length
         .ok_or_else(|| CliError::refused(codes::STORAGE, "no dataset is as long as its manifest says"))?;
     let policy = dataset.policy;
-    let key = recovered_key(&args.recovery, &domain, policy.datasetUid)?;
+    let key = recovered_key(&args.recovery, chain_id, policy.datasetUid)?;
     let cipher = session.config.state_dir()?.join(format!("export-{}.bin", policy.datasetUid));
     session.get_file(policy.datasetRoot, &cipher).await?;
-    let aad = dataset_aad(&domain, &policy.datasetUid);
+    let aad = dataset_aad(chain_id, &policy.datasetUid);
     let opened = open(&key, &aad, &cipher, length, &args.out);
     let _ = std::fs::remove_file(&cipher);
     let bytes = opened?;

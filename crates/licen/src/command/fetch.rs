@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use licen_core::abi::{Job, ResultKeyChange};
+use licen_core::abi::{Job, ResultKeyChange, ResultManifest};
 use licen_core::job::JobState;
 use licen_core::primitives::{B256, Bytes};
 use licen_core::wire::AbiHex;
@@ -15,6 +15,7 @@ use licen_seal::result_share::{combine_result, open_result_release};
 use licen_seal::{RecipientKey, ResultKeyShare};
 use serde_json::json;
 
+use crate::chain_view::ChainView;
 use crate::cli::FetchArgs;
 use crate::codes;
 use crate::command::key::key_error;
@@ -51,15 +52,17 @@ pub async fn fetch(session: &Session, args: &FetchArgs) -> Outcome<Vec<String>> 
             .hint("--out with a new directory"));
     }
     // Not from the index: whoever serves it could name a result of its own.
-    let Some((_, result_hash, _)) = session.chain().await?.history(&job).await?.completed else {
+    let chain = session.chain_at(indexed.contract).await?;
+    let Some(manifest) = chain.history(&job).await?.result else {
         return Err(CliError::environment(
             codes::NODE_NOT_READY,
-            "the chain has no JobCompleted of this job",
+            "the chain has no ResultRecorded of this job",
         )
         .hint("try again in a few seconds"));
     };
+    let result_hash = manifest.resultHash;
     if args.new_result_key {
-        replaced_key(session, args, &job).await?;
+        replaced_key(session, &chain, args, &job).await?;
     }
     let keys = match &args.result_key {
         Some(path) => vec![load_key(args, path)?],
@@ -68,7 +71,7 @@ pub async fn fetch(session: &Session, args: &FetchArgs) -> Outcome<Vec<String>> 
     let blob = session.config.state_dir()?.join(format!("fetch-{}.bin", job.jobId));
     let bytes = session.get_file(result_hash, &blob).await?;
     session.ui.progress(&format!("{bytes} bytes, verified against the chain's resultHash"));
-    let done = open(session, args, &job, result_hash, &keys, &blob).await;
+    let done = open(session, &chain, args, &job, &manifest, &keys, &blob).await;
     let _ = std::fs::remove_file(&blob);
     let files = done?;
     session.ui.progress(&format!("{} files in {}", files.len(), args.out.display()));
@@ -120,7 +123,7 @@ fn load_key(args: &FetchArgs, path: &Path) -> Outcome<RecipientKey> {
 }
 
 /// Makes a new result key and has custodians take it in place of the old one.
-async fn replaced_key(session: &Session, args: &FetchArgs, job: &Job) -> Outcome {
+async fn replaced_key(session: &Session, chain: &ChainView, args: &FetchArgs, job: &Job) -> Outcome {
     let wallet = session.wallet()?.address();
     if wallet != job.requester {
         let message = format!("the job is {}'s, the wallet is {wallet}", job.requester);
@@ -140,14 +143,15 @@ async fn replaced_key(session: &Session, args: &FetchArgs, job: &Job) -> Outcome
         key.save(&path).map_err(|e| key_error("result", &path, &e))?;
         key
     };
-    replace_key(session, job, &key).await
+    replace_key(session, chain, job, &key).await
 }
 
 async fn open(
     session: &Session,
+    chain: &ChainView,
     args: &FetchArgs,
     job: &Job,
-    result_hash: B256,
+    manifest: &ResultManifest,
     keys: &[RecipientKey],
     blob: &Path,
 ) -> Outcome<Vec<String>> {
@@ -157,11 +161,10 @@ async fn open(
     let mut source = BufReader::new(file);
     let header =
         ResultHeader::read_from(&mut source).map_err(|e| seal("the result is not one of LICEN's", &e))?;
-    let chain = session.chain().await?;
     let (t, members) = chain.custodians(job.custodianSet, job.setVersion).await?;
     let terms = ResultTerms { domain: chain.domain(), job_id: job.jobId, attempt: job.attempt };
     header.must_be_of(&terms, t, &members).map_err(|e| seal("the result is not this job's", &e))?;
-    let shares = gather(session, args, job, &header, &result_hash, keys).await?;
+    let shares = gather(session, args, job, &header, &manifest.resultHash, keys).await?;
     let result_key =
         combine_result(&header, &shares).map_err(|e| seal("the result key does not combine", &e))?;
     unpack_result(&result_key, &header, source, &args.out, MAX_UNPACKED)
@@ -239,13 +242,14 @@ fn opened_by_one(
 }
 
 /// Tells every custodian the new key, signed by the requester's wallet.
-async fn replace_key(session: &Session, job: &Job, key: &RecipientKey) -> Outcome {
+async fn replace_key(session: &Session, chain: &ChainView, job: &Job, key: &RecipientKey) -> Outcome {
     let wallet = session.wallet()?;
-    let nonce = session.chain().await?.now().await?;
+    let nonce = chain.now().await?;
     let change = ResultKeyChange { jobId: job.jobId, newKey: key.public().0, nonce };
-    let digest = session.chain().await?.domain().digest(&change);
+    let digest = chain.domain().digest(&change);
     let signature = wallet.sign_digest(&digest);
     let request = ResultKeyRequest {
+        contract: chain.contract(),
         job: AbiHex(job.clone()),
         change: AbiHex(change),
         signature: Bytes::from(signature.to_vec()),

@@ -1,7 +1,7 @@
 //! The JobSpec that `request` asks for, every setting checked before anything is paid: compute would
 //! refuse a wrong one too, but only after the escrow.
 
-use licen_core::constraints::JobSpec;
+use licen_core::constraints::{JobSpec, Learn};
 use licen_core::wire::node::ModelInfo;
 use serde_json::{Map, Value, json};
 
@@ -89,6 +89,8 @@ pub fn job_spec(args: &RequestArgs, model: &ModelInfo) -> Outcome<JobSpec> {
         training_params: params,
         eval_fraction: args.eval_fraction,
         seed: args.seed,
+        learn: Learn::Assistant,
+        parents: Vec::new(),
     })
 }
 

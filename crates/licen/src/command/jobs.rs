@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use licen_core::abi::{DataPolicy, Job, Stop};
+use licen_core::abi::{DataPolicy, Job, ResultManifest, Stop};
+use licen_core::eip712::Domain;
 use licen_core::job::JobState;
 use licen_core::money::format_units;
 use licen_core::primitives::{B256, Bytes, U256};
+use licen_core::report::{self, JobReport};
 use licen_core::wire::AbiHex;
 use licen_core::wire::compute::StopRequest;
 use licen_core::wire::custodian::SignedManifest;
@@ -76,6 +78,10 @@ pub async fn show(session: &Session, args: &JobArg) -> Outcome {
     let job = &indexed.job;
     let compute = training(&session.node()?, &indexed).await.unwrap_or_default();
     let amount = |name: &str| coins(&indexed.text(name));
+    let report = match &indexed.result {
+        Some(result) => reported(session, result).await,
+        None => String::new(),
+    };
     let lines = [
         ("job", job.jobId.to_string()),
         ("dataset", job.datasetRoot.to_string()),
@@ -89,12 +95,47 @@ pub async fn show(session: &Session, args: &JobArg) -> Outcome {
         ("royalty", amount("royaltySettled")),
         ("refund", amount("refundIssued")),
         ("result", indexed.text("resultHash")),
+        ("adapter", indexed.text("adapterRoot")),
+        ("measured", report),
         ("next", next(&indexed, state, now)),
     ];
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
         session.ui.data(&format!("{name:<13} {value}"));
     }
     Ok(())
+}
+
+/// The report behind a result, in a line; why there is none where storage or custodians do not have it.
+async fn reported(session: &Session, result: &ResultManifest) -> String {
+    let read = session.blob(result.reportHash, report::MAX_BYTES as u64).await;
+    match read.map(|bytes| JobReport::from_blob(&bytes)) {
+        Ok(Ok(report)) => summary(&report),
+        Ok(Err(error)) => format!("the report is not one: {error}"),
+        Err(error) => format!("no report: {}", error.message),
+    }
+}
+
+/// What a report says, in a line.
+#[must_use]
+pub fn summary(report: &JobReport) -> String {
+    let rows = &report.rows;
+    let shapes: Vec<String> = rows.shapes.iter().map(|(shape, n)| format!("{n} {shape}")).collect();
+    let nats = |loss: u32| f64::from(loss) / 1e3;
+    let losses = match (report.losses.first(), report.losses.last()) {
+        (Some(first), Some(last)) => format!("loss {:.3} -> {:.3}, ", nats(first.loss), nats(last.loss)),
+        _ => String::new(),
+    };
+    let lost = if rows.without_target == 0 {
+        String::new()
+    } else {
+        format!(", {} rows without a target", rows.without_target)
+    };
+    format!(
+        "{losses}rows {} ({} held out){lost}, {} compute seconds",
+        shapes.join(", "),
+        rows.held_out,
+        report.compute_seconds
+    )
 }
 
 /// What the requester can do now.
@@ -152,6 +193,7 @@ pub fn record(job: &IndexedJob) -> serde_json::Value {
     if let Some(map) = fields.as_object_mut() {
         map.remove("jobAbi");
         map.remove("policyAbi");
+        map.remove("manifestAbi");
         map.insert("jobId".into(), json!(job.job.jobId));
     }
     fields
@@ -176,7 +218,7 @@ pub async fn stop(session: &Session, args: &JobArg) -> Outcome {
         );
     }
     let stop = Stop { jobId: job.job.jobId, attempt: job.job.attempt };
-    let digest = session.chain().await?.domain().digest(&stop);
+    let digest = session.chain_at(job.contract).await?.domain().digest(&stop);
     let signature = wallet.sign_digest(&digest);
     let request = StopRequest { stop: AbiHex(stop), signature: Bytes::from(signature.to_vec()) };
     session.node()?.stop(job.job.jobId, &request).await?;
@@ -255,8 +297,7 @@ async fn training(node: &NodeClient, now: &IndexedJob) -> Option<String> {
 ///
 /// # Errors
 /// No custodian has it yet.
-pub async fn held_manifest(session: &Session, job: &Job) -> Outcome<SignedManifest> {
-    let domain = session.chain().await?.domain();
+pub async fn held_manifest(session: &Session, domain: &Domain, job: &Job) -> Outcome<SignedManifest> {
     let custodians = &session.deployment().await?.custodians;
     let mut silent = 0;
     for custodian in custodians {
@@ -265,7 +306,7 @@ pub async fn held_manifest(session: &Session, job: &Job) -> Outcome<SignedManife
             Err(e) => Err(e),
         };
         match answer {
-            Ok(signed) if check::manifest(&domain, job, &signed).is_some() => return Ok(signed),
+            Ok(signed) if check::manifest(domain, job, &signed).is_some() => return Ok(signed),
             Ok(_) | Err(NoAnswer::Unreadable(_)) => {
                 session.ui.warn(&format!("custodian {} answers with another manifest", custodian.id));
             }
@@ -290,8 +331,9 @@ pub async fn settle_held(session: &Session, id: B256) -> Outcome<IndexedJob> {
     if state.is_terminal() {
         return Ok(indexed);
     }
-    let held = held_manifest(session, &indexed.job).await?;
-    let contract = session.chain().await?.domain().contract;
+    let contract = indexed.contract;
+    let domain = session.chain_at(contract).await?.domain();
+    let held = held_manifest(session, &domain, &indexed.job).await?;
     let call = DataPolicy::confirmTrainingCompleteCall {
         job: indexed.job.clone(),
         manifest: held.manifest.0,

@@ -7,6 +7,8 @@ pub mod audit;
 pub mod cancel;
 pub mod custodian;
 pub mod deploy;
+pub mod distribute;
+pub mod earnings;
 pub mod export;
 pub mod fetch;
 pub mod info;

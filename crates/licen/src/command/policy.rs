@@ -1,18 +1,20 @@
-//! `licen policy update | pause | resume`; `reseal` has a file of its own.
+//! `licen policy update | pause | resume | register`; `reseal` has a file of its own.
 
-use licen_core::abi::{DataPolicy, Policy};
+use licen_core::abi::{DataPolicy, Policy, Split};
 use licen_core::id::policy_hash;
 use licen_core::money::parse_units;
 use licen_core::policy::validate;
-use licen_core::primitives::{U256, keccak256};
+use licen_core::primitives::{Address, U256, keccak256};
 use serde_json::json;
 
 use crate::cli::{DatasetArg, PolicyCommand, PolicyUpdateArgs};
 use crate::codes;
+use crate::command::publish::{announce_payees, register_label};
 use crate::command::reseal::reseal;
-use crate::command::search::manifest;
+use crate::command::search::{manifest, short};
 use crate::error::{CliError, Outcome};
-use crate::node_client::IndexedDataset;
+use crate::node_client::{IndexedDataset, one_dataset};
+use crate::owner::payees::payees;
 use crate::owner::terms::terms_text;
 use crate::session::Session;
 
@@ -26,20 +28,22 @@ pub async fn run(session: &Session, command: &PolicyCommand) -> Outcome {
         PolicyCommand::Pause(args) => pause(session, args, true).await,
         PolicyCommand::Resume(args) => pause(session, args, false).await,
         PolicyCommand::Reseal(args) => reseal(session, args).await,
+        PolicyCommand::Register(args) => register(session, args).await,
     }
 }
 
 async fn update(session: &Session, args: &PolicyUpdateArgs) -> Outcome {
-    let chain = session.chain().await?;
     let dataset = owned(session, &args.dataset).await?;
+    let chain = session.chain_at(dataset.contract).await?;
     let old = dataset.policy.clone();
     if args.royalty.is_none()
         && args.max_epochs.is_none()
         && args.max_runs.is_none()
         && args.expires.is_none()
+        && args.payee.payees.is_empty()
     {
         return Err(CliError::environment(codes::USAGE, "nothing to change")
-            .hint("give --royalty, --max-epochs, --max-runs or --expires"));
+            .hint("give --royalty, --max-epochs, --max-runs, --expires or --payee"));
     }
     // An index that is behind would make a next version that the contract has already.
     chain.dataset(&old).await?;
@@ -54,23 +58,34 @@ async fn update(session: &Session, args: &PolicyUpdateArgs) -> Outcome {
     next.maxEpochsPerRun = args.max_epochs.unwrap_or(next.maxEpochsPerRun);
     next.maxRunsPerRequester = args.max_runs.unwrap_or(next.maxRunsPerRequester);
     next.policyExpiry = args.expires.unwrap_or(next.policyExpiry);
-    let next = replace(session, &dataset, next).await?;
+    let paid = payees(Some(session), &args.payee).await?;
+    next.payee = paid.as_ref().map_or(next.payee, |paid| paid.account);
+    let splits = paid.map(|paid| paid.splits).unwrap_or_default();
+    let next = replace(session, &dataset, next, &splits).await?;
+    announce_payees(session, dataset.contract, &next, &splits).await;
     session.ui.record(&json!({"datasetUid": next.datasetUid, "version": next.version}));
     Ok(())
 }
 
-/// Puts the next version of a dataset's policy into force; gives it with its documents named.
+/// Puts the next version of a dataset's policy into force; gives it with its documents named. `splits` are
+/// those of a payee that is new.
 ///
 /// # Errors
 /// Terms the contract would refuse, or storage and chain.
-pub async fn replace(session: &Session, dataset: &IndexedDataset, mut next: Policy) -> Outcome<Policy> {
-    let chain = session.chain().await?;
+pub async fn replace(
+    session: &Session,
+    dataset: &IndexedDataset,
+    mut next: Policy,
+    splits: &[Split],
+) -> Outcome<Policy> {
+    let chain = session.chain_at(dataset.contract).await?;
     validate(&next, chain.domain().chain_id, chain.now().await?)
         .map_err(|e| CliError::refused(codes::POLICY_INVALID, e.to_string()))?;
-    describe(session, dataset, &mut next).await?;
-    let label = format!("policy:{}:{}:{}", next.datasetUid, next.version, policy_hash(&next));
+    describe(session, dataset, &mut next, splits).await?;
+    let (uid, version) = (next.datasetUid, next.version);
+    let label = format!("policy:{}:{uid}:{version}:{}", dataset.contract, policy_hash(&next));
     let call = DataPolicy::updatePolicyCall { old: dataset.policy.clone(), next: next.clone() };
-    let mined = session.send(&label, chain.domain().contract, &call, U256::ZERO).await?;
+    let mined = session.send(&label, chain.contract(), &call, U256::ZERO).await?;
     session.indexed(&mined).await;
     session
         .ui
@@ -80,9 +95,17 @@ pub async fn replace(session: &Session, dataset: &IndexedDataset, mut next: Poli
 
 /// Stores the words of the new terms, and names them in `next`: people and programs that read the
 /// offer must read what the contract will enforce.
-async fn describe(session: &Session, dataset: &IndexedDataset, next: &mut Policy) -> Outcome {
-    let manifest = manifest(session, dataset).await?;
-    let terms = terms_text(next, &manifest.purposes());
+async fn describe(
+    session: &Session,
+    dataset: &IndexedDataset,
+    next: &mut Policy,
+    splits: &[Split],
+) -> Outcome {
+    let mut manifest = manifest(session, dataset).await?;
+    if next.payee != dataset.policy.payee {
+        manifest = manifest.with_split(splits.iter().map(Into::into).collect());
+    }
+    let terms = terms_text(next, &manifest.purposes(), manifest.license_text());
     let text_hash = keccak256(&terms);
     next.termsHash = session.put_blob(terms.into_bytes()).await?;
     let bytes = manifest
@@ -93,19 +116,49 @@ async fn describe(session: &Session, dataset: &IndexedDataset, next: &mut Policy
     Ok(())
 }
 
+/// Registers a dataset of the wallet's own at one more `DataPolicy`, under its present terms. Ciphertext and
+/// envelope stay what they are.
+async fn register(session: &Session, args: &DatasetArg) -> Outcome {
+    let target = session.chain().await?;
+    let there = target.contract();
+    let wallet = session.wallet()?.address();
+    let known = &session.deployment().await?.contracts.data_policies;
+    let others: Vec<Address> = known.iter().copied().filter(|contract| *contract != there).collect();
+    let found = session.node()?.datasets_named(&args.dataset).await?;
+    let dataset = one_dataset(found, &args.dataset, Some(wallet), &others)?;
+    must_own(&dataset, wallet)?;
+    session.chain_at(dataset.contract).await?.dataset(&dataset.policy).await?;
+    let policy = Policy { version: 1, ..dataset.policy };
+    let (uid, chain_id) = (policy.datasetUid, target.domain().chain_id);
+    if target.is_registered(uid).await? {
+        let message = format!("dataset {} is registered at {there} already", short(&uid.to_string()));
+        return Err(CliError::refused(codes::POLICY_INVALID, message)
+            .hint(format!("licen policy update {uid} --contract {there} changes its terms there")));
+    }
+    validate(&policy, chain_id, target.now().await?)
+        .map_err(|e| CliError::refused(codes::POLICY_INVALID, e.to_string()))?;
+    let call = DataPolicy::registerDataset_0Call { policy };
+    let mined = session.send(&register_label(there, uid), there, &call, U256::ZERO).await?;
+    session.indexed(&mined).await;
+    session.ui.progress("Registered there as well; caps, price and pause count for each contract apart");
+    session.ui.record(&json!({"datasetUid": uid, "contract": there}));
+    session.ui.data(&format!("{uid} at {there}"));
+    Ok(())
+}
+
 async fn pause(session: &Session, args: &DatasetArg, pause: bool) -> Outcome {
-    let policy = owned(session, &args.dataset).await?.policy;
-    set_paused(session, policy, pause).await
+    let dataset = owned(session, &args.dataset).await?;
+    set_paused(session, &dataset, pause).await
 }
 
 /// Stops new requests of a dataset, or takes them again.
 ///
 /// # Errors
 /// Not the current policy, or the chain.
-pub async fn set_paused(session: &Session, policy: Policy, pause: bool) -> Outcome {
-    let chain = session.chain().await?;
-    let (uid, contract) = (policy.datasetUid, chain.domain().contract);
-    let label = format!("pause:{uid}:{pause}:{}", chain.now().await?);
+pub async fn set_paused(session: &Session, dataset: &IndexedDataset, pause: bool) -> Outcome {
+    let (policy, contract) = (dataset.policy.clone(), dataset.contract);
+    let (chain, uid) = (session.chain_at(contract).await?, policy.datasetUid);
+    let label = format!("pause:{contract}:{uid}:{pause}:{}", chain.now().await?);
     if chain.dataset(&policy).await?.paused == pause {
         session.ui.progress(if pause { "It was paused already" } else { "It took requests already" });
     } else {
@@ -132,7 +185,12 @@ pub async fn set_paused(session: &Session, policy: Policy, pause: bool) -> Outco
 /// No such dataset, or somebody else's.
 pub async fn owned(session: &Session, prefix: &str) -> Outcome<IndexedDataset> {
     let wallet = session.wallet()?.address();
-    let dataset = session.node()?.dataset_of(prefix, Some(wallet)).await?;
+    let dataset = session.dataset_of(prefix, Some(wallet)).await?;
+    must_own(&dataset, wallet)?;
+    Ok(dataset)
+}
+
+fn must_own(dataset: &IndexedDataset, wallet: Address) -> Outcome {
     let owner = dataset.policy.owner;
     if owner != wallet {
         let message = format!("the dataset belongs to {owner}, the wallet is {wallet}");
@@ -140,5 +198,5 @@ pub async fn owned(session: &Session, prefix: &str) -> Outcome<IndexedDataset> {
             CliError::refused(codes::POLICY_INVALID, message).hint("--wallet FILE with the owner's key")
         );
     }
-    Ok(dataset)
+    Ok(())
 }

@@ -3,18 +3,17 @@
 //! gone, so the next one encrypts anew.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use licen_core::abi::{DataPolicy, Member, Policy};
+use licen_core::abi::{DataPolicy, Member, Policy, Split};
 use licen_core::canonical::json_to_vec;
 use licen_core::constraints::{Constraints, TrainingLimits};
-use licen_core::eip712::Domain;
-use licen_core::id::{account_of, dataset_uid, purpose_id};
+use licen_core::id::{account_of, dataset_uid, policy_hash, purpose_id};
 use licen_core::merkle::file_tree;
 use licen_core::money::parse_units;
 use licen_core::policy::{self, LEVEL_HARDWARE, LEVEL_SOFTWARE, LOCAL_CHAIN_ID};
 use licen_core::policy_manifest::{Description, Facts, PolicyManifest, TokenCount};
-use licen_core::primitives::{Address, B256, keccak256};
+use licen_core::primitives::{Address, B256, U256, keccak256};
 use licen_seal::DatasetKey;
 use licen_seal::RecipientPublicKey;
 use licen_seal::envelope::{EnvelopeMember, EnvelopeTerms, MemberPublicKey, Uses, seal_envelope};
@@ -27,8 +26,11 @@ use crate::codes;
 use crate::command::search::{short, warnings};
 use crate::error::{CliError, Outcome};
 use crate::output::Ui;
+use crate::owner::announce::announce;
+use crate::owner::describe::description;
 use crate::owner::encrypt::{Encrypted, encrypt};
 use crate::owner::members::confirmed;
+use crate::owner::payees::{Payees, payees};
 use crate::owner::recovery::read_passphrase;
 use crate::owner::terms::terms_text;
 use crate::owner::tokens::{count_tokens, tokenizer};
@@ -52,17 +54,20 @@ pub struct Published {
 pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published> {
     let ui = &session.ui;
     looks_like_rows(&args.file)?;
+    let about = description(args)?;
     let chain = session.chain().await?;
     let wallet = session.wallet()?;
     session.same_world().await?;
     let domain = chain.domain();
     let salt = dataset_salt(&args.file)?;
-    let uid = dataset_uid(&domain, wallet.address(), salt);
+    let uid = dataset_uid(domain.chain_id, wallet.address(), salt);
     let passphrase = passphrase(args)?;
     let constraints = constraints(args)?;
     args.count_with.iter().try_for_each(|base| tokenizer(base).map(drop))?;
     let (terms, members) = custody(session, args, uid).await?;
-    let draft = draft(session, args, wallet.address(), uid, salt, &terms)?;
+    let paid = payees(Some(session), &args.payee).await?.unwrap_or_else(|| alone(wallet.address()));
+    let offered = offered(args, wallet.address(), paid.account, terms.required_level)?;
+    let draft = draft(session, args, offered, uid, salt, &terms)?;
     // Everything but the file is known to pass before hours may go into encrypting it.
     let stand_in = Policy { datasetRoot: B256::repeat_byte(1), ..draft.clone() };
     policy::validate(&stand_in, domain.chain_id, chain.now().await?).map_err(|e| {
@@ -78,7 +83,7 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     let key =
         DatasetKey::generate().map_err(|e| CliError::of(codes::SEAL, "cannot make a dataset key", &e))?;
     let out = session.config.state_dir()?.join(format!("publish-{uid}.bin"));
-    let encrypted = encrypt_file(&session.ui, args, &key, &domain, &uid, &out)?;
+    let encrypted = encrypt_file(&session.ui, args, &key, domain.chain_id, &uid, &out)?;
     let _guard = Leftover(Some(out));
     let envelope = seal_envelope(&key, &terms, &members).and_then(|e| e.encode());
     let envelope =
@@ -86,50 +91,80 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     tell_custodians(session, args, &terms, members.len());
     let tokens: Vec<TokenCount> =
         args.count_with.iter().map(|base| count_tokens(ui, &args.file, base)).collect::<Outcome<_>>()?;
-    let policy = store(session, args, draft, &constraints, &encrypted, &tokens, envelope).await?;
+    let about = Description { published: chain.now().await?, ..about };
+    let told = Told { about, tokens, splits: paid.splits };
+    let policy = store(session, args, draft, &constraints, &encrypted, &told, envelope).await?;
     let recovery = match (&args.recovery, passphrase) {
         (Some(path), Some(passphrase)) => {
-            save_recovery_file(path, &key, &domain, &uid, &passphrase)?;
+            save_recovery_file(path, &key, domain.chain_id, &uid, &passphrase)?;
             ui.progress(&format!("Wrote the recovery file {}", path.display()));
             Some(path)
         }
         _ => None,
     };
     drop(key);
-    let call = DataPolicy::registerDataset_0Call { policy: policy.clone() };
-    let sent = session.send(&format!("register:{uid}"), domain.contract, &call, Default::default()).await;
-    let mined = sent.inspect_err(|error| {
-        if let (Some(path), crate::error::REFUSED) = (recovery, error.exit) {
-            set_aside(ui, path, &uid);
-        }
-    })?;
-    session.indexed(&mined).await;
+    register(session, &policy, recovery.map(PathBuf::as_path)).await?;
     ui.progress(&format!(
         "Registered: {} per epoch, at most {} per run, purposes {}",
         args.royalty,
         args.max_epochs,
         args.purposes.join(", ")
     ));
+    announce_payees(session, domain.contract, &policy, &told.splits).await;
     Ok(Published { policy, rows: encrypted.row_count, bytes: encrypted.byte_count })
+}
+
+async fn register(session: &Session, policy: &Policy, recovery: Option<&Path>) -> Outcome {
+    let contract = session.chain().await?.contract();
+    let call = DataPolicy::registerDataset_0Call { policy: policy.clone() };
+    let label = register_label(contract, policy.datasetUid);
+    let sent = session.send(&label, contract, &call, U256::ZERO).await;
+    let mined = sent.inspect_err(|error| {
+        if let (Some(path), crate::error::REFUSED) = (recovery, error.exit) {
+            set_aside(&session.ui, path, &policy.datasetUid);
+        }
+    })?;
+    session.indexed(&mined).await;
+    Ok(())
+}
+
+/// Announces the splits of a policy in force. Where that fails nothing is lost, since the manifest has them.
+pub async fn announce_payees(session: &Session, contract: Address, policy: &Policy, splits: &[Split]) {
+    let occasion = policy_hash(policy).to_string();
+    if let Err(error) = announce(session, contract, splits, &occasion).await {
+        session.ui.warn(&format!("the policy holds, but its splits are not announced: {error}"));
+        session.ui.warn(&format!("licen distribute {} announces them", policy.datasetUid));
+    }
+}
+
+/// The wallet alone is paid.
+fn alone(owner: Address) -> Payees {
+    Payees { account: account_of(owner), splits: Vec::new() }
+}
+
+/// Names the transaction that registers a dataset at a contract.
+#[must_use]
+pub fn register_label(contract: Address, uid: B256) -> String {
+    format!("register:{contract}:{uid}")
 }
 
 /// What `--dry-run` does: everything that happens to the file, under a key that is thrown away.
 ///
 /// # Errors
 /// What publishing would refuse about the file.
-pub fn dry_run(session: &Session, args: &PublishArgs) -> Outcome {
+pub async fn dry_run(session: &Session, args: &PublishArgs) -> Outcome {
     looks_like_rows(&args.file)?;
-    royalty(args)?;
-    payee(args, Address::ZERO)?;
+    let about = description(args)?;
+    let paid = payees(None, &args.payee).await?.unwrap_or_else(|| alone(Address::ZERO));
+    let policy = offered(args, Address::ZERO, paid.account, level(args, 0))?;
     constraints(args)?;
     args.count_with.iter().try_for_each(|base| tokenizer(base).map(drop))?;
     let key =
         DatasetKey::generate().map_err(|e| CliError::of(codes::SEAL, "cannot make a dataset key", &e))?;
-    let domain = Domain { chain_id: 0, contract: Address::ZERO };
     let out = session.config.state_dir()?.join(format!("dry-run-{}.bin", std::process::id()));
     let guard = Leftover(Some(out.clone()));
     let (clock, cpu) = (Instant::now(), cpu_time());
-    let encrypted = encrypt_file(&session.ui, args, &key, &domain, &B256::ZERO, &out)?;
+    let encrypted = encrypt_file(&session.ui, args, &key, 0, &B256::ZERO, &out)?;
     let (seconds, cpu_seconds) = (clock.elapsed().as_secs_f64(), (cpu_time() - cpu).as_secs_f64());
     let stored = std::fs::metadata(&out).map_or(0, |m| m.len());
     drop(guard);
@@ -138,6 +173,14 @@ pub fn dry_run(session: &Session, args: &PublishArgs) -> Outcome {
         .iter()
         .map(|base| count_tokens(&session.ui, &args.file, base))
         .collect::<Outcome<_>>()?;
+    if let Some(path) = &args.manifest {
+        let published = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let about = Description { published, ..about };
+        let told = Told { about, tokens: tokens.clone(), splits: paid.splits };
+        let policy = Policy { datasetRoot: encrypted.dataset_root, ..policy };
+        let text = terms_text(&policy, &args.purposes, &told.about.license_text);
+        write_manifest(path, &told.manifest(args, &encrypted, &policy, &text)?)?;
+    }
     session.ui.record(&json!({"rows": encrypted.row_count, "bytes": encrypted.byte_count,
         "tokenCounts": tokens, "storedBytes": stored, "seconds": seconds, "cpuSeconds": cpu_seconds}));
     session.ui.data(&format!(
@@ -176,12 +219,12 @@ fn encrypt_file(
     ui: &Ui,
     args: &PublishArgs,
     key: &DatasetKey,
-    domain: &Domain,
+    chain_id: u64,
     uid: &B256,
     out: &Path,
 ) -> Outcome<Encrypted> {
     let mut shown = 0;
-    let encrypted = encrypt(&args.file, out, key, domain, uid, args.preview, &mut |bytes| {
+    let encrypted = encrypt(&args.file, out, key, chain_id, uid, args.preview, &mut |bytes| {
         if bytes >= shown + (1 << 30) {
             shown = bytes;
             ui.progress(&format!("encrypted {} GiB", bytes >> 30));
@@ -204,7 +247,7 @@ fn encrypt_file(
 pub fn report(session: &Session, done: &Published) {
     let policy = &done.policy;
     session.ui.record(&json!({
-        "datasetRoot": policy.datasetRoot, "datasetUid": policy.datasetUid, "policyHash": licen_core::id::policy_hash(policy),
+        "datasetRoot": policy.datasetRoot, "datasetUid": policy.datasetUid, "policyHash": policy_hash(policy),
         "manifestHash": policy.manifestHash, "envelopeHash": policy.envelopeHash, "rows": done.rows, "bytes": done.bytes
     }));
     session.ui.data(&policy.datasetRoot.to_string());
@@ -247,7 +290,7 @@ async fn custody(session: &Session, args: &PublishArgs, uid: B256) -> Outcome<(E
     let (set_version, t, members) =
         known.map_err(|e| e.hint("licen custodian register prints the id of a new set"))?;
     let terms = EnvelopeTerms {
-        domain: chain.domain(),
+        chain_id: chain.domain().chain_id,
         dataset_uid: uid,
         uses: Uses::Job,
         t,
@@ -283,7 +326,7 @@ fn level(args: &PublishArgs, chain_id: u64) -> u8 {
 fn draft(
     session: &Session,
     args: &PublishArgs,
-    owner: Address,
+    offered: Policy,
     uid: B256,
     salt: B256,
     terms: &EnvelopeTerms,
@@ -296,24 +339,30 @@ fn draft(
         return Err(CliError::environment(codes::CONFIG, "no appraisal policy to demand of compute")
             .hint("licen custodian appraisal, then --appraisal-policy ID"));
     }
-    let (royalty, payee) = (royalty(args)?, payee(args, owner)?);
     Ok(Policy {
         datasetUid: uid,
-        owner,
         salt,
+        custodianSet: terms.custodian_set,
+        setVersion: terms.set_version,
+        appraisalPolicy: parse_b256(&appraisal)?,
+        ..offered
+    })
+}
+
+/// What the flags alone say of the policy: all that the offer in words is made of, but for names and roots.
+fn offered(args: &PublishArgs, owner: Address, payee: B256, level: u8) -> Outcome<Policy> {
+    Ok(Policy {
+        owner,
         version: 1,
-        payee: account_of(payee),
-        royaltyPerEpoch: royalty,
+        payee,
+        royaltyPerEpoch: royalty(args)?,
         maxEpochsPerRun: args.max_epochs,
         maxRunsPerRequester: args.max_runs,
         startWindow: args.start_window,
         runWindow: args.run_window,
         policyExpiry: args.expires,
         purposes: args.purposes.iter().map(|p| purpose_id(p)).collect(),
-        custodianSet: terms.custodian_set,
-        setVersion: terms.set_version,
-        requiredLevel: terms.required_level,
-        appraisalPolicy: parse_b256(&appraisal)?,
+        requiredLevel: level,
         ..Policy::default()
     })
 }
@@ -326,14 +375,6 @@ fn royalty(args: &PublishArgs) -> Outcome<u128> {
             format!("--royalty {:?} is not an amount in whole coins", args.royalty),
         )
         .hint("for example --royalty 0.01")
-    })
-}
-
-fn payee(args: &PublishArgs, owner: Address) -> Outcome<Address> {
-    let Some(text) = &args.payee else { return Ok(owner) };
-    text.parse().map_err(|_| {
-        CliError::environment(codes::USAGE, format!("--payee {text:?} is not an address"))
-            .hint("an address is 0x and 40 hex digits")
     })
 }
 
@@ -353,6 +394,44 @@ fn constraints(args: &PublishArgs) -> Outcome<Constraints> {
     })
 }
 
+/// What the public is told beside what the rows are.
+struct Told {
+    about: Description,
+    tokens: Vec<TokenCount>,
+    splits: Vec<Split>,
+}
+
+impl Told {
+    /// The manifest of a dataset whose policy is complete but for it, under the terms `text`.
+    fn manifest(
+        &self,
+        args: &PublishArgs,
+        encrypted: &Encrypted,
+        policy: &Policy,
+        text: &str,
+    ) -> Outcome<Vec<u8>> {
+        let facts = Facts {
+            rows_root: encrypted.rows_root,
+            row_count: encrypted.row_count,
+            byte_count: encrypted.byte_count,
+            token_counts: self.tokens.clone(),
+            preview: encrypted.preview.clone(),
+            human_text_hash: keccak256(text),
+            split: self.splits.iter().map(Into::into).collect(),
+            ..Facts::default()
+        };
+        PolicyManifest::build(&self.about, facts, &encrypted.file, policy, &args.purposes)
+            .and_then(|manifest| manifest.offers(policy).and_then(|()| manifest.to_bytes()))
+            .map_err(|e| CliError::environment(codes::USAGE, "cannot write the manifest").because(&e))
+    }
+}
+
+fn write_manifest(path: &Path, bytes: &[u8]) -> Outcome {
+    std::fs::write(path, bytes).map_err(|e| {
+        CliError::environment(codes::FILE, format!("cannot write {}", path.display())).because(&e)
+    })
+}
+
 /// Uploads everything the policy names by root, and fills the roots in.
 async fn store(
     session: &Session,
@@ -360,31 +439,18 @@ async fn store(
     mut policy: Policy,
     constraints: &Constraints,
     encrypted: &Encrypted,
-    tokens: &[TokenCount],
+    told: &Told,
     envelope: Vec<u8>,
 ) -> Outcome<Policy> {
     policy.datasetRoot = encrypted.dataset_root;
     policy.constraintsHash = session.put_json(constraints).await?;
     policy.envelopeHash = session.put_blob(envelope).await?;
-    let terms = terms_text(&policy, &args.purposes);
+    let terms = terms_text(&policy, &args.purposes, &told.about.license_text);
     policy.termsHash = session.put_blob(terms.clone().into_bytes()).await?;
-    let facts = Facts {
-        rows_root: encrypted.rows_root,
-        row_count: encrypted.row_count,
-        byte_count: encrypted.byte_count,
-        token_counts: tokens.to_vec(),
-        preview: encrypted.preview.clone(),
-        human_text_hash: keccak256(terms),
-    };
-    let about = Description {
-        name: args.name.clone(),
-        description: args.description.clone(),
-        ..Description::default()
-    };
-    let manifest =
-        PolicyManifest::build(&about, facts, &policy, &args.purposes)
-            .and_then(|m| m.to_bytes())
-            .map_err(|e| CliError::environment(codes::USAGE, "cannot write the manifest").because(&e))?;
+    let manifest = told.manifest(args, encrypted, &policy, &terms)?;
+    if let Some(path) = &args.manifest {
+        write_manifest(path, &manifest)?;
+    }
     policy.manifestHash = session.put_blob(manifest).await?;
     session.put_file(encrypted.dataset_root, &encrypted.path).await?;
     session.ui.progress(&format!("Stored, datasetRoot {}", short(&encrypted.dataset_root.to_string())));
@@ -427,11 +493,11 @@ fn passphrase(args: &PublishArgs) -> Outcome<Option<Zeroizing<Vec<u8>>>> {
 fn save_recovery_file(
     path: &Path,
     key: &DatasetKey,
-    domain: &Domain,
+    chain_id: u64,
     uid: &B256,
     passphrase: &[u8],
 ) -> Outcome {
-    save_recovery(path, key, domain, uid, passphrase, RecoveryCost::default()).map_err(|e| {
+    save_recovery(path, key, chain_id, uid, passphrase, RecoveryCost::default()).map_err(|e| {
         CliError::environment(codes::FILE, format!("cannot write {}", path.display())).because(&e)
     })
 }

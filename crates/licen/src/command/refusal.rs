@@ -63,6 +63,7 @@ pub fn of_policy(
     let error = CliError::refused(codes::POLICY_REFUSES, format!("policy refuses the request: {said}"));
     let dataset = &args.dataset;
     match breach {
+        PolicyBreach::Units { epochs, .. } => error.hint(corrected(args, Some(*epochs), None, None)),
         PolicyBreach::NoEpochs => error.hint(corrected(args, Some(1), None, None)),
         PolicyBreach::TooManyEpochs { cap, .. } => error.hint(corrected(args, Some(*cap), None, None)),
         PolicyBreach::Purpose { .. } => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use licen_core::abi::{DataPolicy, Job, Member, Policy, Request};
 use licen_core::constraints::{Constraints, JobSpec, ProviderFacts, check};
-use licen_core::id::purpose_id;
+use licen_core::id::{job_id, purpose_id};
 use licen_core::job::{Grant, JobState, granted};
 use licen_core::money::{escrow, format_units, total_escrow};
 use licen_core::policy::{LEVEL_HARDWARE, RequestContext, admit};
@@ -19,6 +19,7 @@ use licen_seal::RecipientKey;
 use serde_json::json;
 
 use self::pending::Pending;
+use crate::chain_view::ChainView;
 use crate::cli::RequestArgs;
 use crate::codes;
 use crate::command::job_spec::job_spec;
@@ -41,11 +42,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// # Errors
 /// A refusal names the rule and the command that would pass; nothing is paid then.
 pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
-    let chain = session.chain().await?;
     let wallet = session.wallet()?;
-    let (dataset, paused) = current(session, &args.dataset).await?;
+    let (dataset, chain, paused) = current(session, &args.dataset).await?;
     let policy = &dataset.policy;
-    if let Some(job) = unfinished(session, policy.datasetUid).await? {
+    if let Some(job) = unfinished(session, &chain, policy.datasetUid).await? {
         return Ok(job);
     }
     let manifest = manifest(session, &dataset).await?;
@@ -61,6 +61,7 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
             None => policy.purposes.first().copied().unwrap_or_default(),
         },
         epochs: args.epochs,
+        units: u64::from(args.epochs),
         termsHash: policy.termsHash,
         jobSpecHash: json_root(&spec)?.0,
         // Stands for the key that is made once everything else is known to pass.
@@ -74,6 +75,7 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
         paused,
         runs,
         requester: wallet.address(),
+        job_id: job_id(&chain.domain(), policy.datasetUid, wallet.address(), counter + 1),
         admitted: policy.requestersRoot.is_zero(),
         quote: None,
     };
@@ -96,17 +98,18 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     };
     session.put_json(&spec).await?;
     let request = Request { resultKey: key.public().0, ..draft };
-    let pending = Pending { policy: AbiHex(policy.clone()), request: AbiHex(request), counter, key_file };
+    let (policy, request) = (AbiHex(policy.clone()), AbiHex(request));
+    let pending = Pending { contract: chain.contract(), policy, request, counter, key_file };
     pending.keep(session)?;
-    pay(session, &pending).await
+    pay(session, &chain, &pending).await
 }
 
 /// The job of a request that was sent and whose end nobody heard, unless it has ended since.
-async fn unfinished(session: &Session, dataset_uid: B256) -> Outcome<Option<Job>> {
-    let Some(pending) = Pending::of(session, dataset_uid).await? else { return Ok(None) };
+async fn unfinished(session: &Session, chain: &ChainView, dataset_uid: B256) -> Outcome<Option<Job>> {
+    let Some(pending) = Pending::of(session, chain.contract(), dataset_uid).await? else { return Ok(None) };
     session.ui.warn("an earlier request of this dataset was sent and its job never told: this is it");
-    let job = pay(session, &pending).await?;
-    if session.chain().await?.state(&job).await.is_ok_and(JobState::is_terminal) {
+    let job = pay(session, chain, &pending).await?;
+    if chain.state(job.jobId).await.is_ok_and(JobState::is_terminal) {
         session.ui.progress("it has ended since, so this is another one");
         return Ok(None);
     }
@@ -115,12 +118,11 @@ async fn unfinished(session: &Session, dataset_uid: B256) -> Outcome<Option<Job>
 }
 
 /// Sends the request and gives the job as the contract knows it.
-async fn pay(session: &Session, pending: &Pending) -> Outcome<Job> {
-    let chain = session.chain().await?;
+async fn pay(session: &Session, chain: &ChainView, pending: &Pending) -> Outcome<Job> {
     let (policy, request) = (&pending.policy.0, &pending.request.0);
     let price = U256::from(policy.royaltyPerEpoch) * U256::from(request.epochs);
     let call = DataPolicy::requestAccess_0Call { policy: policy.clone(), request: request.clone() };
-    let mined = session.send(&pending.label(), chain.domain().contract, &call, price).await?;
+    let mined = session.send(&pending.label(), chain.contract(), &call, price).await?;
     let grant = Grant {
         requester: session.wallet()?.address(),
         counter: pending.counter + 1,
@@ -128,11 +130,11 @@ async fn pay(session: &Session, pending: &Pending) -> Outcome<Job> {
         protocol_fee_bps: chain.fee_bps().await?,
         ..Grant::default()
     };
-    // The contract keeps a hash of the job: that it knows this one proves every field. A job that
-    // has started already has another hash, and its id says as much.
+    // Its id is made of contract, dataset, requester and counter: that the contract knows it proves who
+    // it is of, and every later command compares its terms.
     let job = granted(&chain.domain(), policy, request, &grant);
     remember_key(session, &job, &pending.key_file)?;
-    chain.known(&job).await?;
+    chain.state(job.jobId).await?;
     pending.forget(session);
     session.indexed(&mined).await;
     session.ui.progress(&format!(
@@ -144,22 +146,23 @@ async fn pay(session: &Session, pending: &Pending) -> Outcome<Job> {
 }
 
 /// The dataset with its current policy. After an update the index may be a block behind.
-async fn current(session: &Session, prefix: &str) -> Outcome<(IndexedDataset, bool)> {
-    let chain = session.chain().await?;
+async fn current(session: &Session, prefix: &str) -> Outcome<(IndexedDataset, ChainView, bool)> {
     session.same_world().await?;
     for _ in 0..CURRENT_TRIES {
-        let dataset = session.node()?.dataset(prefix).await?;
+        let dataset = session.dataset(prefix).await?;
+        let chain = session.chain_at(dataset.contract).await?;
         match chain.dataset(&dataset.policy).await {
-            Ok(state) => return Ok((dataset, state.paused)),
+            Ok(state) => return Ok((dataset, chain, state.paused)),
             Err(error) if error.code == codes::NODE_NOT_READY => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Err(error) => return Err(error),
         }
     }
-    let dataset = session.node()?.dataset(prefix).await?;
+    let dataset = session.dataset(prefix).await?;
+    let chain = session.chain_at(dataset.contract).await?;
     let paused = chain.dataset(&dataset.policy).await?.paused;
-    Ok((dataset, paused))
+    Ok((dataset, chain, paused))
 }
 
 async fn constraints_kept(

@@ -24,9 +24,9 @@ use crate::session::{Session, parse_b256};
 /// Not the owner, not this dataset's key, no such set, keys that are not confirmed; nothing has left then.
 /// Where storage or chain fail later, the new custodians may have the envelope under no policy.
 pub async fn reseal(session: &Session, args: &ResealArgs) -> Outcome {
-    let chain = session.chain().await?;
-    let domain = chain.domain();
     let dataset = owned(session, &args.dataset).await?;
+    let chain = session.chain_at(dataset.contract).await?;
+    let chain_id = chain.domain().chain_id;
     let old = &dataset.policy;
     // An index that is behind would make a next version that the contract has already.
     chain.dataset(old).await?;
@@ -38,7 +38,7 @@ pub async fn reseal(session: &Session, args: &ResealArgs) -> Outcome {
         .newest_custodians(set)
         .await
         .map_err(|e| e.hint("licen custodian register prints the id of a new set"))?;
-    let key = recovered_key(&args.recovery, &domain, old.datasetUid)?;
+    let key = recovered_key(&args.recovery, chain_id, old.datasetUid)?;
     same_key(session, &key, old).await?;
     let next = Policy {
         version: old.version + 1,
@@ -49,7 +49,7 @@ pub async fn reseal(session: &Session, args: &ResealArgs) -> Outcome {
         ..old.clone()
     };
     // Once the envelope is stored its custodians can open it, so whatever can be refused comes before.
-    validate(&next, domain.chain_id, chain.now().await?)
+    validate(&next, chain_id, chain.now().await?)
         .map_err(|e| CliError::refused(codes::POLICY_INVALID, e.to_string()))?;
     confirmed(session, t, &members).await?;
     for warning in warnings(next.requiredLevel, t) {
@@ -57,7 +57,7 @@ pub async fn reseal(session: &Session, args: &ResealArgs) -> Outcome {
     }
     agreed(session, old, t, &members)?;
     let terms = EnvelopeTerms {
-        domain,
+        chain_id,
         dataset_uid: old.datasetUid,
         uses: Uses::Job,
         t,
@@ -71,7 +71,7 @@ pub async fn reseal(session: &Session, args: &ResealArgs) -> Outcome {
     drop(key);
     let envelope_hash = session.put_blob(envelope).await?;
     let next = Policy { envelopeHash: envelope_hash, ..next };
-    let next = replace(session, &dataset, next).await?;
+    let next = replace(session, &dataset, next, &[]).await?;
     session.ui.progress(&format!("Sealed to {} custodians, {t} needed", members.len()));
     session.ui.record(&json!({"datasetUid": next.datasetUid, "version": next.version,
         "custodianSet": set, "setVersion": set_version, "envelopeHash": envelope_hash}));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use licen_core::abi::{Member, Policy, Retire};
-use licen_core::eip712::Domain;
+use licen_core::eip712::ChainDomain;
 use licen_core::primitives::{Address, B256, Bytes};
 use licen_core::wire::AbiHex;
 use licen_core::wire::custodian::{RefusalResponse, RetireRequest};
@@ -17,6 +17,7 @@ use crate::command::policy::{owned, set_paused};
 use crate::command::search::short;
 use crate::custodian_client::CustodianClient;
 use crate::error::{CliError, Outcome};
+use crate::node_client::IndexedDataset;
 use crate::session::Session;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -36,7 +37,7 @@ pub struct Sealed {
 /// # Errors
 /// Not the owner, or enough custodians did not refuse.
 pub async fn retire(session: &Session, args: &RetireArgs) -> Outcome {
-    let domain = session.chain().await?.domain();
+    let domain = session.chain().await?.domain().chain();
     let policy = owned(session, &args.dataset).await?.policy;
     let root = short(&policy.datasetRoot.to_string());
     let question = format!(
@@ -48,7 +49,7 @@ pub async fn retire(session: &Session, args: &RetireArgs) -> Outcome {
             CliError::environment(codes::NOT_CONFIRMED, "not retired").hint("--yes confirms it in a script")
         );
     }
-    set_paused(session, policy.clone(), true).await?;
+    pause_everywhere(session, &policy).await?;
     let request = request(session, &domain, &policy)?;
     let sealed = sealed_to(session, policy.datasetUid).await?;
     let asked: BTreeSet<Address> = sealed.iter().flat_map(|s| &s.members).map(|m| m.signer).collect();
@@ -87,7 +88,18 @@ pub async fn retire(session: &Session, args: &RetireArgs) -> Outcome {
     Ok(())
 }
 
-fn request(session: &Session, domain: &Domain, policy: &Policy) -> Outcome<RetireRequest> {
+/// A refusal binds every deployment, so none is left that takes money for nothing.
+async fn pause_everywhere(session: &Session, policy: &Policy) -> Outcome {
+    let known = session.deployment().await?.contracts.data_policies.clone();
+    let registered = session.node()?.datasets_named(&policy.datasetUid.to_string()).await?;
+    let ours = |d: &IndexedDataset| d.policy.owner == policy.owner && known.contains(&d.contract);
+    for dataset in registered.into_iter().filter(ours) {
+        set_paused(session, &dataset, true).await?;
+    }
+    Ok(())
+}
+
+fn request(session: &Session, domain: &ChainDomain, policy: &Policy) -> Outcome<RetireRequest> {
     let retire = Retire { datasetUid: policy.datasetUid };
     let signature = session.wallet()?.sign_digest(&domain.digest(&retire));
     let signature = Bytes::copy_from_slice(&signature);
@@ -100,7 +112,10 @@ fn request(session: &Session, domain: &Domain, policy: &Policy) -> Outcome<Retir
 /// The chain.
 pub async fn sealed_to(session: &Session, uid: B256) -> Outcome<Vec<Sealed>> {
     let chain = session.chain().await?;
-    let policies = chain.policies_of(uid).await?;
+    let mut policies = Vec::new();
+    for contract in session.chains().await? {
+        policies.extend(contract.policies_of(uid).await?);
+    }
     let sets: BTreeSet<(B256, u32)> = policies.iter().map(|p| (p.custodianSet, p.setVersion)).collect();
     let mut sealed = Vec::new();
     for set in sets {
@@ -118,7 +133,7 @@ async fn ask(
     session: &Session,
     custodian: Address,
     request: &RetireRequest,
-    domain: &Domain,
+    domain: &ChainDomain,
 ) -> Result<RefusalResponse, String> {
     let client = CustodianClient::of(session, custodian, DEADLINE).await.map_err(|e| e.to_string())?;
     let said = client.retire(request).await.map_err(|e| e.to_string())?;
@@ -133,7 +148,7 @@ pub fn check_refusal(
     said: &RefusalResponse,
     custodian: Address,
     uid: B256,
-    domain: &Domain,
+    domain: &ChainDomain,
 ) -> Result<(), String> {
     if said.refusal.0.datasetUid != uid {
         return Err(format!("it refuses {}, another dataset", said.refusal.0.datasetUid));

@@ -12,12 +12,12 @@ use licen_storage::Blobs;
 use licen_store::Store;
 use tokio::sync::{broadcast, watch};
 
+use crate::chain_view::chain_error;
 use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::node::forward::Compute;
 use crate::node::models::Models;
 use crate::node::serve::{NodeConfig, Shared, read_toml, router};
-use crate::session::chain_error;
 
 /// Progress messages kept for slow listeners.
 const PROGRESS: usize = 256;
@@ -34,15 +34,14 @@ pub async fn node(path: &Path) -> Outcome {
     };
     let deployment =
         Deployment::read(&config.deployment).map_err(|e| broken("the deployment is not usable", &e))?;
-    let chain = connect(&config, &deployment).await?;
+    let rpcs = connect(&config, &deployment).await?;
     std::fs::create_dir_all(&config.state).map_err(|e| broken("cannot make the state directory", &e))?;
     let store = Store::open(&config.state.join("node.sqlite"))
         .await
         .map_err(|e| broken("the database is not usable", &e))?;
     let blobs = Blobs::open(config.state.join("blobs"), licen_storage::blobs::Options::default())
         .map_err(|e| broken("the blob directory is not usable", &e))?;
-    let identity = chain.rpcs().identity();
-    let freshness = Freshness::new(identity.chain_id, identity.genesis_hash);
+    let freshness = Freshness::new(deployment.chain_id, deployment.genesis_hash);
     let shared = Arc::new(Shared {
         deployment: info(&deployment),
         models: Models::open(config.state.join("models.json"))?,
@@ -71,8 +70,16 @@ pub async fn node(path: &Path) -> Outcome {
         poll_ms: config.poll_ms,
         ..licen_indexer::Config::default()
     };
-    let indexing = licen_indexer::run(index_config, store.clone(), &chain, freshness, wait(stopped.clone()));
-    let driving = orchestrate(&config, &deployment, store, Arc::clone(&chain), wait(stopped));
+    let chains = deployment.chains(&rpcs);
+    let indexing = licen_indexer::run(
+        index_config,
+        store.clone(),
+        &rpcs,
+        &deployment.contracts,
+        freshness,
+        wait(stopped.clone()),
+    );
+    let driving = orchestrate(&config, &deployment, store, chains, wait(stopped));
     let (served, indexed, driven) = tokio::join!(serving, indexing, driving);
     served.map_err(|e| broken("the server ended", &e))?;
     indexed.map_err(|e| broken("the index stopped", &e))?;
@@ -83,7 +90,7 @@ async fn orchestrate(
     config: &NodeConfig,
     deployment: &Deployment,
     store: Store,
-    chain: Arc<Chain>,
+    chains: Vec<Chain>,
     shutdown: impl Future<Output = ()>,
 ) -> Outcome {
     if !config.orchestrate {
@@ -97,14 +104,14 @@ async fn orchestrate(
     orchestrator.custodians = deployment.custodians.clone();
     orchestrator.poll_ms = config.poll_ms;
     let (progress, _) = broadcast::channel(PROGRESS);
-    let ended = licen_orchestrator::run(orchestrator, store, chain, progress, shutdown).await;
+    let ended = licen_orchestrator::run(orchestrator, store, chains, progress, shutdown).await;
     ended.map_err(|e| {
         tracing::error!(error = %e, "the orchestrator stopped; storage and index go on");
         CliError::environment(codes::NODE, "the orchestrator stopped").because(&e)
     })
 }
 
-async fn connect(config: &NodeConfig, deployment: &Deployment) -> Outcome<Arc<Chain>> {
+async fn connect(config: &NodeConfig, deployment: &Deployment) -> Outcome<Arc<Rpcs>> {
     let options = RpcOptions {
         urls: config.rpc.clone(),
         expected: Some(deployment.identity()),
@@ -117,7 +124,7 @@ async fn connect(config: &NodeConfig, deployment: &Deployment) -> Outcome<Arc<Ch
         .verify(&rpcs)
         .await
         .map_err(|e| CliError::of(codes::WRONG_CHAIN, "the deployment does not fit the chain", &e))?;
-    Ok(Arc::new(Chain::new(rpcs, deployment.contracts)))
+    Ok(rpcs)
 }
 
 fn info(deployment: &Deployment) -> DeploymentInfo {
@@ -125,10 +132,7 @@ fn info(deployment: &Deployment) -> DeploymentInfo {
         chain_id: deployment.chain_id,
         genesis_hash: deployment.genesis_hash,
         rpc_url: deployment.rpc_url.clone(),
-        contracts: licen_core::wire::node::Contracts {
-            data_policy: deployment.contracts.data_policy,
-            custody: deployment.contracts.custody,
-        },
+        contracts: deployment.contracts.clone(),
         custodians: deployment.custodians.clone(),
     }
 }

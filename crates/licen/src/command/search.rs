@@ -4,7 +4,7 @@ use licen_core::abi::Policy;
 use licen_core::constraints::Constraints;
 use licen_core::money::format_units;
 use licen_core::policy::{LEVEL_HARDWARE, LEVEL_SOFTWARE};
-use licen_core::policy_manifest::{MAX_BYTES, PolicyManifest};
+use licen_core::policy_manifest::{Contact, MAX_BYTES, PolicyManifest};
 use licen_core::primitives::{Address, U256};
 use serde_json::json;
 
@@ -27,14 +27,17 @@ pub async fn search(session: &Session, args: &SearchArgs) -> Outcome {
         let name = manifest.as_ref().map_or(unknown, PolicyManifest::name).to_string();
         let about = manifest.as_ref().map_or("", PolicyManifest::description).to_string();
         let root = dataset.policy.datasetRoot.to_string();
-        let haystack = format!("{root} {name} {about}").to_lowercase();
+        let words = manifest.as_ref().map(found_by).unwrap_or_default();
+        let haystack = format!("{root} {name} {about} {words}").to_lowercase();
         if !args.words.iter().all(|w| haystack.contains(&w.to_lowercase())) {
             continue;
         }
         let policy = &dataset.policy;
         ui.record(&json!({
             "datasetRoot": root, "datasetUid": policy.datasetUid, "owner": policy.owner.to_string(), "name": name,
-            "description": about, "royaltyPerEpoch": policy.royaltyPerEpoch.to_string(),
+            "description": about, "languages": manifest.as_ref().map(PolicyManifest::languages),
+            "tasks": manifest.as_ref().map(PolicyManifest::tasks),
+            "keywords": manifest.as_ref().map(PolicyManifest::keywords), "royaltyPerEpoch": policy.royaltyPerEpoch.to_string(),
             "rows": manifest.as_ref().map(PolicyManifest::row_count), "active": dataset.fields["active"], "paused": dataset.fields["paused"]
         }));
         listed += 1;
@@ -58,28 +61,38 @@ pub async fn search(session: &Session, args: &SearchArgs) -> Outcome {
 /// # Errors
 /// No such dataset, or the node's manifest is not the one on chain.
 pub async fn show(session: &Session, args: &DatasetArg) -> Outcome {
-    let dataset = session.node()?.dataset(&args.dataset).await?;
+    let dataset = session.dataset(&args.dataset).await?;
     let manifest = manifest(session, &dataset).await?;
     let policy = &dataset.policy;
     let constraints: Constraints = session.json_blob(policy.constraintsHash).await?;
-    let paused = session.chain().await?.dataset(policy).await?.paused;
-    let (t, members) = session.chain().await?.custodians(policy.custodianSet, policy.setVersion).await?;
+    let chain = session.chain_at(dataset.contract).await?;
+    let paused = chain.dataset(policy).await?.paused;
+    let (t, members) = chain.custodians(policy.custodianSet, policy.setVersion).await?;
     let ui = &session.ui;
     ui.record(&json!({
         "datasetRoot": policy.datasetRoot, "datasetUid": policy.datasetUid, "owner": policy.owner.to_string(),
-        "name": manifest.name(), "description": manifest.description(), "rows": manifest.row_count(),
+        "name": manifest.name(), "description": manifest.description(), "languages": manifest.languages(),
+        "tasks": manifest.tasks(), "keywords": manifest.keywords(), "license": manifest.license_text(),
+        "contact": manifest.contact().as_ref().map(Contact::as_str), "published": manifest.published(),
+        "storedBytes": manifest.file().map(|file| file.bytes), "rows": manifest.row_count(),
         "bytes": manifest.byte_count(), "royaltyPerEpoch": policy.royaltyPerEpoch.to_string(),
         "token": policy.token.to_string(), "maxEpochsPerRun": policy.maxEpochsPerRun,
         "maxRunsPerRequester": policy.maxRunsPerRequester, "purposes": manifest.purposes(),
         "startWindow": policy.startWindow, "runWindow": policy.runWindow, "policyExpiry": policy.policyExpiry,
         "requiredLevel": policy.requiredLevel, "threshold": t, "custodians": members.len(),
-        "version": policy.version, "paused": paused, "constraints": constraints
+        "version": policy.version, "paused": paused, "constraints": constraints,
+        "contract": dataset.contract, "manifestHash": policy.manifestHash, "envelopeHash": policy.envelopeHash
     }));
     let mut lines = vec![
         ("dataset", policy.datasetRoot.to_string()),
         ("owner", policy.owner.to_string()),
+        ("contract", dataset.contract.to_string()),
         ("name", manifest.name().to_string()),
-        ("description", manifest.description().to_string()),
+        ("description", said_beside(manifest.description(), manifest.name())),
+        ("languages", manifest.languages().join(", ")),
+        ("tasks", manifest.tasks().join(", ")),
+        ("keywords", manifest.keywords().join(", ")),
+        ("contact", manifest.contact().map_or(String::new(), |c| c.as_str().to_string())),
         ("rows", format!("{} ({} bytes)", manifest.row_count(), manifest.byte_count())),
         ("price", price(policy)),
         ("caps", caps(policy)),
@@ -89,15 +102,31 @@ pub async fn show(session: &Session, args: &DatasetArg) -> Outcome {
         ("requests", taken(policy, paused)),
         ("custodians", format!("{t} of {} release a key", members.len())),
         ("attestation", level_name(policy.requiredLevel).to_string()),
+        ("license", manifest.license_text().to_string()),
     ];
     lines.retain(|(_, value)| !value.is_empty());
     for (name, value) in lines {
-        ui.data(&format!("{name:<13} {value}"));
+        ui.data(&format!("{name:<13} {}", indented(&value)));
     }
     for warning in warnings(policy.requiredLevel, t) {
         ui.warn(&warning);
     }
     Ok(())
+}
+
+/// What a dataset is found by beside its title and description.
+fn found_by(manifest: &PolicyManifest) -> String {
+    [manifest.languages(), manifest.tasks(), manifest.keywords()].concat().join(" ")
+}
+
+/// A description that only says the title again is none.
+fn said_beside(description: &str, title: &str) -> String {
+    if description == title { String::new() } else { description.to_string() }
+}
+
+/// A stranger's text of several lines, none of which may look like a line of ours.
+fn indented(text: &str) -> String {
+    text.lines().collect::<Vec<_>>().join("\n              ")
 }
 
 fn price(policy: &Policy) -> String {
@@ -136,19 +165,26 @@ fn limits(constraints: &Constraints) -> String {
     said.join(", ")
 }
 
-/// Shows the owner's preview rows.
+/// Shows the owner's preview rows; under `--json` with all that it takes to verify one elsewhere.
 ///
 /// # Errors
 /// No such dataset; a row that does not prove itself.
 pub async fn preview(session: &Session, args: &DatasetArg) -> Outcome {
-    let dataset = session.node()?.dataset(&args.dataset).await?;
+    let dataset = session.dataset(&args.dataset).await?;
     let manifest = manifest(session, &dataset).await?;
     let rows = &manifest.facts().preview;
     if rows.is_empty() {
         session.ui.progress("the owner shows no rows");
     }
     for row in rows {
-        session.ui.record(&json!({"index": row.index, "row": row.row}));
+        session.ui.record(&json!({
+            "index": row.index,
+            "row": row.row,
+            "salt": row.salt,
+            "proof": row.proof,
+            "rowCount": manifest.row_count(),
+            "rowsRoot": manifest.rows_root(),
+        }));
         session.ui.data(&row.row);
     }
     if !rows.is_empty() {
@@ -194,4 +230,16 @@ fn level_name(level: u8) -> &'static str {
 #[must_use]
 pub fn short(hex: &str) -> String {
     if hex.len() <= 14 { hex.to_string() } else { format!("{}…{}", &hex[..8], &hex[hex.len() - 4..]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_cannot_write_a_line_of_ours() {
+        assert_eq!(indented("free\nowner         0x1"), "free\n              owner         0x1");
+        assert_eq!(indented("one"), "one");
+        assert_eq!(said_beside("Reviews", "Reviews"), "");
+    }
 }

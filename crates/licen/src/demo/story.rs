@@ -4,19 +4,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use licen_core::abi::{Job, ResultManifest};
+use licen_core::abi::Job;
 use licen_core::job::JobState;
 use licen_core::money::{escrow, format_units};
 use licen_core::primitives::U256;
 use serde_json::{Value, json};
 
-use super::world::{OPERATOR, OWNER, RESEARCHER, World};
+use super::world::{OWNER, RESEARCHER, World};
 use super::{Stage, fail, follow, sample};
-use crate::cli::{DemoArgs, FailMode, FetchArgs, PublishArgs, RequestArgs};
+use crate::cli::{DemoArgs, DescriptionArgs, FailMode, FetchArgs, PayeeArgs, PublishArgs, RequestArgs};
 use crate::codes;
 use crate::command::publish::Published;
 use crate::command::search::short;
-use crate::command::{fetch, jobs, publish, request};
+use crate::command::{fetch, publish, request};
 use crate::error::{CliError, Outcome};
 use crate::node_client::IndexedJob;
 
@@ -47,7 +47,7 @@ pub async fn tell(stage: &Stage, world: &mut World, args: &DemoArgs) -> Outcome 
     }
     let ended = follow::follow(stage, world, args, &job).await?;
     let state = ended.text("state");
-    let result = settle(stage, world, &ended).await?;
+    let result = settle(stage, &ended);
     if state == JobState::Completed.name() {
         delivered(stage, world, &ended).await?;
     }
@@ -76,12 +76,16 @@ async fn owner(stage: &Stage, world: &World, args: &DemoArgs) -> Outcome<Publish
     let options = PublishArgs {
         file,
         name: name.clone(),
-        description: "Published by licen demo".into(),
+        about: DescriptionArgs {
+            description: "Published by licen demo".into(),
+            languages: vec!["en".into()],
+            ..DescriptionArgs::default()
+        },
         royalty: PRICE.into(),
         max_epochs: args.epochs.max(5),
         max_runs: 3,
         purposes: vec![PURPOSE.into()],
-        payee: None,
+        payee: PayeeArgs::default(),
         start_window,
         run_window,
         expires: 0,
@@ -92,6 +96,7 @@ async fn owner(stage: &Stage, world: &World, args: &DemoArgs) -> Outcome<Publish
         // The base model the researcher will name: compute counts again and must find the same.
         count_with: vec![world.dir().join("tiny")],
         dry_run: false,
+        manifest: None,
         custodian_set: None,
         appraisal_policy: None,
         level: "software".into(),
@@ -131,10 +136,9 @@ fn passphrase(world: &World) -> Outcome<PathBuf> {
 
 async fn researcher(stage: &Stage, world: &World, args: &DemoArgs, published: &Published) -> Outcome<Job> {
     let session = world.session(RESEARCHER, stage.ui)?;
-    let node = session.node()?;
     let root = published.policy.datasetRoot.to_string();
     let deadline = Instant::now() + WITHIN;
-    while node.dataset(&root).await.is_err() {
+    while session.dataset(&root).await.is_err() {
         if Instant::now() > deadline {
             return Err(CliError::environment(codes::NODE_NOT_READY, "the index never showed the dataset"));
         }
@@ -181,18 +185,12 @@ fn training_config(world: &World) -> Outcome<PathBuf> {
 }
 
 /// The result object; every amount in wei.
-async fn settle(stage: &Stage, world: &World, ended: &IndexedJob) -> Outcome<Value> {
+fn settle(stage: &Stage, ended: &IndexedJob) -> Value {
     let job = &ended.job;
     let number = |name: &str| U256::from_str_radix(&ended.text(name), 10).unwrap_or_default();
     let royalty = number("royaltySettled");
     let refund = escrow(job) - royalty;
-    let completed = ended.text("state") == JobState::Completed.name();
-    let manifest: Option<ResultManifest> = if completed {
-        let session = world.session(OPERATOR, stage.ui)?;
-        Some(jobs::held_manifest(&session, job).await?.manifest.0)
-    } else {
-        None
-    };
+    let manifest = ended.result.clone();
     let coins = |amount: U256| format_units(amount, 18);
     let fee = number("protocolFee");
     let of_it = if fee.is_zero() { String::new() } else { format!(" ({} of it protocol fee)", coins(fee)) };
@@ -211,18 +209,21 @@ async fn settle(stage: &Stage, world: &World, ended: &IndexedJob) -> Outcome<Val
         );
     }
     let reason = ended.text("failReason");
-    Ok(json!({
+    json!({
         "step": "result", "jobId": job.jobId, "state": ended.text("state"),
         "reason": if reason.is_empty() { Value::Null } else { json!(reason) },
-        "royaltyPerEpoch": job.royaltyPerEpoch.to_string(), "escrow": escrow(job).to_string(),
+        "royaltyPerUnit": job.royaltyPerUnit.to_string(), "unit": ended.text("unit"), "units": job.units, "escrow": escrow(job).to_string(),
         "royalty": royalty.to_string(), "refund": refund.to_string(),
         "computeFee": number("computeFee").to_string(), "protocolFee": number("protocolFee").to_string(),
         "attempt": ended.job.attempt, "requestedEpochs": job.epochs, "actualEpochs": manifest.as_ref().map(|m| m.actualEpochs),
         "resultHash": manifest.as_ref().map(|m| m.resultHash),
         "attestationRef": manifest.as_ref().map(|m| m.attestationRef),
+        "adapterRoot": manifest.as_ref().map(|m| m.adapterRoot),
+        "reportHash": manifest.as_ref().map(|m| m.reportHash),
+        "computeSeconds": manifest.as_ref().map(|m| m.computeSeconds),
         "evalBefore": manifest.as_ref().map(|m| m.evalBefore as f64 / 1e6),
         "evalAfter": manifest.as_ref().map(|m| m.evalAfter as f64 / 1e6)
-    }))
+    })
 }
 
 async fn delivered(stage: &Stage, world: &World, ended: &IndexedJob) -> Outcome {

@@ -250,6 +250,7 @@ impl World {
             fee_recipient: None,
             fee_bps: 250,
             custodians: custodians.to_vec(),
+            beside: None,
             out: self.dir().join("deployment.json"),
         };
         let contract = deploy::deploy(&session, &args).await?;

@@ -1,11 +1,9 @@
 //! The commitment to a dataset's rows as an owner makes it: with previews that prove themselves.
 
-use licen_core::merkle::prove;
 use licen_core::policy_manifest::PreviewRow;
 use licen_core::primitives::B256;
-use licen_seal::DatasetKey;
-use licen_seal::rows::{RowCommitter, RowSalts};
-use licen_storage::keccak::Keccak;
+use licen_core::row_tree::prove;
+use licen_seal::rows::{RowCommitter, RowsKey};
 
 use crate::codes;
 use crate::error::{CliError, Outcome};
@@ -15,7 +13,7 @@ const MAX_PREVIEW_LEAVES: usize = 1_000_000;
 
 /// Rows so far.
 pub struct Commitment {
-    rows: RowCommitter<Keccak>,
+    rows: RowCommitter,
     previewed: u64,
     shown: Vec<(u64, String)>,
     trainable: bool,
@@ -23,10 +21,9 @@ pub struct Commitment {
 
 impl Commitment {
     /// No row yet; the first `previewed` rows will be shown to everybody.
-    pub fn new(salts: RowSalts, previewed: u64) -> Self {
+    pub fn new(key: RowsKey, previewed: u64) -> Self {
         let keep = if previewed > 0 { MAX_PREVIEW_LEAVES } else { 0 };
-        let rows = RowCommitter::new(salts, Keccak::detect(), keep);
-        Self { rows, previewed, shown: Vec::new(), trainable: false }
+        Self { rows: RowCommitter::new(key, keep), previewed, shown: Vec::new(), trainable: false }
     }
 
     /// Takes the next row; `index` counts from 0.
@@ -50,26 +47,21 @@ impl Commitment {
     ///
     /// # Errors
     /// No rows, or a preview of more rows than proofs are kept for.
-    pub fn finish(
-        self,
-        row_count: u64,
-        key: &DatasetKey,
-        dataset_uid: &B256,
-    ) -> Outcome<(B256, Vec<PreviewRow>)> {
+    pub fn finish(self, row_count: u64) -> Outcome<(B256, Vec<PreviewRow>)> {
         let cannot = |e: &dyn std::error::Error| {
             CliError::environment(codes::SEAL, "cannot commit to the rows").because(e)
         };
+        let salts: Vec<B256> = self.shown.iter().map(|(index, _)| self.rows.salt(*index)).collect();
         let (root, leaves) = self.rows.finish().map_err(|e| cannot(&e))?;
         if !self.shown.is_empty() && leaves.len() as u64 != row_count {
             let message =
                 format!("a preview needs at most {MAX_PREVIEW_LEAVES} rows, the file has {row_count}");
             return Err(CliError::refused(codes::USAGE, message).hint("leave out --preview"));
         }
-        let salts = RowSalts::new(key, dataset_uid);
         let mut preview = Vec::new();
-        for (index, row) in self.shown {
+        for ((index, row), salt) in self.shown.into_iter().zip(salts) {
             let proof = prove(&leaves, index).map_err(|e| cannot(&e))?;
-            preview.push(PreviewRow { index, row, salt: salts.salt(index), proof });
+            preview.push(PreviewRow { index, row, salt, proof });
         }
         Ok((root, preview))
     }

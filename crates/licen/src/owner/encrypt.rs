@@ -7,15 +7,15 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
-use licen_core::eip712::Domain;
 use licen_core::merkle::FileTreeBuilder;
-use licen_core::policy_manifest::PreviewRow;
+use licen_core::policy_manifest::{PreviewRow, StoredFile};
 use licen_core::primitives::B256;
 use licen_core::rows::{RowError, RowScanner};
-use licen_seal::rows::RowSalts;
+use licen_seal::rows::RowsKey;
 use licen_seal::stream::{Encryptor, dataset_aad};
 use licen_seal::{DatasetKey, SealError};
 use licen_storage::keccak::Keccak;
+use sha2::{Digest, Sha256};
 
 use crate::codes;
 use crate::error::{CliError, Outcome};
@@ -33,6 +33,8 @@ pub struct Encrypted {
     pub path: PathBuf,
     /// Its 0G file root.
     pub dataset_root: B256,
+    /// Its length and SHA-256.
+    pub file: StoredFile,
     /// Root over salted row leaves.
     pub rows_root: B256,
     /// Rows.
@@ -49,12 +51,16 @@ pub struct Encrypted {
 struct Named {
     file: File,
     tree: FileTreeBuilder<Keccak>,
+    sha256: Sha256,
+    bytes: u64,
 }
 
 impl Write for Named {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
         self.file.write_all(data)?;
         self.tree.update(data);
+        self.sha256.update(data);
+        self.bytes += data.len() as u64;
         Ok(data.len())
     }
     fn flush(&mut self) -> std::io::Result<()> {
@@ -71,12 +77,12 @@ pub fn encrypt(
     plain: &Path,
     out: &Path,
     key: &DatasetKey,
-    domain: &Domain,
+    chain_id: u64,
     dataset_uid: &B256,
     preview: u64,
     progress: &mut dyn FnMut(u64),
 ) -> Outcome<Encrypted> {
-    let done = pass(plain, out, key, domain, dataset_uid, preview, progress);
+    let done = pass(plain, out, key, chain_id, dataset_uid, preview, progress);
     if done.is_err() {
         let _ = std::fs::remove_file(out);
     }
@@ -87,7 +93,7 @@ fn pass(
     plain: &Path,
     out: &Path,
     key: &DatasetKey,
-    domain: &Domain,
+    chain_id: u64,
     dataset_uid: &B256,
     preview: u64,
     progress: &mut dyn FnMut(u64),
@@ -102,9 +108,11 @@ fn pass(
     };
     let input = File::open(plain).map_err(|e| reading(&e))?;
     let file = File::create(out).map_err(|e| writing(&e))?;
-    let named = Named { file, tree: FileTreeBuilder::new(Keccak::detect()) };
-    let encryptor = Encryptor::new(key, &dataset_aad(domain, dataset_uid), named).map_err(|e| writing(&e))?;
-    let mut rows = Commitment::new(RowSalts::new(key, dataset_uid), preview);
+    let tree = FileTreeBuilder::new(Keccak::detect());
+    let named = Named { file, tree, sha256: Sha256::new(), bytes: 0 };
+    let encryptor =
+        Encryptor::new(key, &dataset_aad(chain_id, dataset_uid), named).map_err(|e| writing(&e))?;
+    let mut rows = Commitment::new(RowsKey::derive(key, dataset_uid), preview);
     let (read, written) = std::thread::scope(|scope| {
         let (pieces, arriving) = sync_channel(PIECES);
         let (done, emptied) = channel();
@@ -120,12 +128,14 @@ fn pass(
         Stop::Read(e) => reading(&e),
     })?;
     let named = written.map_err(|e| writing(&e))?;
+    let file = StoredFile { bytes: named.bytes, sha256: B256::from_slice(&named.sha256.finalize()) };
     let tree = named.tree.finish().map_err(|e| writing(&e))?;
     let trainable = rows.trainable();
-    let (rows_root, preview) = rows.finish(row_count, key, dataset_uid)?;
+    let (rows_root, preview) = rows.finish(row_count)?;
     Ok(Encrypted {
         path: out.to_path_buf(),
         dataset_root: tree.root,
+        file,
         rows_root,
         row_count,
         byte_count,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use licen_core::abi::{Member, MemberKey};
-use licen_core::eip712::Domain;
+use licen_core::eip712::ChainDomain;
 
 use crate::codes;
 use crate::custodian_client::CustodianClient;
@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// # Errors
 /// As many as could open the dataset do not confirm.
 pub async fn confirmed(session: &Session, t: u8, members: &[Member]) -> Outcome {
-    let domain = session.chain().await?.domain();
+    let domain = session.chain().await?.domain().chain();
     let mut open = Vec::new();
     for member in members {
         if let Err(reason) = confirm(session, &domain, member).await {
@@ -41,7 +41,7 @@ pub async fn confirmed(session: &Session, t: u8, members: &[Member]) -> Outcome 
     Err(error)
 }
 
-async fn confirm(session: &Session, domain: &Domain, member: &Member) -> Result<(), String> {
+async fn confirm(session: &Session, domain: &ChainDomain, member: &Member) -> Result<(), String> {
     let client = CustodianClient::of(session, member.signer, DEADLINE).await.map_err(|e| e.to_string())?;
     let about = client.about().await.map_err(|e| e.to_string())?;
     if about.hpke_key != member.hpkeKey {

@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use licen_core::eip712::Domain;
 use licen_core::primitives::B256;
 use licen_seal::recovery::load_recovery;
 use licen_seal::{DatasetKey, SealError};
@@ -17,7 +16,7 @@ use crate::error::{CliError, Outcome};
 ///
 /// # Errors
 /// The file, the passphrase, or the key of another dataset.
-pub fn recovered_key(args: &RecoveryArgs, domain: &Domain, uid: B256) -> Outcome<DatasetKey> {
+pub fn recovered_key(args: &RecoveryArgs, chain_id: u64, uid: B256) -> Outcome<DatasetKey> {
     let shown = args.recovery.display();
     let passphrase = read_passphrase(&args.passphrase_file)?;
     let recovered = load_recovery(&args.recovery, &passphrase).map_err(|e| {
@@ -29,10 +28,10 @@ pub fn recovered_key(args: &RecoveryArgs, domain: &Domain, uid: B256) -> Outcome
             .because(&e)
             .hint("--recovery with the file that publish wrote, --passphrase-file with its passphrase")
     })?;
-    if recovered.domain != *domain || recovered.dataset_uid != uid {
+    if recovered.chain_id != chain_id || recovered.dataset_uid != uid {
         let message = format!("{shown} holds the key of dataset {}", recovered.dataset_uid);
         return Err(CliError::refused(codes::SEAL, message)
-            .because(&std::io::Error::other(format!("this is {uid} on chain {}", domain.chain_id)))
+            .because(&std::io::Error::other(format!("this is {uid} on chain {chain_id}")))
             .hint("licen search shows every dataset's uid with --json"));
     }
     Ok(recovered.key)

@@ -4,8 +4,10 @@
 #![expect(unreachable_pub, reason = "a test has no outside: pub marks what other files of it use")]
 
 mod appraisal;
+mod deployments;
 mod liar;
 mod links;
+mod payees;
 mod place;
 mod refusals;
 mod restart;

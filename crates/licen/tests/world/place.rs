@@ -162,8 +162,13 @@ impl Place {
 
     /// Starts a custodian from its file in the world's directory, and waits until it answers.
     pub fn custodian(&self, name: &str) {
+        self.role("custodian", name);
+    }
+
+    /// Starts `licen run ROLE` from a file in the world's directory, and waits until it answers.
+    pub fn role(&self, role: &str, name: &str) {
         let config = self.dir.join(format!("{name}.toml"));
-        let mut command = self.command(LICEN, &["run", "custodian", "--config"]);
+        let mut command = self.command(LICEN, &["run", role, "--config"]);
         command.arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
         self.started.borrow_mut().push((name.to_owned(), command.spawn().unwrap()));
         let text = std::fs::read_to_string(&config).unwrap();
@@ -177,9 +182,13 @@ impl Place {
 
     /// Gives an address coins of the local chain.
     pub fn fund(&self, address: &str) {
-        let body = format!(
-            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"anvil_setBalance\",\"params\":[\"{address}\",\"0xde0b6b3a7640000\"]}}"
-        );
+        self.rpc("anvil_setBalance", &serde_json::json!([address, "0xde0b6b3a7640000"]));
+    }
+
+    /// Calls a method of the local chain, which must not answer an error; gives the answer.
+    pub fn rpc(&self, method: &str, params: &Value) -> Value {
+        let body =
+            serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
         let url = self.setting("rpc");
         let host = url.trim_start_matches("http://").to_owned();
         let mut stream = std::net::TcpStream::connect(&host).unwrap();
@@ -187,7 +196,9 @@ impl Place {
         write!(stream, "{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.contains("\"result\""), "{answer}");
+        let answer: Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        assert!(answer["error"].is_null(), "{answer}");
+        answer
     }
 
     /// Ends a custodian that [`Self::custodian`] started.

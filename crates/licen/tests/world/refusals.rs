@@ -4,6 +4,7 @@ use expect_test::expect;
 
 use crate::golden;
 use crate::place::Place;
+use crate::rows;
 
 /// Publishes the sparrows under these terms; gives the root.
 fn publish(place: &Place, name: &str, more: &[&str]) -> String {
@@ -309,8 +310,7 @@ pub fn followed(place: &Place) {
     let root = publish(place, "Once", &[&["--max-runs", "1", "--preview", "1"][..], &recovery].concat());
     recovered(place);
     recovery_outlives_a_refusal(place);
-    let preview = place.licen(&["preview", &root]);
-    assert_eq!(preview.out, "{\"text\": \"Sparrow 0 sits on roof 0.\"}\n", "{}", preview.err);
+    rows::shown_rows_verify_by_the_page_alone(place, &root);
     let ask = ["request", &root, "--epochs", "1", "--yes", "--follow", "--base", "tiny"];
     let said = place.licen(&ask);
     assert_eq!(said.exit, 0, "{}{}", said.out, said.err);

@@ -1,4 +1,8 @@
-//! What `publish` refuses: rows that are none and policies that are none. Nothing is registered.
+//! What `publish` refuses: rows that are none and policies that are none, of which nothing is registered.
+//! And what it shows: preview rows that anybody can verify.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use expect_test::{Expect, expect};
 
@@ -245,4 +249,43 @@ pub fn bad_policies(place: &Place) {
         exit 2
     "#]],
     );
+}
+
+/// A preview of `root`, whose first row is shown, verifies by the Python of docs/protocol.md §1; with any
+/// part of it changed it does not.
+pub fn shown_rows_verify_by_the_page_alone(place: &Place, root: &str) {
+    let row = "{\"text\": \"Sparrow 0 sits on roof 0.\"}";
+    let said = place.licen(&["preview", root]);
+    assert_eq!(said.out, format!("{row}\n"), "{}", said.err);
+
+    let page = include_str!("../../../../docs/protocol.md");
+    let block = page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let verifies = |shown: &str| {
+        let mut python = Command::new("python3");
+        python.args(["-c", block]).stdin(Stdio::piped()).stderr(Stdio::null());
+        let mut python = python.spawn().expect("python3 is installed");
+        python.stdin.take().unwrap().write_all(shown.as_bytes()).unwrap();
+        python.wait().unwrap().success()
+    };
+    let shown = place.licen(&["preview", root, "--json"]).out;
+    assert_eq!(shown.lines().count(), 1, "{shown}");
+    assert!(verifies(&shown), "{shown}");
+    let record: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((&record["row"], record["index"].as_u64()), (&row.into(), Some(0)));
+    let proof = record["proof"].as_array().unwrap();
+    assert!(proof.len() > 1, "{shown}");
+    let count = record["rowCount"].as_u64().unwrap();
+    let changes = [
+        ("row", "{\"text\": \"Sparrow 1 sits on roof 0.\"}".into()),
+        ("index", 1.into()),
+        ("salt", record["rowsRoot"].clone()),
+        ("proof", proof[1..].into()),
+        ("rowsRoot", record["salt"].clone()),
+        ("rowCount", (2 * count).into()),
+    ];
+    for (member, value) in changes {
+        let mut changed = record.clone();
+        changed[member] = value;
+        assert!(!verifies(&changed.to_string()), "{member} of {changed}");
+    }
 }

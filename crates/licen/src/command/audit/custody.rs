@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use licen_core::abi::Member;
-use licen_core::eip712::Domain;
+use licen_core::eip712::ChainDomain;
 use licen_core::id::dataset_uid;
 use licen_core::primitives::B256;
 use licen_core::wire::custodian::ErasureResponse;
@@ -22,11 +22,12 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const NONE: u16 = 716;
 
 pub(super) async fn audit(session: &Session, dataset: &str) -> Outcome {
-    let domain = session.chain().await?.domain();
-    let policy = session.node()?.dataset(dataset).await?.policy;
+    let dataset = session.dataset(dataset).await?;
+    let (chain, policy) = (session.chain_at(dataset.contract).await?, dataset.policy);
+    let statements = chain.domain().chain();
     let mut audit = Audit { session, failed: None, checks: 0 };
-    let uid = dataset_uid(&domain, policy.owner, policy.salt);
-    let known = session.chain().await?.dataset(&policy).await;
+    let uid = dataset_uid(statements.chain_id, policy.owner, policy.salt);
+    let known = chain.dataset(&policy).await;
     audit
         .line("policy on chain", known.map(|_| format!("version {}", policy.version)).map_err(|e| e.message));
     audit.line(
@@ -38,13 +39,13 @@ pub(super) async fn audit(session: &Session, dataset: &str) -> Outcome {
         ),
     );
     for sealed in sealed_to(session, uid).await? {
-        version(&mut audit, &domain, uid, &sealed).await;
+        version(&mut audit, &statements, uid, &sealed).await;
     }
     audit.finish()
 }
 
 /// One line per statement that is made, one for what they come to.
-async fn version(audit: &mut Audit<'_>, domain: &Domain, uid: B256, sealed: &Sealed) {
+async fn version(audit: &mut Audit<'_>, domain: &ChainDomain, uid: B256, sealed: &Sealed) {
     let Sealed { set: (set, number), t, members } = sealed;
     let name = format!("set {} v{number}", short(&set.to_string()));
     let (mut refusals, mut erasures, mut either) = (0, 0, 0);
@@ -68,7 +69,7 @@ async fn version(audit: &mut Audit<'_>, domain: &Domain, uid: B256, sealed: &Sea
 
 /// Whether a member refuses the dataset, and whether it destroyed its key. No statement is no broken link;
 /// that nobody could be asked is told.
-async fn statements(audit: &mut Audit<'_>, domain: &Domain, uid: B256, member: &Member) -> (bool, bool) {
+async fn statements(audit: &mut Audit<'_>, domain: &ChainDomain, uid: B256, member: &Member) -> (bool, bool) {
     let asked = async {
         let client = CustodianClient::of(audit.session, member.signer, DEADLINE).await?;
         Ok((made(client.refusal(uid).await)?, made(client.erasure(member.hpkeKey).await)?))
@@ -101,7 +102,7 @@ fn made<T>(answer: Result<T, NoAnswer>) -> Result<Option<T>, NoAnswer> {
     }
 }
 
-fn check_erasure(made: &ErasureResponse, member: &Member, domain: &Domain) -> Result<(), String> {
+fn check_erasure(made: &ErasureResponse, member: &Member, domain: &ChainDomain) -> Result<(), String> {
     if made.erasure.0.hpkeKey != member.hpkeKey {
         return Err(format!("{} speaks of another key", member.signer));
     }

@@ -6,19 +6,20 @@ use licen_core::abi::{DataPolicy, Job, ResultManifest};
 use licen_core::eip712::Domain;
 use licen_core::job::{JobState, Reason};
 use licen_core::money::{Settlement, format_units, total_escrow};
-use licen_core::primitives::{B256, Bytes, U256};
+use licen_core::primitives::{Bytes, U256};
+use licen_core::report::JobReport;
 use licen_core::sol_types::SolCall;
 use licen_seal::result::{ResultHeader, ResultTerms};
 
-use crate::command::jobs::held_manifest;
+use crate::command::jobs::{held_manifest, summary};
 
 use super::{Audit, JobHistory, evidence, holds};
 
 pub(super) async fn completed(audit: &mut Audit<'_>, domain: &Domain, job: &Job, history: &JobHistory) {
-    let Some((epochs, result_hash, attestation_ref)) = history.completed else {
-        return audit.line("settlement", Err("Completed, but no JobCompleted event".into()));
+    let Some(result) = &history.result else {
+        return audit.line("settlement", Err("Completed, but no ResultRecorded event".into()));
     };
-    match manifest(audit, domain, job, history).await {
+    match signed_manifest(audit, domain, job, history).await {
         Some((manifest, signature)) => {
             let signer = domain.signer_of(&manifest, &signature);
             let signed = holds(
@@ -27,7 +28,7 @@ pub(super) async fn completed(audit: &mut Audit<'_>, domain: &Domain, job: &Job,
                 "not signed by the key that custodians attested",
             );
             audit.line("result manifest", signed);
-            let same = same_as_event(&manifest, job, epochs, result_hash, attestation_ref);
+            let same = same_as_event(&manifest, job, result);
             audit.line("manifest fields", same);
         }
         // Whoever settles chooses through whom, and custodians keep manifests for a while only: that must
@@ -37,15 +38,16 @@ pub(super) async fn completed(audit: &mut Audit<'_>, domain: &Domain, job: &Job,
             Ok("checked by DataPolicy; settled through another contract, no custodian shows it now".into()),
         ),
     }
-    audit.line("money", money(job, epochs, history));
-    evidence::evidence(audit, domain, job, history, attestation_ref).await;
-    let verdict = result(audit, domain, job, result_hash).await;
+    audit.line("money", money(job, result, history));
+    evidence::evidence(audit, domain, job, history, result.attestationRef).await;
+    report(audit, result).await;
+    let verdict = result_blob(audit, domain, job, result).await;
     audit.line("result blob", verdict);
 }
 
 /// What settled the job: the transaction's own argument, or, where that called another contract, whose
 /// arguments may be anything, what a custodian holds.
-async fn manifest(
+async fn signed_manifest(
     audit: &Audit<'_>,
     domain: &Domain,
     job: &Job,
@@ -57,7 +59,7 @@ async fn manifest(
     {
         return Some((call.manifest, call.signature));
     }
-    let held = held_manifest(audit.session, job).await.ok()?;
+    let held = held_manifest(audit.session, domain, job).await.ok()?;
     Some((held.manifest.0, held.signature))
 }
 
@@ -98,32 +100,23 @@ pub(super) fn refunded(audit: &mut Audit<'_>, job: &Job, state: JobState, histor
     );
 }
 
-fn same_as_event(
-    manifest: &ResultManifest,
-    job: &Job,
-    epochs: u32,
-    result_hash: B256,
-    attestation_ref: B256,
-) -> Result<String, String> {
-    let same = manifest.jobId == job.jobId
+fn same_as_event(manifest: &ResultManifest, job: &Job, result: &ResultManifest) -> Result<String, String> {
+    let of_job = manifest.jobId == job.jobId
         && manifest.attempt == job.attempt
-        && manifest.datasetRoot == job.datasetRoot
-        && manifest.actualEpochs == epochs
-        && manifest.resultHash == result_hash
-        && manifest.attestationRef == attestation_ref;
+        && manifest.datasetRoot == job.datasetRoot;
     holds(
-        same,
+        of_job && manifest == result,
         format!(
-            "{epochs} epochs, {} samples, {} text tokens trained",
-            manifest.samples, manifest.tokensTrained
+            "{} epochs, {} samples, {} text tokens trained, {} compute seconds",
+            manifest.actualEpochs, manifest.samples, manifest.tokensTrained, manifest.computeSeconds
         ),
         "they are not what the event says",
     )
 }
 
-fn money(job: &Job, epochs: u32, history: &JobHistory) -> Result<String, String> {
+fn money(job: &Job, result: &ResultManifest, history: &JobHistory) -> Result<String, String> {
     let coins = |amount: U256| format_units(amount, 18);
-    let Some(due) = Settlement::completed(job, epochs) else {
+    let Some(due) = Settlement::completed(job, result) else {
         return Err("epochs outside the request".into());
     };
     holds(
@@ -146,8 +139,21 @@ fn money(job: &Job, epochs: u32, history: &JobHistory) -> Result<String, String>
     )
 }
 
+/// What the job measured: the report that the manifest names, of this attempt, and in line with the manifest.
+async fn report(audit: &mut Audit<'_>, result: &ResultManifest) {
+    let Some(bytes) = audit.blob("job report", result.reportHash).await else { return };
+    let read = JobReport::from_blob(&bytes).and_then(|report| report.must_be_of(result).map(|()| report));
+    audit.line("report fields", read.map(|report| summary(&report)).map_err(|e| e.to_string()));
+}
+
 /// Downloads the result, which checks its root, and reads whom its key is shared to.
-async fn result(audit: &Audit<'_>, domain: &Domain, job: &Job, root: B256) -> Result<String, String> {
+async fn result_blob(
+    audit: &Audit<'_>,
+    domain: &Domain,
+    job: &Job,
+    result: &ResultManifest,
+) -> Result<String, String> {
+    let root = result.resultHash;
     let dir = audit.session.config.state_dir().map_err(|e| e.message)?;
     let path = dir.join(format!("audit-{root}.bin"));
     let got = audit.session.get_file(root, &path).await;
@@ -160,5 +166,8 @@ async fn result(audit: &Audit<'_>, domain: &Domain, job: &Job, root: B256) -> Re
     let (t, members) = audit.custodians(job).await?;
     let terms = ResultTerms { domain: *domain, job_id: job.jobId, attempt: job.attempt };
     header.must_be_of(&terms, t, &members).map_err(|e| format!("{root}: {e}"))?;
+    if header.adapter_root() != result.adapterRoot {
+        return Err(format!("{root}: its header names another adapter than the manifest"));
+    }
     Ok(format!("{bytes} bytes hash to {root}, key shared to the job's custodians, {t} needed"))
 }

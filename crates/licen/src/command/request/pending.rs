@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use licen_chain::Journal;
 use licen_chain::sender::End;
 use licen_core::abi::{Policy, Request};
-use licen_core::primitives::B256;
+use licen_core::primitives::{Address, B256};
 use licen_core::wire::AbiHex;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -22,6 +22,8 @@ use crate::session::Session;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Pending {
+    /// The `DataPolicy` it is paid to.
+    pub contract: Address,
     /// The terms agreed to.
     pub policy: AbiHex<Policy>,
     /// What was asked.
@@ -36,15 +38,16 @@ impl Pending {
     /// Names its transaction for ever: the key is new for every request.
     pub fn label(&self) -> String {
         let (policy, request) = (&self.policy.0, &self.request.0);
-        format!("request:{}:{}:{}", policy.datasetUid, self.counter, request.resultKey)
+        let (contract, uid) = (self.contract, policy.datasetUid);
+        format!("request:{contract}:{uid}:{}:{}", self.counter, request.resultKey)
     }
 
     /// What this wallet began to request of a dataset and never heard the end of.
     ///
     /// # Errors
     /// The file or the journal cannot be read.
-    pub async fn of(session: &Session, dataset_uid: B256) -> Outcome<Option<Self>> {
-        let path = file(session, dataset_uid)?;
+    pub async fn of(session: &Session, contract: Address, dataset_uid: B256) -> Outcome<Option<Self>> {
+        let path = file(session, contract, dataset_uid)?;
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -69,7 +72,7 @@ impl Pending {
     /// # Errors
     /// It cannot be written.
     pub fn keep(&self, session: &Session) -> Outcome {
-        let path = file(session, self.policy.0.datasetUid)?;
+        let path = file(session, self.contract, self.policy.0.datasetUid)?;
         self.write(&path).map_err(|e| {
             CliError::environment(codes::FILE, format!("cannot write {}", path.display())).because(&e)
         })
@@ -88,7 +91,7 @@ impl Pending {
     /// Its end is known. What another process began since stays, and so does a file that cannot be
     /// removed: the next run tells its job once more.
     pub fn forget(&self, session: &Session) {
-        let Ok(path) = file(session, self.policy.0.datasetUid) else { return };
+        let Ok(path) = file(session, self.contract, self.policy.0.datasetUid) else { return };
         let kept = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         if kept.as_ref() == Some(self)
             && let Err(error) = std::fs::remove_file(&path)
@@ -98,9 +101,9 @@ impl Pending {
     }
 }
 
-fn file(session: &Session, dataset_uid: B256) -> Outcome<PathBuf> {
+fn file(session: &Session, contract: Address, dataset_uid: B256) -> Outcome<PathBuf> {
     let wallet = session.wallet()?.address();
-    Ok(key_dir(session)?.join(format!("request-{wallet}-{dataset_uid}.json")))
+    Ok(key_dir(session)?.join(format!("request-{wallet}-{contract}-{dataset_uid}.json")))
 }
 
 fn unusable(path: &Path) -> CliError {

@@ -1,0 +1,261 @@
+//! The chain as a command sees it: one `DataPolicy` and its `Custody`, at depth, errors for people.
+
+use std::sync::Arc;
+
+use licen_chain::{Chain, ChainError, Confirmed, Rpcs};
+use licen_core::abi::{Job, Member, Policy, ResultManifest};
+use licen_core::eip712::Domain;
+use licen_core::id::{account_of, policy_hash};
+use licen_core::job::JobState;
+use licen_core::primitives::{Address, B256, U256};
+
+use crate::codes;
+use crate::command::audit::JobHistory;
+use crate::error::{CliError, Outcome};
+
+/// The chain through one `DataPolicy` of the deployment.
+pub struct ChainView {
+    chain: Chain,
+    start_block: u64,
+}
+
+/// Whether a dataset takes requests.
+#[derive(Debug, Clone, Copy)]
+pub struct DatasetState {
+    /// The owner paused it.
+    pub paused: bool,
+}
+
+impl ChainView {
+    /// Events are looked for from `start_block` on.
+    #[must_use]
+    pub fn new(chain: Chain, start_block: u64) -> Self {
+        Self { chain, start_block }
+    }
+
+    /// Where exactly this job stands; of a Completed one, with exactly this result.
+    ///
+    /// # Errors
+    /// See [`Chain::job_at_depth`].
+    pub async fn job_at_depth(
+        &self,
+        job: &Job,
+        result: Option<&ResultManifest>,
+    ) -> Result<Confirmed<JobState>, ChainError> {
+        self.chain.job_at_depth(job, result).await
+    }
+
+    /// The endpoints.
+    #[must_use]
+    pub fn rpcs(&self) -> Arc<Rpcs> {
+        Arc::clone(self.chain.rpcs())
+    }
+
+    /// The `DataPolicy` contract.
+    #[must_use]
+    pub fn contract(&self) -> Address {
+        self.chain.data_policy()
+    }
+
+    /// Chain id and `DataPolicy`.
+    #[must_use]
+    pub fn domain(&self) -> Domain {
+        self.chain.domain()
+    }
+
+    /// `Custody`.
+    #[must_use]
+    pub fn custody(&self) -> Address {
+        self.chain.custody()
+    }
+
+    /// Time of the newest block, seconds.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn now(&self) -> Outcome<u64> {
+        let head = self.chain.rpcs().primary().head_ref().await.map_err(chain_error)?;
+        Ok(head.timestamp)
+    }
+
+    /// The newest version of a set, and its threshold and members: what a new dataset is sealed to.
+    ///
+    /// # Errors
+    /// No such set.
+    pub async fn newest_custodians(&self, set: B256) -> Outcome<(u32, u8, Vec<Member>)> {
+        let version = self.chain.latest_set_version(set).await.map_err(chain_error)?.value;
+        // The first version of a set that does not exist: the contract says what is wrong.
+        let version = version.max(1);
+        let (t, members) = self.custodians(set, version).await?;
+        Ok((version, t, members))
+    }
+
+    /// Threshold and members of a set.
+    ///
+    /// # Errors
+    /// No such set.
+    pub async fn custodians(&self, set: B256, version: u32) -> Outcome<(u8, Vec<Member>)> {
+        let read = self.chain.set_of(set, version).await.map_err(chain_error)?;
+        Ok((read.value.t, read.value.members))
+    }
+
+    /// Heads of its audit log that a member anchored under a set, in order.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn anchors(&self, set: B256, member: Address) -> Outcome<Vec<(u64, B256)>> {
+        self.chain.anchors(set, member, self.start_block).await.map_err(chain_error)
+    }
+
+    /// Every policy that a dataset ever had, from the logs.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn policies_of(&self, uid: B256) -> Outcome<Vec<Policy>> {
+        self.chain.policies_of(uid, self.start_block).await.map_err(chain_error)
+    }
+
+    /// Whether a dataset has a policy at this contract.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn is_registered(&self, uid: B256) -> Outcome<bool> {
+        Ok(!self.chain.dataset_state(uid).await.map_err(chain_error)?.value.0.is_zero())
+    }
+
+    /// Whether this is the dataset's current policy, and whether it takes requests.
+    ///
+    /// # Errors
+    /// The index named an older policy.
+    pub async fn dataset(&self, policy: &Policy) -> Outcome<DatasetState> {
+        let read = self.chain.dataset_state(policy.datasetUid).await.map_err(chain_error)?;
+        let (commitment, paused) = read.value;
+        let mut current = policy_hash(policy);
+        current[31] = 0;
+        if commitment != current {
+            return Err(CliError::environment(
+                codes::NODE_NOT_READY,
+                "the chain has another policy than the index",
+            )
+            .hint("try again in a few seconds"));
+        }
+        Ok(DatasetState { paused })
+    }
+
+    /// Runs of a requester that count, and its counter.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn runs(&self, uid: B256, requester: Address) -> Outcome<(u32, u64)> {
+        let read = self.chain.runs_of(uid, requester).await.map_err(chain_error)?;
+        Ok((read.value.runs, read.value.counter))
+    }
+
+    /// The protocol fee, basis points.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn fee_bps(&self) -> Outcome<u16> {
+        Ok(self.chain.fee_bps().await.map_err(chain_error)?.value)
+    }
+
+    /// Native coins of an address.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn balance(&self, who: Address) -> Outcome<U256> {
+        Ok(self.chain.balance_of(who, Address::ZERO).await.map_err(chain_error)?.value)
+    }
+
+    /// What an address can withdraw.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn credit(&self, who: Address, token: Address) -> Outcome<U256> {
+        Ok(self.chain.credit(account_of(who), token).await.map_err(chain_error)?.value)
+    }
+
+    /// Where a job stands, whatever its terms are.
+    ///
+    /// # Errors
+    /// Unknown job.
+    pub async fn state(&self, job_id: B256) -> Outcome<JobState> {
+        let read = self.chain.job_state(job_id).await.map_err(chain_error)?;
+        read.value.0.ok_or_else(|| chain_error(ChainError::JobUnknown { job_id }))
+    }
+
+    /// Time of a block, seconds.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn block_time(&self, number: u64) -> Outcome<u64> {
+        Ok(self.chain.rpcs().block(number).await.map_err(chain_error)?.timestamp)
+    }
+
+    /// Whether an appraisal policy held an entry at a block of the given time.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn entry_live_at(&self, policy: B256, entry: B256, block: u64, time: u64) -> Outcome<bool> {
+        let live = self.chain.appraisal_entry_at(policy, entry, self.start_block, block, time).await;
+        live.map_err(chain_error)
+    }
+
+    /// What the logs say of a job's end, and the transaction that settled it.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn history(&self, job: &Job) -> Outcome<JobHistory> {
+        use licen_chain::EventKind;
+        let events = self.chain.job_events(job.jobId, self.start_block).await.map_err(chain_error)?;
+        let mut history = JobHistory::default();
+        for event in events {
+            let block = event.block_number;
+            match event.kind {
+                EventKind::JobStarted(e) if e.attempt == job.attempt => {
+                    history.started = Some((block, self.block_time(block).await?));
+                }
+                EventKind::JobFailed(e) => history.failed = Some(e.reasonCode),
+                EventKind::ResultRecorded(e) => {
+                    history.result = Some(e.manifest);
+                    let called = self.chain.called_in(event.tx_hash).await.map_err(chain_error)?;
+                    history.settled_by = Some(called);
+                }
+                EventKind::RoyaltySettled(e) => history.royalty = e.amount,
+                EventKind::RefundIssued(e) => history.refund = e.amount,
+                _ => {}
+            }
+        }
+        Ok(history)
+    }
+}
+
+/// A chain error for people.
+pub fn chain_error(error: ChainError) -> CliError {
+    use licen_core::fault::Fault;
+    let config = "licen config tells where `rpc` and `deployment` come from";
+    match &error {
+        ChainError::Reverted(revert) => crate::sending::contract_refuses(revert),
+        ChainError::OtherChain { .. } => {
+            CliError::environment(codes::WRONG_CHAIN, "the rpc is another chain than the deployment's")
+                .because(&error)
+                .hint(config)
+        }
+        ChainError::NoContract { .. } | ChainError::OtherContract { .. } => {
+            CliError::environment(codes::WRONG_CHAIN, "the chain does not have the deployment's contracts")
+                .because(&error)
+                .hint(config)
+        }
+        ChainError::BadUrl { .. } | ChainError::TooFewRpcs { .. } => {
+            CliError::environment(codes::CONFIG, "the setting rpc is not usable").because(&error).hint(config)
+        }
+        _ => {
+            let shown = CliError::of(codes::CHAIN, "the chain did not answer as expected", &error);
+            if error.retryable() {
+                shown.hint("check `rpc` in `licen config`, then try again")
+            } else {
+                shown
+            }
+        }
+    }
+}
