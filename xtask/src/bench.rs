@@ -9,6 +9,8 @@ use crate::run::{Outcome, cargo, root, run, target};
 
 const SDK_MIB: usize = 16;
 const ROW_BYTES: usize = 1_024;
+/// Size of the file that `bench publish` publishes, where none is given.
+pub(crate) const PUBLISH_MIB: usize = 1_024;
 
 /// `cargo xtask bench WHAT`.
 pub(crate) fn bench(args: &[String]) -> Outcome {
@@ -49,7 +51,7 @@ fn sdk() -> Outcome {
 /// publish --dry-run` does. The peak of its memory must not depend on the size.
 fn publish(args: &[String]) -> Outcome {
     let mebibytes: usize = match args {
-        [] => 1_024,
+        [] => PUBLISH_MIB,
         [flag, size] if flag == "--size" => size.parse().map_err(|_| format!("--size {size}: not MiB"))?,
         _ => return Err("usage: cargo xtask bench publish [--size MIB]".into()),
     };

@@ -7,7 +7,7 @@ use std::process::Command;
 /// one look shows everything.
 pub(crate) fn check() -> Outcome {
     install_contracts()?;
-    let steps: [(&str, Outcome); 6] = [
+    let steps: [(&str, Outcome); 8] = [
         ("cargo fmt", run("cargo fmt --check", cargo().args(["fmt", "--all", "--check"]))),
         ("tidy", crate::tidy::tidy()),
         (
@@ -20,6 +20,8 @@ pub(crate) fn check() -> Outcome {
         ("forge fmt", run("forge fmt --check", contracts_bin("forge").args(["fmt", "--check"]))),
         ("forge lint", run("forge lint", contracts_bin("forge").arg("lint"))),
         ("generated files", fresh()),
+        ("vectors of rows", run("rows_v2.py --check", python().args(["vectors/rows_v2.py", "--check"]))),
+        ("vectors of seal", run("seal.py", python().arg("vectors/seal.py"))),
     ];
     let failed: Vec<&str> = steps.iter().filter(|(_, done)| done.is_err()).map(|(name, _)| *name).collect();
     if failed.is_empty() { Ok(()) } else { Err(format!("check failed: {}", failed.join(", "))) }
@@ -33,6 +35,12 @@ pub(crate) fn codegen() -> Outcome {
 
 fn fresh() -> Outcome {
     run("abi.mjs --check", node().args(["bin/abi.mjs", "--check"]))
+}
+
+fn python() -> Command {
+    let mut command = Command::new("python3");
+    command.current_dir(root());
+    command
 }
 
 fn node() -> Command {

@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::run::{Outcome, cargo, root, run, target};
 
 /// Targets of `fuzz/fuzz_targets`, the longest input each gets, and files of the repository to start from.
-const TARGETS: [(&str, usize, &[&str]); 8] = [
+pub(crate) const TARGETS: [(&str, usize, &[&str]); 8] = [
     (
         "quote",
         8_192,
@@ -23,7 +23,7 @@ const TARGETS: [(&str, usize, &[&str]); 8] = [
     ("jsonl", 4_096, &[]),
     ("tokenizer", 16_384, &["crates/compute/models/tiny/tokenizer.json"]),
 ];
-const SECONDS: u64 = 60;
+pub(crate) const SECONDS: u64 = 60;
 /// What an input may make a reader take, MiB.
 const MEMORY_MIB: u64 = 2_048;
 /// Longest time for one input, seconds.

@@ -4,11 +4,13 @@
 
 mod bench;
 mod check;
+mod documents;
 mod elf;
 mod fuzz;
 mod licenses;
 mod measure;
 mod run;
+mod slow;
 mod sources;
 mod tidy;
 
@@ -23,9 +25,11 @@ usage: cargo xtask <command> [args]
   codegen        write generated files again: contracts/abi
   tidy           sizes, crate edges, vocabulary, licenses
   verify         halmos and slither (expects both on PATH: pip install -r contracts/requirements.txt)
+  documents      manifests as strangers read them: mlcroissant and PyLD (pip install -r xtask/documents/requirements.txt)
   measure        build licen-compute twice in different folders, compare, print its hash: [--json] [--once] [--dirty]
   bench WHAT     storage [--sdk] | seal | publish [--size MIB] | train [--peft PYTHON] | attest: measurements, beside named peers
   fuzz [TARGET]  every reader of untrusted bytes under libFuzzer, 60 s each; --seconds N (needs a C++ compiler)
+  slow [NAME]    the long forms of tests and measurements, all or those named; --list says what there is and how long it takes
 
 examples:
   cargo xtask demo --once
@@ -46,9 +50,11 @@ fn main() -> ExitCode {
         "codegen" => check::codegen(),
         "tidy" => tidy::tidy(),
         "verify" => run::verify(),
+        "documents" => documents::documents(),
         "measure" => measure::measure(rest),
         "bench" => bench::bench(rest),
         "fuzz" => fuzz::fuzz(rest),
+        "slow" => slow::slow(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             return ExitCode::SUCCESS;
