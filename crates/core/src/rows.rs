@@ -137,7 +137,11 @@ impl<'de> Visitor<'de> for KindVisitor {
     }
 }
 
-/// Splits a stream of bytes into checked rows, in memory of one row.
+/// Rows that are passed on together, at most.
+const BATCH: usize = 64;
+
+/// Splits a stream of bytes into checked rows, in memory of one row: one that is cut between two calls is
+/// copied, every other is passed on where it lies.
 #[derive(Debug, Default)]
 pub struct RowScanner {
     partial: Vec<u8>,
@@ -147,27 +151,38 @@ pub struct RowScanner {
 }
 
 impl RowScanner {
-    /// Takes the next bytes; `sink` gets each complete row with its index from 0.
+    /// Takes the next bytes; `sink` gets complete rows where they lie, a batch at a time, with the index of
+    /// the first, from 0.
     ///
     /// # Errors
     /// The first line that is not a row, or what `sink` fails with.
     pub fn feed<E: From<RowError>>(
         &mut self,
         mut data: &[u8],
-        sink: &mut impl FnMut(u64, &[u8]) -> Result<(), E>,
+        sink: &mut impl FnMut(u64, &[&[u8]]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.bytes += data.len() as u64;
+        if !self.partial.is_empty() {
+            let end = memchr::memchr(b'\n', data).map_or(data.len(), |end| end + 1);
+            let (line, rest) = data.split_at(end);
+            self.partial.extend_from_slice(line);
+            data = rest;
+            if line.ends_with(b"\n") {
+                let whole = core::mem::take(&mut self.partial);
+                self.line(&whole)?.map_or(Ok(()), |row| self.pass(&[row], sink))?;
+            }
+        }
+        let mut batch = Vec::with_capacity(BATCH);
         while let Some(end) = memchr::memchr(b'\n', data) {
             let (line, rest) = data.split_at(end + 1);
             data = rest;
-            if self.partial.is_empty() {
-                self.line(line, sink)?;
-            } else {
-                self.partial.extend_from_slice(line);
-                let whole = core::mem::take(&mut self.partial);
-                self.line(&whole, sink)?;
+            batch.extend(self.line(line)?);
+            if batch.len() == BATCH {
+                self.pass(&batch, sink)?;
+                batch.clear();
             }
         }
+        self.pass(&batch, sink)?;
         self.partial.extend_from_slice(data);
         if self.partial.len() > MAX_ROW_BYTES {
             return Err(RowError::TooLong { line: self.line + 1, bytes: self.partial.len() }.into());
@@ -181,11 +196,11 @@ impl RowScanner {
     /// The last line is not a row, or there was none at all.
     pub fn finish<E: From<RowError>>(
         mut self,
-        sink: &mut impl FnMut(u64, &[u8]) -> Result<(), E>,
+        sink: &mut impl FnMut(u64, &[&[u8]]) -> Result<(), E>,
     ) -> Result<(u64, u64), E> {
         let last = core::mem::take(&mut self.partial);
         if !last.is_empty() {
-            self.line(&last, sink)?;
+            self.line(&last)?.map_or(Ok(()), |row| self.pass(&[row], sink))?;
         }
         if self.rows == 0 {
             return Err(RowError::Empty.into());
@@ -193,18 +208,20 @@ impl RowScanner {
         Ok((self.rows, self.bytes))
     }
 
-    fn line<E: From<RowError>>(
-        &mut self,
-        line: &[u8],
-        sink: &mut impl FnMut(u64, &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// The row of the next line, checked, where there is one.
+    fn line<'a>(&mut self, line: &'a [u8]) -> Result<Option<&'a [u8]>, RowError> {
         self.line += 1;
-        if let Some(row) = row_bytes(line) {
-            check_row(row, self.line)?;
-            sink(self.rows, row)?;
-            self.rows += 1;
-        }
-        Ok(())
+        row_bytes(line).map(|row| check_row(row, self.line).map(|()| row)).transpose()
+    }
+
+    fn pass<E>(
+        &mut self,
+        rows: &[&[u8]],
+        sink: &mut impl FnMut(u64, &[&[u8]]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let first = self.rows;
+        self.rows += rows.len() as u64;
+        if rows.is_empty() { Ok(()) } else { sink(first, rows) }
     }
 }
 
@@ -225,8 +242,9 @@ mod tests {
         let data = b"{\"a\":1}\r\n\n{\"b\":2}\n{\"c\":3}";
         for step in 1..=data.len() {
             let mut rows: Vec<Vec<u8>> = Vec::new();
-            let mut sink = |_: u64, row: &[u8]| {
-                rows.push(row.to_vec());
+            let mut sink = |first: u64, batch: &[&[u8]]| {
+                assert_eq!(first, rows.len() as u64);
+                rows.extend(batch.iter().map(|row| row.to_vec()));
                 Ok::<(), RowError>(())
             };
             let mut scanner = RowScanner::default();

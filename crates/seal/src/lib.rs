@@ -40,6 +40,7 @@ pub mod warrant;
 mod hpke;
 mod page;
 mod secret;
+mod sha256;
 mod shamir;
 #[cfg(test)]
 mod vectors;

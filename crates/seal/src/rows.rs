@@ -5,14 +5,17 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use licen_core::primitives::B256;
-use licen_core::row_tree::{RowTreeBuilder, row_leaf};
+use licen_core::row_tree::{Hasher, Message, RowTreeBuilder, row_leaf, row_leaves};
 use licen_core::rows::{RowError, RowScanner};
 use zeroize::Zeroizing;
 
 use crate::key::DatasetKey;
 use crate::secret::Secret;
+use crate::sha256::Sha256;
 
 const LABEL: &[u8] = b"LICEN/rows/v2";
+/// rowsKey ‖ u64be index.
+const SALT_INPUT_BYTES: usize = 40;
 
 /// What all salts of one dataset come from: HKDF-SHA256(ikm = dataset key, salt = datasetUid, info =
 /// "LICEN/rows/v2"), 32 bytes. With it every row could be guessed from its leaf, so it is as secret as
@@ -35,10 +38,22 @@ impl RowsKey {
     /// SHA-256(rowsKey ‖ u64be index), the salt of row `index`; rows count from 0.
     #[must_use]
     pub fn salt(&self, index: u64) -> B256 {
-        let mut input = Zeroizing::new([0; 40]);
+        let mut input = Zeroizing::new([0; SALT_INPUT_BYTES]);
+        self.salt_input(index, &mut input);
+        B256::from_slice(digest(&SHA256, input.as_slice()).as_ref())
+    }
+
+    /// The salts of rows `first` and up, as many as `salts` has room for.
+    fn salts(&self, hasher: &impl Hasher, first: u64, salts: &mut [B256]) {
+        let mut inputs = Zeroizing::new(vec![[0; SALT_INPUT_BYTES]; salts.len()]);
+        (first..).zip(inputs.iter_mut()).for_each(|(index, input)| self.salt_input(index, input));
+        let messages: Vec<Message<'_>> = inputs.iter().map(|input| (&[][..], &input[..])).collect();
+        hasher.hash_each(&messages, salts);
+    }
+
+    fn salt_input(&self, index: u64, input: &mut [u8; SALT_INPUT_BYTES]) {
         input[..32].copy_from_slice(self.0.bytes());
         input[32..].copy_from_slice(&index.to_be_bytes());
-        B256::from_slice(digest(&SHA256, input.as_slice()).as_ref())
     }
 
     /// The leaf of row `index`, SHA-256(0x00 ‖ salt ‖ row).
@@ -51,7 +66,8 @@ impl RowsKey {
 /// Commits to rows as they pass, without copying any.
 pub struct RowCommitter {
     key: RowsKey,
-    tree: RowTreeBuilder,
+    hasher: Sha256,
+    tree: RowTreeBuilder<Sha256>,
     kept: Vec<B256>,
     keep: usize,
 }
@@ -60,16 +76,18 @@ impl RowCommitter {
     /// No row yet. The first `keep` leaves are kept for proofs.
     #[must_use]
     pub fn new(key: RowsKey, keep: usize) -> Self {
-        Self { key, tree: RowTreeBuilder::default(), kept: Vec::new(), keep }
+        let hasher = Sha256::detect();
+        Self { key, hasher, tree: RowTreeBuilder::new(hasher), kept: Vec::new(), keep }
     }
 
-    /// Takes the next row.
-    pub fn push(&mut self, row: &[u8]) {
-        let leaf = self.key.leaf(self.tree.count(), row);
-        self.tree.push(leaf);
-        if self.kept.len() < self.keep {
-            self.kept.push(leaf);
-        }
+    /// Takes the next rows.
+    pub fn push(&mut self, rows: &[&[u8]]) {
+        let mut salts = vec![B256::ZERO; rows.len()];
+        let mut leaves = vec![B256::ZERO; rows.len()];
+        self.key.salts(&self.hasher, self.tree.count(), &mut salts);
+        row_leaves(&self.hasher, &salts, rows, &mut leaves);
+        leaves.iter().for_each(|leaf| self.tree.push(*leaf));
+        self.kept.extend(leaves.iter().take(self.keep - self.kept.len()));
     }
 
     /// The salt of row `index`, for showing that row.
@@ -83,7 +101,7 @@ impl RowCommitter {
     /// # Errors
     /// [`RowError::Empty`].
     pub fn finish(self) -> Result<(B256, Vec<B256>), RowError> {
-        let root = self.tree.root().map_err(|_| RowError::Empty)?;
+        let root = self.tree.finish().map_err(|_| RowError::Empty)?;
         Ok((root, self.kept))
     }
 }
@@ -105,8 +123,8 @@ pub struct RowsCommitment {
 /// The first line that is not a row, or none is.
 pub fn commit(key: RowsKey, text: &[u8]) -> Result<RowsCommitment, RowError> {
     let mut rows = RowCommitter::new(key, 0);
-    let mut sink = |_, row: &[u8]| {
-        rows.push(row);
+    let mut sink = |_, batch: &[&[u8]]| {
+        rows.push(batch);
         Ok::<(), RowError>(())
     };
     let mut scanner = RowScanner::default();
@@ -142,9 +160,10 @@ mod tests {
         let key = rows_key(1, 1);
         let leaves: Vec<B256> = (0..).zip(&rows).map(|(i, row)| key.leaf(i, row)).collect();
         let mut rows_so_far = RowCommitter::new(key, 350);
-        for row in &rows {
-            rows_so_far.push(row);
-        }
+        let rows: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
+        let (some, more) = rows.split_at(1);
+        rows_so_far.push(some);
+        more.chunks(64).for_each(|batch| rows_so_far.push(batch));
         let (found, kept) = rows_so_far.finish().unwrap();
         assert_eq!(found, root(&leaves).unwrap());
         assert_eq!(kept, leaves[..350]);

@@ -26,15 +26,14 @@ impl Commitment {
         Self { rows: RowCommitter::new(key, keep), previewed, shown: Vec::new(), trainable: false }
     }
 
-    /// Takes the next row; `index` counts from 0.
-    pub fn push(&mut self, index: u64, row: &[u8]) {
-        if index == 0 {
-            self.trainable = trainable(row);
+    /// Takes the next rows; `first` is the index of their first, from 0.
+    pub fn push(&mut self, first: u64, rows: &[&[u8]]) {
+        if first == 0 {
+            self.trainable = rows.first().is_some_and(|row| trainable(row));
         }
-        if index < self.previewed {
-            self.shown.push((index, String::from_utf8_lossy(row).into_owned()));
-        }
-        self.rows.push(row);
+        let shown = (first..self.previewed).zip(rows);
+        self.shown.extend(shown.map(|(index, row)| (index, String::from_utf8_lossy(row).into_owned())));
+        self.rows.push(rows);
     }
 
     /// Whether the first row has the fields of one of the trainer's shapes.

@@ -1,9 +1,10 @@
 //! One pass over a JSONL file: check every row and commit to it on one thread; encrypt, hash the
-//! ciphertext and write it beside its place on another. Memory does not grow with the file, but for
-//! the leaves of a preview.
+//! ciphertext and write it beside its place on another. Rows stay where they are read to, in a segment
+//! of the stream that is encrypted in place. Memory does not grow with the file, but for the leaves of
+//! a preview.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
@@ -12,7 +13,7 @@ use licen_core::policy_manifest::{PreviewRow, StoredFile};
 use licen_core::primitives::B256;
 use licen_core::rows::{RowError, RowScanner};
 use licen_seal::rows::RowsKey;
-use licen_seal::stream::{Encryptor, dataset_aad};
+use licen_seal::stream::{Encryptor, Segment, dataset_aad};
 use licen_seal::{DatasetKey, SealError};
 use licen_storage::keccak::Keccak;
 use sha2::{Digest, Sha256};
@@ -23,8 +24,8 @@ use crate::owner::commitment::Commitment;
 
 /// Small enough that a piece is still in a core's cache when the next step takes it.
 const PIECE_BYTES: usize = 256 * 1024;
-/// Pieces that may wait between the two threads.
-const PIECES: usize = 8;
+/// Segments that may wait between the two threads: each has one in hand, and more would only take memory.
+const WAITING: usize = 0;
 
 /// What publishing needs to know about the encrypted file.
 #[derive(Debug)]
@@ -57,9 +58,11 @@ struct Named {
 
 impl Write for Named {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        self.file.write_all(data)?;
-        self.tree.update(data);
-        self.sha256.update(data);
+        for piece in data.chunks(PIECE_BYTES) {
+            self.tree.update(piece);
+            self.sha256.update(piece);
+            self.file.write_all(piece)?;
+        }
         self.bytes += data.len() as u64;
         Ok(data.len())
     }
@@ -114,11 +117,11 @@ fn pass(
         Encryptor::new(key, &dataset_aad(chain_id, dataset_uid), named).map_err(|e| writing(&e))?;
     let mut rows = Commitment::new(RowsKey::derive(key, dataset_uid), preview);
     let (read, written) = std::thread::scope(|scope| {
-        let (pieces, arriving) = sync_channel(PIECES);
+        let (filled, arriving) = sync_channel(WAITING);
         let (done, emptied) = channel();
-        let writer = scope.spawn(move || write_pieces(encryptor, &arriving, &done));
-        let read = read_pieces(input, &pieces, &emptied, &mut rows, progress);
-        drop(pieces);
+        let writer = scope.spawn(move || write_segments(encryptor, &arriving, &done));
+        let read = read_segments(input, &filled, &emptied, &mut rows, progress);
+        drop(filled);
         (read, writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let (row_count, byte_count) = read.map_err(|stop| match stop {
@@ -156,48 +159,52 @@ impl From<RowError> for Stop {
     }
 }
 
-/// Reads the file, commits to its rows and passes every piece on; gives rows and bytes. Where nobody
-/// takes the pieces any more it ends early with what was read: the writer has the error.
-fn read_pieces(
+/// Reads the file, commits to its rows and passes every segment on; gives rows and bytes. Where nobody
+/// takes the segments any more it ends early with what was read: the writer has the error.
+fn read_segments(
     mut input: File,
-    pieces: &SyncSender<Vec<u8>>,
-    emptied: &Receiver<Vec<u8>>,
+    filled: &SyncSender<Segment>,
+    emptied: &Receiver<Segment>,
     rows: &mut Commitment,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(u64, u64), Stop> {
     let mut scanner = RowScanner::default();
     let mut bytes = 0;
-    let mut sink = |index, row: &[u8]| {
-        rows.push(index, row);
+    let mut sink = |first, batch: &[&[u8]]| {
+        rows.push(first, batch);
         Ok(())
     };
-    loop {
-        let mut piece = emptied.try_recv().unwrap_or_default();
-        piece.resize(PIECE_BYTES, 0);
-        let n = input.read(&mut piece).map_err(Stop::Read)?;
-        if n == 0 {
-            return scanner.finish(&mut sink);
+    for index in 0.. {
+        let mut segment = emptied.try_recv().unwrap_or_default().begin(index);
+        loop {
+            let piece = segment.read_from(&mut input, PIECE_BYTES).map_err(Stop::Read)?;
+            if piece.is_empty() {
+                break;
+            }
+            bytes += piece.len() as u64;
+            scanner.feed(piece, &mut sink)?;
         }
-        piece.truncate(n);
-        scanner.feed(&piece, &mut sink)?;
-        if pieces.send(piece).is_err() {
+        let ended = !segment.is_full();
+        if !segment.is_empty() && filled.send(segment).is_err() {
             return Ok((0, bytes));
         }
-        bytes += n as u64;
         progress(bytes);
+        if ended {
+            break;
+        }
     }
+    scanner.finish(&mut sink)
 }
 
-/// Encrypts and writes every piece, and gives its buffer back; the file is on disk at the end.
-fn write_pieces(
+/// Encrypts and writes every segment, and gives its room back; the file is on disk at the end.
+fn write_segments(
     mut encryptor: Encryptor<Named>,
-    arriving: &Receiver<Vec<u8>>,
-    done: &Sender<Vec<u8>>,
+    arriving: &Receiver<Segment>,
+    done: &Sender<Segment>,
 ) -> Result<Named, SealError> {
-    for piece in arriving {
-        encryptor.write_all(&piece)?;
-        // The reader may have ended; then the buffer is not needed again.
-        let _ = done.send(piece);
+    for segment in arriving {
+        // The reader may have ended; then the room is not needed again.
+        let _ = done.send(encryptor.take(segment)?);
     }
     let named = encryptor.finish()?;
     named.file.sync_all()?;

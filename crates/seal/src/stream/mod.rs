@@ -9,6 +9,7 @@
 //! Memory is one segment whatever the length. Both directions work in place.
 
 mod read;
+mod segment;
 mod write;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -22,6 +23,7 @@ use crate::key::{DatasetKey, ResultKey};
 use crate::secret::Secret;
 
 pub use read::{Decryptor, SegmentReader, decrypt};
+pub use segment::Segment;
 pub use write::{Encryptor, encrypt};
 
 /// Bytes of a ciphertext segment.

@@ -4,7 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use zeroize::Zeroizing;
 
-use super::write::read_some;
+use super::segment::read_some;
 use super::{FIRST_PLAIN, HEADER_BYTES, OTHER_PLAIN, SEGMENT_BYTES};
 use super::{SegmentCipher, StreamAad, StreamKey, plaintext_len, segment_capacity};
 use crate::error::SealError;

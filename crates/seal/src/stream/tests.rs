@@ -186,6 +186,62 @@ fn an_empty_last_segment_after_others_is_refused() {
     assert!(matches!(opened(&out), Err(SealError::Segment { index: 1, last: true })));
 }
 
+/// The stream of `plain` by whole segments, read in steps of `step` bytes.
+fn taken(plain: &[u8], step: usize) -> Vec<u8> {
+    let header: [u8; HEADER_BYTES] = std::array::from_fn(|i| if i == 0 { HEADER_BYTES as u8 } else { 7 });
+    let mut encryptor = Encryptor::with_header(&key(1), &aad(1), Vec::new(), header).ok().unwrap();
+    let mut source = plain;
+    let mut room = Segment::default();
+    for index in 0.. {
+        room = room.begin(index);
+        while !room.read_from(&mut source, step).unwrap().is_empty() {}
+        if room.is_empty() {
+            break;
+        }
+        room = encryptor.take(room).unwrap();
+    }
+    encryptor.finish().unwrap()
+}
+
+#[test]
+fn segments_that_are_taken_make_the_stream_that_is_written() {
+    let first = FIRST_PLAIN as usize;
+    for len in [0, 1, first - 1, first, first + 1, first + OTHER_PLAIN as usize, 3 * SEGMENT_BYTES] {
+        let plain = pattern(len);
+        let header: [u8; HEADER_BYTES] = std::array::from_fn(|i| if i == 0 { HEADER_BYTES as u8 } else { 7 });
+        let mut encryptor = Encryptor::with_header(&key(1), &aad(1), Vec::new(), header).ok().unwrap();
+        encryptor.write_all(&plain).unwrap();
+        let written = encryptor.finish().unwrap();
+        for step in [SEGMENT_BYTES, 100_000] {
+            assert!(taken(&plain, step) == written, "{len} bytes in steps of {step}");
+        }
+    }
+}
+
+#[test]
+fn a_segment_out_of_its_place_ends_the_stream() {
+    let filled = |index, mut bytes: &[u8]| {
+        let mut segment = Segment::default().begin(index);
+        segment.read_from(&mut bytes, usize::MAX).unwrap();
+        segment
+    };
+    let whole = pattern(SEGMENT_BYTES);
+    let open = || Encryptor::new(&key(1), &aad(1), Vec::new()).ok().unwrap();
+    let refused = |mut encryptor: Encryptor<Vec<u8>>, segment| {
+        assert!(matches!(encryptor.take(segment), Err(SealError::StreamFailed)));
+        assert!(matches!(encryptor.finish(), Err(SealError::StreamFailed)));
+    };
+    refused(open(), filled(1, &whole));
+    // A short one, and then another: there is one last segment.
+    let mut short = open();
+    short.take(filled(0, b"short")).unwrap();
+    refused(short, filled(1, &whole));
+    let mut twice = open();
+    twice.take(filled(0, &whole)).unwrap();
+    refused(twice, filled(0, &whole));
+    assert!(matches!(open().take(Segment::default()), Err(SealError::StreamFailed)), "an empty one");
+}
+
 #[test]
 fn a_failed_stream_stays_failed() {
     struct Full;

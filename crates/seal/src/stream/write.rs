@@ -3,10 +3,9 @@
 use std::io::{self, Read, Write};
 
 use aws_lc_rs::rand;
-use zeroize::Zeroizing;
 
-use super::{HEADER_BYTES, SEGMENT_BYTES, SegmentCipher, StreamAad, StreamKey, TAG_BYTES};
-use super::{MAX_SEGMENTS, segment_capacity};
+use super::segment::{Segment, read_some};
+use super::{HEADER_BYTES, MAX_SEGMENTS, SegmentCipher, StreamAad, StreamKey, TAG_BYTES};
 use crate::error::SealError;
 
 /// Encrypts what is written to it. [`Encryptor::finish`] writes the last segment; without it the
@@ -14,9 +13,8 @@ use crate::error::SealError;
 pub struct Encryptor<W: Write> {
     inner: W,
     cipher: SegmentCipher,
-    buffer: Zeroizing<Vec<u8>>,
-    len: usize,
-    index: u64,
+    /// Closed only when it is known whether another follows.
+    segment: Segment,
     failed: bool,
 }
 
@@ -41,14 +39,7 @@ impl<W: Write> Encryptor<W> {
     ) -> Result<Self, SealError> {
         let cipher = SegmentCipher::from_header(key.secret(), aad, &header)?;
         inner.write_all(&header)?;
-        Ok(Self {
-            inner,
-            cipher,
-            buffer: Zeroizing::new(vec![0; SEGMENT_BYTES]),
-            len: 0,
-            index: 0,
-            failed: false,
-        })
+        Ok(Self { inner, cipher, segment: Segment::default(), failed: false })
     }
 
     /// Encrypts all that `source` has left, reading straight into the segment buffer. Returns how
@@ -59,8 +50,7 @@ impl<W: Write> Encryptor<W> {
     pub fn read_from(&mut self, source: &mut impl Read) -> Result<u64, SealError> {
         let mut total = 0;
         loop {
-            // A full segment can only be closed when it is known whether another follows.
-            if self.len == self.plain_capacity() {
+            if self.segment.is_full() {
                 let mut next = [0];
                 if read_some(source, &mut next)? == 0 {
                     return Ok(total);
@@ -68,14 +58,31 @@ impl<W: Write> Encryptor<W> {
                 self.write_all(&next)?;
                 total += 1;
             }
-            let capacity = self.plain_capacity();
-            let n = read_some(source, &mut self.buffer[self.len..capacity])?;
+            let n = self.segment.read_from(source, usize::MAX)?.len();
             if n == 0 {
                 return Ok(total);
             }
-            self.len += n;
             total += n as u64;
         }
+    }
+
+    /// Takes over the next segment as it is, and gives the room of the one before for another.
+    ///
+    /// # Errors
+    /// Writing, or a stream beyond 2^32 segments. [`SealError::StreamFailed`] where it is empty or not the
+    /// next one, or the one before it is not full.
+    pub fn take(&mut self, next: Segment) -> Result<Segment, SealError> {
+        if next.is_empty() {
+            return Err(SealError::StreamFailed);
+        }
+        if self.segment.is_full() {
+            self.end_segment(false)?;
+        }
+        if self.failed || !self.segment.is_empty() || next.index != self.segment.index {
+            self.failed = true;
+            return Err(SealError::StreamFailed);
+        }
+        Ok(std::mem::replace(&mut self.segment, next))
     }
 
     /// Writes the last segment and gives the writer back.
@@ -88,24 +95,21 @@ impl<W: Write> Encryptor<W> {
         Ok(self.inner)
     }
 
-    fn plain_capacity(&self) -> usize {
-        segment_capacity(self.index) - TAG_BYTES
-    }
-
     pub(super) fn end_segment(&mut self, last: bool) -> Result<(), SealError> {
         if self.failed {
             return Err(SealError::StreamFailed);
         }
         // Set first: after a failed write the buffer holds ciphertext and this nonce is spent.
         self.failed = true;
-        let index = u32::try_from(self.index).map_err(|_| SealError::StreamTooLong)?;
-        if !last && self.index + 1 >= MAX_SEGMENTS {
+        let Segment { bytes, len, index } = &mut self.segment;
+        let (len, next) = (*len, *index + 1);
+        let index = u32::try_from(*index).map_err(|_| SealError::StreamTooLong)?;
+        if !last && next >= MAX_SEGMENTS {
             return Err(SealError::StreamTooLong);
         }
-        self.cipher.seal(index, last, &mut self.buffer, self.len)?;
-        self.inner.write_all(&self.buffer[..self.len + TAG_BYTES])?;
-        self.index += 1;
-        self.len = 0;
+        self.cipher.seal(index, last, bytes, len)?;
+        self.inner.write_all(&bytes[..len + TAG_BYTES])?;
+        self.segment.restart(next);
         self.failed = last;
         Ok(())
     }
@@ -116,13 +120,10 @@ impl<W: Write> Write for Encryptor<W> {
         if data.is_empty() {
             return Ok(0);
         }
-        if self.len == self.plain_capacity() {
+        if self.segment.is_full() {
             self.end_segment(false)?;
         }
-        let n = data.len().min(self.plain_capacity() - self.len);
-        self.buffer[self.len..self.len + n].copy_from_slice(&data[..n]);
-        self.len += n;
-        Ok(n)
+        Ok(self.segment.copy_from(data))
     }
 
     /// Flushes what is behind; a segment that is not full stays here.
@@ -145,13 +146,4 @@ pub fn encrypt(
     let total = encryptor.read_from(source)?;
     encryptor.finish()?;
     Ok(total)
-}
-
-pub(super) fn read_some(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match source.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
 }
