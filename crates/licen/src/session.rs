@@ -248,6 +248,8 @@ impl Session {
     /// # Errors
     /// It serves another one, or does not answer.
     pub async fn same_world(&self) -> Outcome {
+        // The chain first: where it is another one, the node's answer is only a consequence.
+        self.chain().await?;
         let ours = self.deployment().await?;
         let told = self.node()?.deployment().await?;
         let told = (told.chain_id, told.genesis_hash, told.contracts);

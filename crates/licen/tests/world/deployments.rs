@@ -2,6 +2,8 @@
 //! first trains under the second after one transaction of its owner and one line of configuration per
 //! operator. Ciphertext and envelope stay what they are.
 
+use std::time::{Duration, Instant};
+
 use expect_test::expect;
 use serde_json::Value;
 
@@ -48,6 +50,12 @@ fn a_dataset_trains_under_a_second_contract() {
     joins(&place, "custodian", "custodian2");
     joins(&place, "node", "node");
 
+    // The index reads the chain again from the start, because its list of contracts has grown.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while under_both(&place, &["show", &place.root]).exit != 0 {
+        assert!(Instant::now() < deadline, "the index does not come back");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let published = record(&under_both(&place, &["--json", "show", &place.root]));
     // A stranger cannot offer it there, and the owner can, once.
     let register = ["policy", "register", &place.root];

@@ -11,7 +11,7 @@ use crate::liar;
 use crate::place::Place;
 
 /// Every check of the audit that reads a document, and nothing else.
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "policy manifest",
     "terms",
     "envelope",
@@ -21,6 +21,7 @@ const DOCUMENTS: [&str; 10] = [
     "dataset ciphertext",
     "evidence bundle",
     "reference values",
+    "job report",
     "result blob",
 ];
 /// What an evidence bundle is made of.

@@ -167,19 +167,21 @@ fn looking(place: &Place) {
         place,
         &place.licen(&["jobs", "show", &place.job]),
         expect![[r#"
-        job           0x..
-        dataset       0x..
-        requester     0x..
-        state         Completed
-        asked         1 epoch
-        trained       1 epoch
-        escrow        0.01
-        royalty       0.01
-        refund        0
-        result        0x..
-        next          licen fetch 0x.. --out adapter
-        exit 0
-    "#]],
+            job           0x..
+            dataset       0x..
+            requester     0x..
+            state         Completed
+            asked         1 epoch
+            trained       1 epoch
+            escrow        0.01
+            royalty       0.01
+            refund        0
+            result        0x..
+            adapter       0x..
+            measured      loss N -> N, rows 48 text (5 held out), N compute seconds
+            next          licen fetch 0x.. --out adapter
+            exit 0
+        "#]],
     );
     // The short form that listings print names the same job.
     let short = format!("{}…{}", &place.job[..8], &place.job[62..]);
@@ -231,10 +233,11 @@ fn audit(place: &Place) {
             ok      constraints            N bytes hash to 0x..
             ok      job specification      N bytes hash to 0x..
             ok      constraints kept       the job is inside the owner's constraints
+            ok      base model trained     the manifest names the base model that was asked for
             ok      base model             N bytes hash to 0x..
             ok      dataset ciphertext     N bytes hash to 0x..
             ok      result manifest        signed by the attested key 0x..
-            ok      manifest fields        1 epochs, 43 samples, N text tokens trained
+            ok      manifest fields        1 epochs, 43 samples, N text tokens trained, N compute seconds
             ok      money                  0.01 paid in = 0.01 royalty (0.00025 of it protocol fee) + 0 refund + 0 compute
             ok      evidence bundle        N bytes hash to 0x..
             ok      runtime data           its hash is the one on chain
@@ -244,8 +247,10 @@ fn audit(place: &Place) {
             ok      appraisal policy       the policy's appraisal policy held them when the job started
             ok      reference values       N bytes hash to 0x..
             ok      evidence               appraised at its time TIME: level 1
+            ok      job report             N bytes hash to 0x..
+            ok      report fields          loss N -> N, rows 48 text (5 held out), N compute seconds
             ok      result blob            N bytes hash to 0x.., key shared to the job's custodians, 2 needed
-              28 checks, all hold
+              31 checks, all hold
             exit 0
         "#]],
     );
@@ -414,7 +419,7 @@ fn other_chains(place: &Place) {
     );
     golden(
         place,
-        &changed("/contracts/dataPolicy", format!("0x{}", "22".repeat(20)).into()),
+        &changed("/contracts/dataPolicies/0", format!("0x{}", "22".repeat(20)).into()),
         expect![[r#"
         error: the chain does not have the deployment's contracts [LIC0302]
           because: no contract at 0x..
@@ -513,15 +518,16 @@ fn killed_request(place: &Place, ended: &str) {
     let before = jobs();
     let ask = ["request", &place.root, "--epochs", "2", "--yes"];
     place.killed_while_sending(&ask);
-    let deployment = std::fs::read(place.dir.join("deployment.json")).unwrap();
-    let deployment: serde_json::Value = serde_json::from_slice(&deployment).unwrap();
-    let withdraw = ["withdraw", "--account", deployment["feeRecipient"].as_str().unwrap()];
+    let deployer = std::fs::read(place.dir.join("deployer.key")).unwrap();
+    let deployer: serde_json::Value = serde_json::from_slice(&deployer).unwrap();
+    // The protocol fee is the deployer's.
+    let withdraw = ["withdraw", "--account", deployer["address"].as_str().unwrap()];
     golden(
         place,
         &place.licen(&withdraw),
         expect![[r#"
               Withdrawing 0.000275 to 0x..
-            warning: an earlier transaction is still open and goes first: it pays 0.02 (request:0x..:2:0x..)
+            warning: an earlier transaction is still open and goes first: it pays 0.02 (request:0x..:0x..:2:0x..)
             error: not confirmed, nothing was sent [LIC0106]
 
             hint: the command that began it finishes it; --yes here sends both

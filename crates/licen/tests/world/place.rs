@@ -64,12 +64,17 @@ impl Place {
 
     /// The same with more arguments of the demo.
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_of(48, "1", arguments)
+    }
+
+    /// The same with a job of as many rows and epochs.
+    pub fn start_of(rows: usize, epochs: &str, arguments: &[&str]) -> Self {
         let here = tempfile::tempdir().unwrap();
         let rows: String =
-            (0..48).map(|i| format!("{{\"text\": \"Sparrow {i} sits on roof {}.\"}}\n", i % 7)).collect();
+            (0..rows).map(|i| format!("{{\"text\": \"Sparrow {i} sits on roof {}.\"}}\n", i % 7)).collect();
         std::fs::write(here.path().join("sparrows.jsonl"), rows).unwrap();
         let mut command = Command::new(LICEN);
-        command.args(["demo", "--json", "--keep", "--epochs", "1", "--data"]);
+        command.args(["demo", "--json", "--keep", "--epochs", epochs, "--data"]);
         command.arg(here.path().join("sparrows.jsonl"));
         command.args(arguments);
         // The demo looks for anvil below the repository.
@@ -278,8 +283,14 @@ impl Place {
 }
 
 /// What a number may be of that another trainer or machine changes.
-const MEASURED: [&str; 5] =
-    [" bytes hash", " bytes are stored", " bytes, verified", " text tokens", " s on this node"];
+const MEASURED: [&str; 6] = [
+    " bytes hash",
+    " bytes are stored",
+    " bytes, verified",
+    " text tokens",
+    " s on this node",
+    " compute seconds",
+];
 
 /// Text with what differs between worlds replaced: `0x` and 6 or more hex digits become `0x..`, Unix
 /// times `TIME`, sizes and speeds `N`.
@@ -296,6 +307,9 @@ pub fn plain(text: &str) -> String {
             if let Some(after) = rest.strip_prefix('…') {
                 rest = after.trim_start_matches(|c: char| c.is_ascii_hexdigit());
             }
+        } else if digits > 0 && (out.ends_with("loss ") || out.ends_with("loss N -> ")) {
+            out.push('N');
+            rest = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
         } else if digits == 10 && rest.starts_with("17") {
             out.push_str("TIME");
             rest = &rest[digits..];

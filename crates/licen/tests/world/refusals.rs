@@ -223,6 +223,7 @@ fn of_other_datasets(place: &Place) {
         expect![[r#"
             dataset       0x..
             owner         0x..
+            contract      0x..
             name          Strict
             rows          48 (1862 bytes)
             price         0.001 coins per epoch
@@ -274,11 +275,11 @@ fn of_other_datasets(place: &Place) {
         place,
         &place.owner(&["policy", "update", &place.root]),
         expect![[r#"
-        error: nothing to change [LIC0101]
+            error: nothing to change [LIC0101]
 
-        hint: give --royalty, --max-epochs, --max-runs or --expires
-        exit 2
-    "#]],
+            hint: give --royalty, --max-epochs, --max-runs, --expires or --payee
+            exit 2
+        "#]],
     );
     golden(
         place,

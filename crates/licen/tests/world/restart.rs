@@ -4,7 +4,8 @@ use super::place::Place;
 
 #[test]
 fn a_compute_killed_while_it_trains_costs_an_attempt_and_the_next_one_is_paid() {
-    let place = Place::start_with(&["--restart", "compute@running"]);
+    // Long enough that it is killed while it trains, and not after custodians hold its result.
+    let place = Place::start_of(600, "5", &["--restart", "compute@running"]);
     let shown = place.licen(&["--json", "jobs", "show", &place.job]);
     let job: serde_json::Value = serde_json::from_str(shown.out.lines().next().unwrap()).unwrap();
     assert_eq!((job["state"].as_str(), job["attempt"].as_u64()), (Some("Completed"), Some(2)), "{job}");

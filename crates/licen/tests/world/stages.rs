@@ -517,20 +517,21 @@ fn retire(place: &Place, root: &str) {
         place,
         &["show", root],
         expect![[r#"
-        dataset       0x..
-        owner         0x..
-        name          Sparrows
-        rows          48 (1862 bytes)
-        price         0.01 coins per epoch
-        caps          5 epochs per run, 3 runs per requester
-        purposes      research
-        training      any base model
-        access lasts  1800 s to start, then 21600 s to run
-        requests      refused: the owner has paused the dataset
-        custodians    3 of 5 release a key
-        attestation   SOFTWARE (simulated, not confidential)
-        warning: attestation is simulated (level SOFTWARE): compute is not confidential
-        exit 0
-    "#]],
+            dataset       0x..
+            owner         0x..
+            contract      0x..
+            name          Sparrows
+            rows          48 (1862 bytes)
+            price         0.01 coins per epoch
+            caps          5 epochs per run, 3 runs per requester
+            purposes      research
+            training      any base model
+            access lasts  1800 s to start, then 21600 s to run
+            requests      refused: the owner has paused the dataset
+            custodians    3 of 5 release a key
+            attestation   SOFTWARE (simulated, not confidential)
+            warning: attestation is simulated (level SOFTWARE): compute is not confidential
+            exit 0
+        "#]],
     );
 }
