@@ -2,6 +2,7 @@
 //! and re-seal for real, the tiny base model.
 
 mod serve_attacks;
+mod serve_quotes;
 mod serve_world;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,6 @@ use std::sync::atomic::Ordering;
 
 use licen_core::abi::{Job, ResultManifest, Stop};
 use licen_core::constraints::{Constraints, TrainingLimits};
-use licen_core::eip712::Domain;
 use licen_core::evidence_bundle::EvidenceBundle;
 use licen_core::job::{Reason, started};
 use licen_core::primitives::{Address, B256, Bytes};
@@ -567,38 +567,6 @@ async fn what_was_signed_is_not_forgotten_for_what_was_invented() {
     }
     let status = world.until("the same report", |status| status.failure.is_some()).await;
     assert_eq!(status.failure, Some(signed));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn quotes_are_signed_by_the_providers_signer() {
-    let dir = tempfile::tempdir().unwrap();
-    let (path, key) = (dir.path().join("quote.key"), SigningKey::generate().ok().unwrap());
-    key.save(&path).unwrap();
-    let config = json!({
-        "quoteKeyFile": path, "providerId": B256::repeat_byte(3), "computeFeePerEpoch": "1000000000000000000000",
-    });
-    let world = World::new(Setting { config, ..Setting::default() }).await;
-    let request = json!({
-        "chainId": 31337, "contract": world.domain.contract,
-        "jobId": world.job.jobId, "policyHash": world.job.policyHash, "token": world.job.token,
-        "jobSpecHash": world.job.jobSpecHash, "epochs": world.job.epochs,
-    });
-    let body = serde_json::to_vec(&request).unwrap();
-    let (code, answer) = world.post(&format!("{}/v1/quote", world.node_url), body.clone()).await;
-    assert_eq!(code, 200, "{answer}");
-    let answer: licen_core::wire::compute::QuoteResponse = serde_json::from_value(answer).unwrap();
-    assert_eq!(world.domain.signer_of(&answer.quote.0, &answer.signature), Some(key.address()));
-    let (quote, job) = (&answer.quote.0, &world.job);
-    assert_eq!(quote.computeFeePerEpoch, 1_000_000_000_000_000_000_000);
-    assert_eq!((quote.jobId, quote.policyHash, quote.token), (job.jobId, job.policyHash, job.token));
-    assert_eq!((quote.jobSpecHash, quote.epochs, quote.licenseId), (job.jobSpecHash, 2, job.licenseId));
-    assert!(answer.quote.0.expiresAt > now());
-    let elsewhere = Domain { chain_id: 1, ..world.domain };
-    assert_ne!(elsewhere.signer_of(&answer.quote.0, &answer.signature), Some(key.address()));
-
-    let silent = World::new(Setting::default()).await;
-    let (code, problem) = silent.post(&format!("{}/v1/quote", silent.node_url), body).await;
-    assert_eq!((code, &problem["code"]), (404, &json!("LIC0815")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

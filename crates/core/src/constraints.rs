@@ -8,6 +8,7 @@ use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::abi::Provider;
 use crate::fault::{Fault, Party};
 
 /// Largest part of the rows that may be held out of training.
@@ -163,6 +164,16 @@ pub struct ProviderFacts {
     pub provider_id: B256,
     /// ISO 3166 code it registered.
     pub jurisdiction: String,
+}
+
+impl ProviderFacts {
+    /// A provider as `Custody` has it.
+    #[must_use]
+    pub fn registered(provider_id: B256, provider: &Provider) -> Self {
+        // ASCII from the left, zeros behind it.
+        let code = provider.jurisdiction.iter().copied().take_while(|byte| *byte != 0).collect();
+        Self { provider_id, jurisdiction: String::from_utf8(code).unwrap_or_default() }
+    }
 }
 
 /// What can be checked before anything is decrypted.

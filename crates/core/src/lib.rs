@@ -21,6 +21,7 @@ pub mod merkle;
 pub mod money;
 pub mod policy;
 pub mod policy_manifest;
+pub mod price;
 pub mod release;
 pub mod report;
 pub mod result_roots;

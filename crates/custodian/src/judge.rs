@@ -231,13 +231,7 @@ fn provider(data: &RuntimeData, facts: &GrantFacts) -> Result<ProviderFacts, Den
     }
     let registered = facts.provider.as_ref().filter(|p| !p.creator.is_zero());
     let provider = registered.ok_or(Denial::Provider(data.provider_id))?;
-    Ok(ProviderFacts { provider_id: data.provider_id, jurisdiction: text_of(&provider.jurisdiction) })
-}
-
-/// An ISO 3166 code as registered: ASCII from the left, zeros behind it.
-fn text_of(word: &B256) -> String {
-    let text: Vec<u8> = word.iter().copied().take_while(|byte| *byte != 0).collect();
-    String::from_utf8(text).unwrap_or_default()
+    Ok(ProviderFacts::registered(data.provider_id, provider))
 }
 
 fn check_documents(request: &VerdictRequest, provider: &ProviderFacts) -> Result<(), Denial> {

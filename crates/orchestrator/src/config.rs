@@ -14,7 +14,8 @@ use crate::timer::Pace;
 pub struct ComputeUrl {
     /// Base URL.
     pub url: String,
-    /// Its id in `Custody`; jobs that name a provider go nowhere else.
+    /// Its id in `Custody`; jobs that name another provider are not sent there. Left out, all are, and
+    /// compute refuses those.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<B256>,
 }

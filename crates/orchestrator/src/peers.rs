@@ -66,7 +66,10 @@ impl Peers {
 
     /// The compute nodes that may take a job, in an order of its own.
     fn candidates(&self, job: &Job) -> Vec<usize> {
-        let fits = |c: &ComputeUrl| job.providerId.is_zero() || c.provider_id == Some(job.providerId);
+        // Who nobody knows is asked: compute refuses a job that names another provider.
+        let fits = |c: &ComputeUrl| {
+            job.providerId.is_zero() || c.provider_id.is_none_or(|known| known == job.providerId)
+        };
         let mut fitting: Vec<usize> = (0..self.compute.len()).filter(|i| fits(&self.compute[*i])).collect();
         if !fitting.is_empty() {
             let spread = usize::from(job.jobId[31]) % fitting.len();
@@ -264,6 +267,18 @@ async fn problem(response: Response) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_that_names_a_provider_goes_to_no_other() {
+        let provider = B256::repeat_byte(7);
+        let at = |port: u16, provider_id| ComputeUrl { url: format!("http://127.0.0.1:{port}"), provider_id };
+        let known = [Some(provider), Some(B256::repeat_byte(8)), None];
+        let peers = Peers::new((1..).zip(known).map(|(port, id)| at(port, id)).collect(), &[]).unwrap();
+        let mut asked = peers.candidates(&Job { providerId: provider, ..Job::default() });
+        asked.sort_unstable();
+        assert_eq!(asked, [0, 2], "its own, and the one that says itself who it is");
+        assert_eq!(peers.candidates(&Job::default()).len(), 3);
+    }
 
     #[test]
     fn an_attempt_that_was_lost_is_offered_elsewhere_and_only_its_compute_is_asked() {

@@ -59,6 +59,12 @@ impl SimulatedPlatform {
         }
     }
 
+    /// Its id, as a provider registers it.
+    #[must_use]
+    pub fn id(self) -> B256 {
+        platform_id("intel", &self.ppid())
+    }
+
     /// Certificates from the platform's to the root, PEM.
     fn chain(self) -> &'static [u8] {
         match self {
@@ -106,7 +112,7 @@ impl SimulatedTee {
     /// What a provider has to register.
     #[must_use]
     pub fn platform_id(&self) -> B256 {
-        platform_id("intel", &self.platform.ppid())
+        self.platform.id()
     }
 
     /// Evidence that binds runtime data (by its SHA-256) and the signing address.

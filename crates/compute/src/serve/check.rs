@@ -217,6 +217,9 @@ fn check_here(job: &Job, chain_id: u64, config: &Config) -> Result<(), DispatchE
     if !job.providerId.is_zero() && job.providerId != config.provider_id {
         return not_here("it names another provider");
     }
+    if job.providerId.is_zero() && !config.takes_unpaid_jobs() {
+        return not_here("it names no provider, and this node trains for its own price only");
+    }
     if !job.licenseId.is_zero() {
         return not_here("jobs under a license are not built yet");
     }

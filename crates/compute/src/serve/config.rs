@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use licen_attest::TeeChoice;
 use licen_core::policy::LOCAL_CHAIN_ID;
+use licen_core::price::Price;
 use licen_core::primitives::B256;
 use serde::Deserialize;
 
@@ -12,6 +13,11 @@ use super::error::ServeError;
 
 /// A fifth of the shortest time after which custodians call an attempt silent.
 const MAX_ALIVE_SECONDS: u64 = 120;
+
+/// A quote has to live until its transaction is mined.
+const MIN_QUOTE_SECONDS: u64 = 60;
+/// A price that binds for longer than a day is a gift to who waits for a better time.
+const MAX_QUOTE_SECONDS: u64 = 86_400;
 
 /// `licen-compute serve --config FILE`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -37,9 +43,13 @@ pub struct Config {
     /// Secp256k1 key file of the provider's signer, for quotes.
     #[serde(default)]
     pub quote_key_file: Option<PathBuf>,
-    /// Wei per epoch in quotes, decimal.
-    #[serde(default, deserialize_with = "decimal")]
-    pub compute_fee_per_epoch: u128,
+    /// What it asks for, by base model and token; left out gives no quotes.
+    #[serde(default)]
+    pub prices: Vec<Price>,
+    /// Whether to train jobs that name no provider as well, without a fee; left out: where there are no
+    /// prices.
+    #[serde(default)]
+    pub unpaid_jobs: Option<bool>,
     /// Seconds a quote lives.
     #[serde(default = "default_quote_seconds")]
     pub quote_seconds: u64,
@@ -145,7 +155,34 @@ impl Config {
         if let Some(url) = &self.blob_url {
             check_url(url)?;
         }
+        self.check_prices()?;
         self.peer_ports().map(drop)
+    }
+
+    fn check_prices(&self) -> Result<(), String> {
+        if self.prices.is_empty() {
+            return Ok(());
+        }
+        if self.provider_id.is_zero() || self.quote_key_file.is_none() {
+            return Err("prices need providerId and quoteKeyFile: a quote is signed for a provider".into());
+        }
+        if !(MIN_QUOTE_SECONDS..=MAX_QUOTE_SECONDS).contains(&self.quote_seconds) {
+            return Err(format!("quoteSeconds must be {MIN_QUOTE_SECONDS} to {MAX_QUOTE_SECONDS}"));
+        }
+        let entry = |price: &Price| (price.base_model, price.token);
+        let twice = |at: usize| self.prices[..at].iter().any(|p| entry(p) == entry(&self.prices[at]));
+        match (0..self.prices.len()).find(|at| twice(*at)) {
+            Some(at) => {
+                Err(format!("prices: entry {} has the base model and token of an earlier one", at + 1))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether jobs that name no provider are trained here, without a fee.
+    #[must_use]
+    pub fn takes_unpaid_jobs(&self) -> bool {
+        self.unpaid_jobs.unwrap_or(self.prices.is_empty())
     }
 
     /// Ports of the peers, where there is a list.
@@ -211,24 +248,43 @@ fn default_tasks() -> usize {
     4
 }
 
-/// Amounts of wei exceed what TOML and JSON numbers hold, so they are text.
-fn decimal<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| serde::de::Error::custom("not a decimal amount of wei"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn toml_and_json_say_the_same() {
-        let toml = "workDir = \"w\"\nthreads = 2\ncomputeFeePerEpoch = \"1000000000000000000000\"\n";
-        let json = r#"{"workDir":"w","threads":2,"computeFeePerEpoch":"1000000000000000000000"}"#;
+        let toml = "workDir = \"w\"\nthreads = 2\n[[prices]]\nperEpoch = \"1000000000000000000000\"\n";
+        let json = r#"{"workDir":"w","threads":2,"prices":[{"perEpoch":"1000000000000000000000"}]}"#;
         let config = Config::parse(toml, false).unwrap();
         assert_eq!(config, Config::parse(json, true).unwrap());
-        assert_eq!(config.compute_fee_per_epoch, 1_000_000_000_000_000_000_000);
-        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.prices[0].rate, licen_core::price::Rate::Epoch(10u128.pow(21)));
+    }
+
+    #[test]
+    fn prices_belong_to_a_provider_and_each_is_said_once() {
+        let price = "[[prices]]\nperEpoch = \"1\"\n";
+        let provider = format!("providerId = \"0x{}\"\nquoteKeyFile = \"k\"\n", "11".repeat(32));
+        let check = |text: String| Config::parse(&format!("workDir = \"w\"\n{text}"), false).unwrap().check();
+        assert!(check(price.into()).unwrap_err().contains("providerId"));
+        assert_eq!(check(format!("{provider}{price}")), Ok(()));
+        assert!(check(format!("{provider}{price}{price}")).unwrap_err().contains("entry 2"));
+        let dollars = format!("{price}token = \"0x{}\"\n", "22".repeat(20));
+        assert_eq!(check(format!("{provider}{price}{dollars}")), Ok(()));
+        for (seconds, fits) in [(59, false), (60, true), (86_400, true), (86_401, false)] {
+            let text = format!("quoteSeconds = {seconds}\n{provider}{price}");
+            assert_eq!(check(text).is_ok(), fits, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_node_with_prices_trains_for_nothing_only_where_its_operator_says_so() {
+        let takes = |text: &str| {
+            Config::parse(&format!("workDir = \"w\"\n{text}"), false).unwrap().takes_unpaid_jobs()
+        };
+        let price = "[[prices]]\nperEpoch = \"1\"\n";
+        assert!(takes("") && !takes(price) && takes(&format!("unpaidJobs = true\n{price}")));
+        assert!(!takes("unpaidJobs = false\n"));
     }
 
     #[test]

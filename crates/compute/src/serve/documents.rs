@@ -2,7 +2,7 @@
 //! whoever serves them cannot choose what they say.
 
 use licen_core::canonical::{cbor_of_blob, json_from_slice, json_of_blob};
-use licen_core::constraints::{self, Constraints, JobSpec, ProviderFacts};
+use licen_core::constraints::{self, Constraints, JobSpec};
 use licen_core::policy_manifest::{self, PolicyManifest};
 use licen_core::primitives::Address;
 use licen_core::wire::compute::Dispatch;
@@ -12,10 +12,11 @@ use licen_seal::envelope::{Envelope, MAX_ENVELOPE_BYTES, Uses};
 use super::blobs::{BlobError, Blobs};
 use super::config::Config;
 use super::custodians::Member;
+use super::quote::facts;
 use super::training::Plan;
 
 /// What custodians take of constraints and job specifications.
-const MAX_DOCUMENT_BYTES: u64 = 64 * 1024;
+pub(super) const MAX_DOCUMENT_BYTES: u64 = 64 * 1024;
 
 /// Everything small that a job names.
 pub(super) struct Documents {
@@ -79,9 +80,7 @@ impl Documents {
         let members = members(&envelope, dispatch)?;
         let constraints: Constraints = json_from_slice(&constraints_bytes).map_err(refused)?;
         let job_spec: JobSpec = json_from_slice(&job_spec_bytes).map_err(refused)?;
-        let provider =
-            ProviderFacts { provider_id: config.provider_id, jurisdiction: config.jurisdiction.clone() };
-        constraints::check(&constraints, &job_spec, &provider).map_err(refused)?;
+        constraints::check(&constraints, &job_spec, &facts(config)).map_err(refused)?;
         if !config.base_models.is_empty() && !config.base_models.contains(&job_spec.base_model_root) {
             return Err(refused("this node does not train the base model that the job names"));
         }

@@ -53,8 +53,11 @@ pub enum ServeError {
     )]
     StopSignature,
     /// No key for quotes.
-    #[error("this node gives no quotes: no signer key is configured")]
+    #[error("this node gives no quotes: it is no provider, or has no signer key or no prices")]
     NoQuotes,
+    /// It does not offer this job.
+    #[error("no quote: {0}")]
+    NotQuoted(String),
     /// The body is not what it should be.
     #[error("the body is refused: {0}")]
     Body(String),
@@ -79,6 +82,7 @@ impl ServeError {
             Self::NoQuotes => "LIC0815",
             Self::Body(_) => "LIC0816",
             Self::Signing => "LIC0817",
+            Self::NotQuoted(_) => "LIC0818",
         }
     }
 
@@ -86,7 +90,7 @@ impl ServeError {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Dispatch(_) => 422,
+            Self::Dispatch(_) | Self::NotQuoted(_) => 422,
             Self::Unknown | Self::NoQuotes => 404,
             Self::Busy(_) => 503,
             Self::StopSignature => 403,
@@ -114,7 +118,10 @@ impl ServeError {
             }
             Self::Busy(_) => "send it again later",
             Self::StopSignature => "sign with the wallet that requested the job",
-            Self::NoQuotes => "set `quoteKeyFile`, or request without a provider",
+            Self::NoQuotes => {
+                "set `providerId`, `quoteKeyFile` and [[prices]], or request without a provider"
+            }
+            Self::NotQuoted(_) => "ask another provider, or change the request",
             Self::Signing => "restart the node",
         }
     }
@@ -128,7 +135,7 @@ impl Fault for ServeError {
             }
             Self::Dispatch(_) | Self::Unknown | Self::Body(_) => Party::Operator,
             Self::Busy(_) | Self::NoQuotes | Self::Signing => Party::Compute,
-            Self::StopSignature => Party::Requester,
+            Self::StopSignature | Self::NotQuoted(_) => Party::Requester,
         }
     }
     fn retryable(&self) -> bool {
@@ -142,6 +149,7 @@ impl Fault for ServeError {
             | Self::Unknown
             | Self::StopSignature
             | Self::NoQuotes
+            | Self::NotQuoted(_)
             | Self::Body(_)
             | Self::Signing => false,
         }

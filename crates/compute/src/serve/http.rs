@@ -57,7 +57,10 @@ async fn info(State(node): State<Arc<Node>>) -> Response {
 }
 
 async fn quote(State(node): State<Arc<Node>>, body: Bytes) -> Response {
-    answer(parse(&body).and_then(|request| node.quote(&request)))
+    answer(match parse(&body) {
+        Ok(request) => node.quote(&request).await,
+        Err(error) => Err(error),
+    })
 }
 
 async fn unknown() -> Response {

@@ -21,6 +21,8 @@
 //!   deliver    shares -> t Held -> manifest signed (keys) -> manifest to all
 //! ```
 //!
+//! Beside them `quote` prices a job before it is paid for, with what `speeds` remembers of trainings.
+//!
 //! `machine` decides all of it, pure, from `event`s to `effect`s; `run` carries the effects out. It
 //! asks for at most one terminal statement per attempt, and `keys` can sign only one.
 //!
@@ -49,10 +51,12 @@ mod machine;
 mod node;
 mod open;
 mod qualify;
+mod quote;
 mod report;
 mod result;
 mod run;
 mod setup;
+mod speeds;
 mod start;
 mod tee;
 mod training;

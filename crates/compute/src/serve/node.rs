@@ -2,21 +2,17 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use licen_core::abi::{Quote, Stop};
+use licen_core::abi::Stop;
 use licen_core::eip712::Domain;
 use licen_core::id::{as_granted, job_hash};
-use licen_core::primitives::{Address, B256, Bytes, keccak256};
+use licen_core::price::Speed;
+use licen_core::primitives::{Address, B256, keccak256};
 use licen_core::unit::Allowance;
-use licen_core::wire::AbiHex;
-use licen_core::wire::compute::{
-    ComputeInfo, Dispatch, QuoteRequest, QuoteResponse, StopRequest, TaskState, TaskStatus,
-};
-use licen_seal::SigningKey;
+use licen_core::wire::compute::{ComputeInfo, Dispatch, StopRequest, TaskState, TaskStatus};
 use tokio::sync::Semaphore;
 
 use super::base::work_dir;
@@ -26,6 +22,7 @@ use super::config::Config;
 use super::error::ServeError;
 use super::event::Event;
 use super::machine::{Machine, Terms};
+use super::quote::Quotes;
 use super::run::{Driver, Handles, Message};
 use super::tee::NodeTee;
 use crate::apart::Trainers;
@@ -51,7 +48,7 @@ pub struct Node {
     pub(super) slot: Arc<Semaphore>,
     /// `maxTasks`: what waits has its base model on disk.
     pub(super) places: Arc<Semaphore>,
-    quote_key: Option<SigningKey>,
+    pub(super) quotes: Quotes,
     tasks: Mutex<Tasks>,
     /// Bits of an f64.
     tokens_per_second: AtomicU64,
@@ -127,11 +124,7 @@ impl Node {
             .map_err(|e| environment("the HTTP client", e.to_string()))?;
         let tee = NodeTee::new(config.tee, config.reference_entry, config.collateral.clone())
             .map_err(|e| environment("the TEE", e.to_string()))?;
-        let load = |path: &PathBuf| {
-            SigningKey::load(path)
-                .map_err(|e| ServeError::Config { path: path.clone(), reason: e.to_string() })
-        };
-        let quote_key = config.quote_key_file.as_ref().map(load).transpose()?;
+        let quotes = Quotes::new(&config)?;
         let trainers = Trainers {
             program: config.trainer_program.clone().unwrap_or_else(|| "/proc/self/exe".into()),
             memory: config.max_memory_bytes.unwrap_or_else(memory_of_machine),
@@ -146,7 +139,7 @@ impl Node {
             trainers,
             slot: Arc::new(Semaphore::new(1)),
             places,
-            quote_key,
+            quotes,
             tasks: Mutex::default(),
             tokens_per_second: AtomicU64::new(0f64.to_bits()),
             accepted: AtomicU64::new(0),
@@ -262,35 +255,10 @@ impl Node {
             tee_type: self.tee.name().into(),
             tokens_per_second: f64::from_bits(self.tokens_per_second.load(Ordering::Relaxed)),
             sandboxed: self.trainers.confine,
+            platform_id: self.tee.platform_id(),
+            prices: self.config.prices.clone(),
+            unpaid_jobs: self.config.takes_unpaid_jobs(),
         }
-    }
-
-    /// A price for one job, signed by the provider's signer.
-    ///
-    /// # Errors
-    /// [`ServeError::NoQuotes`].
-    pub fn quote(&self, request: &QuoteRequest) -> Result<QuoteResponse, ServeError> {
-        let key = self.quote_key.as_ref().ok_or(ServeError::NoQuotes)?;
-        if self.config.provider_id.is_zero() {
-            return Err(ServeError::NoQuotes);
-        }
-        if self.config.chain_id.is_some_and(|served| served != request.chain_id) {
-            return Err(ServeError::Body("this node serves another chain".into()));
-        }
-        let domain = Domain { chain_id: request.chain_id, contract: request.contract };
-        let quote = Quote {
-            providerId: self.config.provider_id,
-            jobId: request.job_id,
-            policyHash: request.policy_hash,
-            licenseId: request.license_id,
-            token: request.token,
-            jobSpecHash: request.job_spec_hash,
-            epochs: request.epochs,
-            computeFeePerEpoch: self.config.compute_fee_per_epoch,
-            expiresAt: unix_now() + self.config.quote_seconds,
-        };
-        let signature = key.sign(&domain.digest(&quote)).map_err(|_| ServeError::Signing)?;
-        Ok(QuoteResponse { quote: AbiHex(quote), signature: Bytes::copy_from_slice(signature.as_bytes()) })
     }
 
     /// Says in the log who this is and what is simulated.
@@ -308,11 +276,12 @@ impl Node {
         }
     }
 
-    /// Remembers how fast a completed training was.
-    pub(super) fn measured(&self, tokens: u64, seconds: f64) {
+    /// Remembers how fast a completed training was, by the wall's clock and by CPU time.
+    pub(super) fn measured(&self, tokens: u64, seconds: f64, base_model: B256, speed: Speed) {
         if tokens > 0 && seconds > 0.0 {
             self.tokens_per_second.store((tokens as f64 / seconds).to_bits(), Ordering::Relaxed);
         }
+        self.quotes.speeds.add(base_model, speed);
     }
 
     fn tasks(&self) -> MutexGuard<'_, Tasks> {

@@ -67,6 +67,14 @@ impl NodeTee {
         self.tee.label()
     }
 
+    /// The platform that evidence will name; zero on hardware, which says so only in evidence.
+    pub(super) fn platform_id(&self) -> B256 {
+        match &self.tee {
+            Tee::Simulated(tee) => tee.platform_id(),
+            Tee::Tdx(_) | Tee::Snp(..) => B256::ZERO,
+        }
+    }
+
     /// Root of the reference values this program is listed under.
     pub(super) fn entry(&self) -> B256 {
         self.entry

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use licen_core::abi::{Job, ResultManifest};
 use licen_core::constraints::JobSpec;
 use licen_core::job::Reason;
+use licen_core::price::Speed;
 use licen_core::report::BlockLoss;
 use licen_core::unit::{Allowance, Planned, compute_seconds};
 use serde_json::Value;
@@ -291,7 +292,11 @@ fn train_now(
         files.push((name, std::mem::take(&mut *bytes)));
     }
     let compute = trainer.cpu_time().map_err(&ours)?;
-    node.measured(metering.tokens_seen, begin.elapsed().as_secs_f64());
+    let whole = prepared.documents.policy_manifest.byte_count();
+    let bytes = whole.saturating_mul(u64::from(metering.epochs));
+    let speed = Speed { bytes, seconds: compute_seconds(compute) };
+    let base_model = prepared.documents.job_spec.base_model_root;
+    node.measured(metering.tokens_seen, begin.elapsed().as_secs_f64(), base_model, speed);
     let (epochs, files) = (metering.epochs, std::mem::take(&mut *files));
     Ok(Trained { epochs, files, data: opened.data, losses: limits.losses(), compute, metering })
 }

@@ -83,6 +83,8 @@ pub(crate) struct World {
     pub(crate) policy: Policy,
     pub(crate) base_model_root: B256,
     pub(crate) job: Job,
+    /// Canonical JSON.
+    pub(crate) job_spec: Vec<u8>,
     pub(crate) custodians: Vec<Arc<Custodian>>,
     pub(crate) requester: SigningKey,
     pub(crate) key: DatasetKey,
@@ -188,6 +190,7 @@ impl World {
             policy,
             base_model_root,
             job,
+            job_spec: spec,
             custodians,
             requester,
             key,

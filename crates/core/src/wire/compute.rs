@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AbiHex;
 use crate::abi::{FailureReport, Job, MemberSignature, Policy, Quote, Stop, Verdict};
+use crate::price::Price;
 
 /// A custodian as the node knows it: where it listens. Its key is read from `Custody`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,9 +163,20 @@ pub struct ComputeInfo {
     /// Whether the kernel confines its training; false where its operator said to go without.
     #[serde(default)]
     pub sandboxed: bool,
+    /// The platform that its evidence will name, as a provider registers it; zero on hardware, which says
+    /// so only in evidence.
+    #[serde(default)]
+    pub platform_id: B256,
+    /// What it asks for, by base model and token; empty where it gives no quotes.
+    #[serde(default)]
+    pub prices: Vec<Price>,
+    /// Whether it also takes jobs that name no provider, without a fee.
+    #[serde(default)]
+    pub unpaid_jobs: bool,
 }
 
-/// `POST /v1/quote`: a price for one job.
+/// `POST /v1/quote`: a price for one job. What the quote says of policy, token and job specification is
+/// computed from what is sent here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QuoteRequest {
@@ -172,20 +184,23 @@ pub struct QuoteRequest {
     pub chain_id: u64,
     /// The `DataPolicy` contract.
     pub contract: Address,
+    /// Whose price is asked; zero leaves it to the node, which then asks its first provider.
+    #[serde(default)]
+    pub provider_id: B256,
     /// The id that the job will get.
     pub job_id: B256,
     /// The policy that the job will pin.
-    pub policy_hash: B256,
+    pub policy: AbiHex<Policy>,
+    /// What would be trained: the canonical JSON of a `JobSpec`.
+    pub job_spec: Bytes,
+    /// How many epochs.
+    pub epochs: u32,
     /// The license it is asked under; 0 without one.
     #[serde(default)]
     pub license_id: U256,
-    /// What is paid in; zero is the native coin.
-    #[serde(default)]
-    pub token: Address,
-    /// What would be trained.
-    pub job_spec_hash: B256,
-    /// How many epochs.
-    pub epochs: u32,
+    /// Where compute reads the owner's documents; the node writes its own address here.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub blob_url: String,
 }
 
 /// Answer: the provider's signed price.
