@@ -37,6 +37,17 @@ contract PlainToken {
     }
 }
 
+/// Says how people name and count it, as tokens that people hold do.
+contract NamedToken is PlainToken {
+    string public symbol;
+    uint8 public immutable decimals;
+
+    constructor(string memory symbol_, uint8 decimals_) {
+        symbol = symbol_;
+        decimals = decimals_;
+    }
+}
+
 /// Keeps a hundredth of every transfer.
 contract FeeToken is PlainToken {
     function transferFrom(address from, address to, uint256 amount) external override returns (bool) {
@@ -99,7 +110,7 @@ contract NoReturnToken {
         balanceOf[to] += amount;
     }
 
-    function approve(address spender, uint256 amount) external {
+    function approve(address spender, uint256 amount) external virtual {
         allowance[msg.sender][spender] = amount;
     }
 
@@ -112,6 +123,20 @@ contract NoReturnToken {
         allowance[from][msg.sender] -= amount;
         balanceOf[from] -= amount;
         balanceOf[to] += amount;
+    }
+}
+
+/// USDT as it is: 6 decimals, returns nothing, and an allowance is changed by way of 0 only.
+contract TetherToken is NoReturnToken {
+    string public constant symbol = "USDT";
+    uint8 public constant decimals = 6;
+
+    error AllowanceNotZero(uint256 allowed);
+
+    function approve(address spender, uint256 amount) external override {
+        uint256 allowed = allowance[msg.sender][spender];
+        if (amount != 0 && allowed != 0) revert AllowanceNotZero(allowed);
+        allowance[msg.sender][spender] = amount;
     }
 }
 

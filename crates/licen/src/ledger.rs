@@ -1,7 +1,8 @@
 //! The ledger of a `DataPolicy`, as the chain has it at its depth, and amounts with their token.
 
+use licen_chain::ChainError;
 use licen_core::abi::{DataPolicy, Split};
-use licen_core::money::format_units;
+use licen_core::money::{format_units, parse_units};
 use licen_core::primitives::{Address, B256, U256};
 use licen_core::sol_types::sol;
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ sol! {
     }
 }
 
+/// Places of the native coin behind the point, on every chain of the EVM.
+const COIN_DECIMALS: u8 = 18;
 /// More decimals than any token has that means them.
 const MOST_DECIMALS: u8 = 36;
 /// Longest symbol that is shown.
@@ -63,26 +66,39 @@ impl ChainView {
         Ok(Books { total_in: books.totalIn, paid: books.paid, due, at: block.timestamp })
     }
 
-    /// How a token names and counts itself. One that does not say is counted in base units.
+    /// How a token names and counts itself, as the confirmed chain has it. One that does not say is counted in
+    /// base units. [`Session::token`] keeps the answer.
     ///
     /// # Errors
     /// The RPC does not answer.
+    ///
+    /// [`Session::token`]: crate::session::Session::token
     pub async fn token(&self, address: Address) -> Outcome<Token> {
         if address.is_zero() {
             return Ok(Token::coin());
         }
         let rpcs = self.rpcs();
         let block = rpcs.confirmed_head().await.map_err(chain_error)?;
-        let decimals = rpcs.view(&block, address, &Erc20Words::decimalsCall {}).await;
-        let symbol = rpcs.view(&block, address, &Erc20Words::symbolCall {}).await;
-        let decimals = decimals.ok().filter(|decimals| *decimals <= MOST_DECIMALS);
-        let symbol = symbol.ok().filter(|symbol| decimals.is_some() && is_symbol(symbol));
-        let symbol = symbol.map(|symbol| format!("{symbol} ({address})"));
-        let symbol = symbol.unwrap_or_else(|| match decimals {
-            Some(_) => address.to_string(),
-            None => format!("base units of {address}"),
-        });
-        Ok(Token { address, decimals: decimals.unwrap_or(0), symbol })
+        let decimals = said(rpcs.view(&block, address, &Erc20Words::decimalsCall {}).await)?;
+        let symbol = said(rpcs.view(&block, address, &Erc20Words::symbolCall {}).await)?;
+        let decimals = decimals.filter(|decimals| *decimals <= MOST_DECIMALS);
+        let symbol = symbol.filter(|symbol| is_symbol(symbol));
+        Ok(Token { address, decimals, symbol })
+    }
+}
+
+/// What a contract answered; nothing where it is none, or answers something else. An RPC that is down says
+/// nothing about a contract.
+fn said<T>(answer: Result<T, ChainError>) -> Outcome<Option<T>> {
+    match answer {
+        Ok(word) => Ok(Some(word)),
+        Err(
+            ChainError::NoContract { .. }
+            | ChainError::Reverted(_)
+            | ChainError::Malformed { .. }
+            | ChainError::Refused { .. },
+        ) => Ok(None),
+        Err(error) => Err(chain_error(error)),
     }
 }
 
@@ -91,33 +107,99 @@ fn is_symbol(text: &str) -> bool {
     (1..=LONGEST_SYMBOL).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// What amounts are counted in.
+/// What amounts are counted in: a token as it was read, once, from its contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// The ERC-20 token; 0 is the native coin.
     pub address: Address,
-    decimals: u8,
-    symbol: String,
+    /// Places behind the point; nothing where the token does not say.
+    decimals: Option<u8>,
+    /// Its name beside an amount, where it has one that can stand there.
+    symbol: Option<String>,
 }
 
 impl Token {
     /// The native coin.
     #[must_use]
     pub fn coin() -> Self {
-        Self { address: Address::ZERO, decimals: 18, symbol: String::new() }
+        Self { address: Address::ZERO, decimals: Some(COIN_DECIMALS), symbol: None }
+    }
+
+    /// A token that nobody was asked about: its amounts are shown in base units.
+    #[must_use]
+    pub fn unread(address: Address) -> Self {
+        if address.is_zero() { Self::coin() } else { Self { address, decimals: None, symbol: None } }
+    }
+
+    /// Whether it is the native coin.
+    #[must_use]
+    pub fn is_coin(&self) -> bool {
+        self.address.is_zero()
     }
 
     /// An amount for people.
     #[must_use]
     pub fn shown(&self, amount: U256) -> String {
-        let number = format_units(amount, self.decimals);
-        if self.symbol.is_empty() { number } else { format!("{number} {}", self.symbol) }
+        let number = self.number(amount);
+        if self.is_coin() { number } else { format!("{number} {}", self.name()) }
+    }
+
+    /// An amount alone, for a line that says [`Self::beside`] once.
+    #[must_use]
+    pub fn number(&self, amount: U256) -> String {
+        format_units(amount, self.decimals.unwrap_or(0))
+    }
+
+    /// What the numbers of a line are counted in; empty for the coin.
+    #[must_use]
+    pub fn beside(&self) -> String {
+        if self.is_coin() { String::new() } else { format!(", in {}", self.name()) }
+    }
+
+    /// What one of it is called. The address is always there: anybody may call a token USDC.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let address = self.address;
+        match (&self.symbol, self.decimals) {
+            _ if self.is_coin() => "coins".into(),
+            (_, None) => format!("base units of {address}"),
+            (Some(symbol), Some(_)) => format!("{symbol} ({address})"),
+            (None, Some(_)) => address.to_string(),
+        }
+    }
+
+    /// Where a refund is that `amount` of an ended job came back as: an ERC-20 is never pushed.
+    #[must_use]
+    pub fn came_back(&self, amount: U256) -> String {
+        let shown = self.shown(amount);
+        if self.is_coin() || amount.is_zero() {
+            return format!("{shown} came back");
+        }
+        format!("{shown} waits as credit: licen withdraw --token {} takes it", self.address)
+    }
+
+    /// Base units of what a person typed in whole ones; nothing where it is no such amount, or has more
+    /// places than the token.
+    #[must_use]
+    pub fn parsed(&self, text: &str) -> Option<U256> {
+        parse_units(text, self.decimals?)
     }
 
     /// An amount for programs: base units as a decimal text, and the token.
     #[must_use]
     pub fn amount(&self, amount: U256) -> Value {
         json!({"value": amount.to_string(), "token": self.address})
+    }
+
+    /// Adds to a record with amounts what they are counted in.
+    #[must_use]
+    pub fn beside_record(&self, mut record: Value) -> Value {
+        if let Some(map) = record.as_object_mut() {
+            map.insert("token".into(), json!(self.address));
+            map.insert("decimals".into(), json!(self.decimals));
+            map.insert("symbol".into(), json!(self.symbol));
+        }
+        record
     }
 }
 
@@ -148,9 +230,20 @@ mod tests {
     fn amounts_say_their_token_and_only_a_word_is_a_symbol() {
         let usdc = Address::repeat_byte(7);
         assert_eq!(Token::coin().shown(U256::from(10u64).pow(U256::from(16))), "0.01");
-        let usdc = Token { address: usdc, decimals: 6, symbol: "USDC".into() };
-        assert_eq!(usdc.shown(U256::from(1_500_000)), "1.5 USDC");
+        let usdc = Token { address: usdc, decimals: Some(6), symbol: Some("USDC".into()) };
+        let address = usdc.address;
+        assert_eq!(usdc.shown(U256::from(1_500_000)), format!("1.5 USDC ({address})"));
         assert_eq!(usdc.amount(U256::from(7))["value"], "7");
+        let nameless = Token { symbol: None, ..usdc.clone() };
+        assert_eq!(nameless.shown(U256::from(1)), format!("0.000001 {address}"));
+        assert_eq!(Token::unread(address).shown(U256::from(7)), format!("7 base units of {address}"));
+        assert_eq!(Token::unread(Address::ZERO), Token::coin());
+        let record = usdc.beside_record(json!({"escrow": "7"}));
+        assert_eq!(record, json!({"escrow": "7", "token": address, "decimals": 6, "symbol": "USDC"}));
+        assert_eq!(Token::coin().came_back(U256::ZERO), "0 came back");
+        assert!(usdc.came_back(U256::from(7)).contains(&format!("licen withdraw --token {address}")));
+        assert_eq!((usdc.parsed("1.5"), usdc.parsed("1.0000001")), (Some(U256::from(1_500_000)), None));
+        assert_eq!(Token::unread(address).parsed("1"), None, "nobody knows what one of it is");
         assert!(is_symbol("USDC") && !is_symbol("") && !is_symbol("1 000 ETH") && !is_symbol("\u{202e}HTE"));
     }
 }

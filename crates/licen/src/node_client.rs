@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use licen_core::abi::{Job, Policy, ResultManifest};
 use licen_core::id::{job_hash, policy_hash};
-use licen_core::money::format_units;
 use licen_core::primitives::{Address, B256, U256, hex};
 use licen_core::sol_types::SolValue;
 use licen_core::wire::Problem;
@@ -17,10 +16,11 @@ use serde_json::{Value, json};
 use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::http;
+use crate::ledger::Token;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Datasets of one name that an error lists.
-const MAX_NAMED: usize = 8;
+pub const MAX_NAMED: usize = 8;
 /// A thousand jobs with their preimages are about 5 MB.
 const MAX_ANSWER: usize = 32 << 20;
 /// Entries of one page: the most a node gives.
@@ -353,7 +353,8 @@ where
 
 /// The dataset meant, where that is certain. Anybody may register a root again, at a price and with
 /// custodians of their own, so neither order nor age decides. Of one dataset that its owner registered at
-/// several contracts, the first in `order` counts; what lies at none of them is left out.
+/// several contracts, the first in `order` counts; what lies at none of them is left out. `tokens` are those
+/// that were read: a price in another one is told in base units.
 ///
 /// # Errors
 /// None, or several.
@@ -362,6 +363,7 @@ pub fn one_dataset(
     prefix: &str,
     owner: Option<Address>,
     order: &[Address],
+    tokens: &[Token],
 ) -> Outcome<IndexedDataset> {
     let place = |d: &IndexedDataset| order.iter().position(|contract| *contract == d.contract);
     found.retain(|d| place(d).is_some());
@@ -374,16 +376,17 @@ pub fn one_dataset(
     if found.len() > 1 {
         let mut error = refused(format!("{} datasets begin with {prefix}", found.len()))
             .hint("name one by its datasetUid, which is one owner's alone");
-        error.causes = found.iter().take(MAX_NAMED).map(named).collect();
+        error.causes = found.iter().take(MAX_NAMED).map(|dataset| named(dataset, tokens)).collect();
         return Err(error);
     }
     found.pop().ok_or_else(|| refused(format!("no dataset begins with {prefix}")).hint("licen search"))
 }
 
 /// A dataset beside others that are called the same.
-fn named(dataset: &IndexedDataset) -> String {
+fn named(dataset: &IndexedDataset, tokens: &[Token]) -> String {
     let policy = &dataset.policy;
-    let price = format_units(U256::from(policy.royaltyPerEpoch), 18);
+    let read = tokens.iter().find(|token| token.address == policy.token).cloned();
+    let price = read.unwrap_or_else(|| Token::unread(policy.token)).shown(U256::from(policy.royaltyPerEpoch));
     format!("{} of {}, {price} per epoch", policy.datasetUid, policy.owner)
 }
 
@@ -430,7 +433,7 @@ mod tests {
                 Policy { owner, datasetUid: uid, royaltyPerEpoch: 10_u128.pow(16), ..Policy::default() };
             IndexedDataset { fields: Value::Null, policy, contract: HERE }
         };
-        let one_of = |found, prefix, owner| one_dataset(found, prefix, owner, &[HERE]);
+        let one_of = |found, prefix, owner| one_dataset(found, prefix, owner, &[HERE], &[]);
         let both = || vec![of(1, 7), of(2, 9)];
         let error = one_of(both(), "0x5555", None).unwrap_err();
         assert_eq!(error.message, "2 datasets begin with 0x5555");
@@ -451,8 +454,11 @@ mod tests {
         let older = Address::repeat_byte(0xb0);
         let at = |contract| IndexedDataset { fields: Value::Null, policy: Policy::default(), contract };
         let both = || vec![at(older), at(HERE)];
-        assert_eq!(one_dataset(both(), "0x0000", None, &[HERE, older]).unwrap().contract, HERE);
-        assert_eq!(one_dataset(both(), "0x0000", None, &[older, HERE]).unwrap().contract, older);
-        assert!(one_dataset(vec![at(older)], "0x0000", None, &[HERE]).is_err(), "the node's own contract");
+        assert_eq!(one_dataset(both(), "0x0000", None, &[HERE, older], &[]).unwrap().contract, HERE);
+        assert_eq!(one_dataset(both(), "0x0000", None, &[older, HERE], &[]).unwrap().contract, older);
+        assert!(
+            one_dataset(vec![at(older)], "0x0000", None, &[HERE], &[]).is_err(),
+            "the node's own contract"
+        );
     }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use licen_chain::sender::{End, Intent, Mined};
 use licen_chain::{Call, FileJournal, Journal, Revert, Rpcs, SendError, Sender, SenderOptions};
-use licen_core::money::format_units;
+use licen_core::abi::DataPolicy;
 use licen_core::primitives::{Address, U256};
 use licen_core::sol_types::SolCall;
 
 use crate::chain_view::chain_error;
 use crate::codes;
 use crate::error::{CliError, Outcome};
+use crate::ledger::Token;
 use crate::session::Session;
 
 impl Session {
@@ -35,12 +36,10 @@ impl Session {
         let open =
             sender.journal().open(chain_id, sender.address()).await.map_err(|e| send_error(e.into()))?;
         for intent in open.iter().take_while(|intent| intent.idem_key != idem_key) {
-            if intent.value.is_zero() {
-                continue;
-            }
-            let (what, coins) = (&intent.idem_key, format_units(intent.value, 18));
+            let Some((token, amount)) = paid(intent) else { continue };
+            let (what, shown) = (&intent.idem_key, self.words(token).await.shown(amount));
             self.ui.warn(&format!(
-                "an earlier transaction is still open and goes first: it pays {coins} ({what})"
+                "an earlier transaction is still open and goes first: it pays {shown} ({what})"
             ));
             if !self.ui.confirm("Send it as well?") {
                 let refused = CliError::refused(codes::NOT_CONFIRMED, "not confirmed, nothing was sent");
@@ -62,6 +61,25 @@ impl Session {
             })?;
         Ok(Sender::new(rpcs, wallet, journal, SenderOptions::default()))
     }
+}
+
+/// What a transaction of ours pays, and in which token; nothing where it pays nothing.
+fn paid(intent: &Intent) -> Option<(Address, U256)> {
+    if !intent.value.is_zero() {
+        return Some((Address::ZERO, intent.value));
+    }
+    let plain =
+        DataPolicy::requestAccess_0Call::abi_decode(&intent.data).map(|call| (call.policy, call.request, 0));
+    let (policy, request, fee) = plain
+        .or_else(|_| {
+            let quoted = DataPolicy::requestAccess_1Call::abi_decode(&intent.data);
+            quoted.map(|call| (call.policy, call.request, call.quote.quote.computeFeePerEpoch))
+        })
+        .ok()?;
+    let royalty = U256::from(policy.royaltyPerEpoch).saturating_mul(U256::from(request.units));
+    let compute = U256::from(fee).saturating_mul(U256::from(request.epochs));
+    let amount = royalty.saturating_add(compute);
+    (!amount.is_zero()).then_some((policy.token, amount))
 }
 
 /// The label, or the next of its kind: what ended without effect under one stays so, and may be right now.
@@ -92,8 +110,8 @@ pub fn send_error(error: SendError) -> CliError {
             codes::FUNDS,
             format!(
                 "the wallet {signer} has {}, up to {} are needed with gas",
-                format_units(balance, 18),
-                format_units(needed, 18)
+                Token::coin().shown(balance),
+                Token::coin().shown(needed)
             ),
         )
         .hint(format!("send coins to {signer}, then run the same command again")),
@@ -108,5 +126,45 @@ pub fn contract_refuses(revert: &Revert) -> CliError {
     match revert.hint() {
         Some(hint) => error.hint(hint),
         None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use licen_core::abi::{Policy, Quote, Request, SignedQuote};
+    use licen_core::primitives::Bytes;
+
+    fn intent(value: u64, data: Vec<u8>) -> Intent {
+        Intent {
+            idem_key: "request:1".into(),
+            chain_id: 31_337,
+            signer: Address::ZERO,
+            nonce: 0,
+            to: None,
+            value: U256::from(value),
+            data: Bytes::from(data),
+            gas_limit: 0,
+            created_ms: 0,
+            outcome: None,
+        }
+    }
+
+    #[test]
+    fn an_open_request_pays_in_its_token_although_it_carries_no_coins() {
+        let token = Address::repeat_byte(7);
+        let policy = Policy { token, royaltyPerEpoch: 25, ..Policy::default() };
+        let request = Request { epochs: 3, units: 3, ..Request::default() };
+        let (both, quoted) =
+            ((policy.clone(), request.clone()), Quote { computeFeePerEpoch: 2, ..Quote::default() });
+        let plain = DataPolicy::requestAccess_0Call { policy, request };
+        assert_eq!(paid(&intent(0, plain.abi_encode())), Some((token, U256::from(75))));
+        let quote = SignedQuote { quote: quoted, ..SignedQuote::default() };
+        let (policy, request) = both;
+        let call = DataPolicy::requestAccess_1Call { policy, request, quote, admission: Default::default() };
+        assert_eq!(paid(&intent(0, call.abi_encode())), Some((token, U256::from(81))));
+        assert_eq!(paid(&intent(5, Vec::new())), Some((Address::ZERO, U256::from(5))));
+        let withdrawal = DataPolicy::withdrawCall { account: Address::ZERO, token };
+        assert_eq!(paid(&intent(0, withdrawal.abi_encode())), None);
     }
 }

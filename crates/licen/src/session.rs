@@ -1,5 +1,6 @@
 //! What a command works with: settings, the node, the chain as this wallet sees it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ use crate::command::publish::json_root;
 use crate::command::storage::{client, storage_error};
 use crate::config::Config;
 use crate::error::{CliError, Outcome};
-use crate::node_client::{IndexedDataset, IndexedJob, NodeClient, http_url, one_dataset};
+use crate::ledger::Token;
+use crate::node_client::{IndexedDataset, IndexedJob, MAX_NAMED, NodeClient, http_url, one_dataset};
 use crate::output::Ui;
 
 const RPC_DEADLINE: Duration = Duration::from_secs(10);
@@ -43,6 +45,8 @@ pub struct Session {
     deployment: OnceCell<Deployment>,
     chain: OnceCell<ChainView>,
     wallet: std::sync::OnceLock<WalletKey>,
+    /// Tokens that were read.
+    tokens: tokio::sync::Mutex<BTreeMap<Address, Token>>,
     /// The wallet file is a custodian's signing key.
     as_custodian: bool,
 }
@@ -52,7 +56,8 @@ impl Session {
     #[must_use]
     pub fn new(ui: Ui, config: Config) -> Self {
         let (deployment, chain) = (OnceCell::new(), OnceCell::new());
-        Self { ui, config, deployment, chain, wallet: std::sync::OnceLock::new(), as_custodian: false }
+        let (wallet, tokens) = (std::sync::OnceLock::new(), tokio::sync::Mutex::default());
+        Self { ui, config, deployment, chain, wallet, tokens, as_custodian: false }
     }
 
     /// A session whose wallet is a custodian's signing key: it may send its anchors and nothing else.
@@ -189,6 +194,28 @@ impl Session {
         Ok(all)
     }
 
+    /// How a token names and counts itself, read once; the native coin without asking anybody.
+    ///
+    /// # Errors
+    /// As [`Self::chain`].
+    pub async fn token(&self, address: Address) -> Outcome<Token> {
+        if address.is_zero() {
+            return Ok(Token::coin());
+        }
+        let mut tokens = self.tokens.lock().await;
+        if let Some(known) = tokens.get(&address) {
+            return Ok(known.clone());
+        }
+        let token = self.chain().await?.token(address).await?;
+        tokens.insert(address, token.clone());
+        Ok(token)
+    }
+
+    /// The same for a list, which is shown without a chain as well: in base units then.
+    pub async fn words(&self, address: Address) -> Token {
+        self.token(address).await.unwrap_or_else(|_| Token::unread(address))
+    }
+
     fn preferred(&self, deployment: &Deployment) -> Outcome<Address> {
         let text = self.config.get("contract");
         if text.is_empty() {
@@ -222,7 +249,27 @@ impl Session {
         let deployment = self.deployment().await?;
         let mut order = vec![self.preferred(deployment)?];
         order.extend(&deployment.contracts.data_policies);
-        one_dataset(self.node()?.datasets_named(prefix).await?, prefix, owner, &order)
+        self.one(self.node()?.datasets_named(prefix).await?, prefix, owner, &order).await
+    }
+
+    /// [`one_dataset`], with the price of each where several are called the same.
+    ///
+    /// # Errors
+    /// None, or several.
+    pub async fn one(
+        &self,
+        found: Vec<IndexedDataset>,
+        prefix: &str,
+        owner: Option<Address>,
+        order: &[Address],
+    ) -> Outcome<IndexedDataset> {
+        let tokens: BTreeSet<Address> = found.iter().map(|dataset| dataset.policy.token).collect();
+        let mut words = Vec::new();
+        // One dataset is not listed; and anybody may offer a root again, for tokens without end.
+        for token in tokens.into_iter().take(MAX_NAMED).filter(|_| found.len() > 1) {
+            words.push(self.words(token).await);
+        }
+        one_dataset(found, prefix, owner, order, &words)
     }
 
     /// The configured RPCs, which must be the expected chain where one is named.

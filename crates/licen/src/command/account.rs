@@ -26,7 +26,7 @@ pub async fn withdraw(session: &Session, args: &WithdrawArgs) -> Outcome {
     if let Some(to) = to {
         must_receive(session, to).await?;
     }
-    let words = session.chain().await?.token(token).await?;
+    let words = session.token(token).await?;
     let (mut paid, receiver) = (U256::ZERO, to.unwrap_or(account));
     for chain in session.chains().await? {
         let credit = chain.credit(account, token).await?;

@@ -162,7 +162,7 @@ async fn of_job(session: &Session, job: &str) -> Outcome {
     match state {
         JobState::Completed => settlement::completed(&mut audit, &domain, job, &history).await,
         JobState::Failed | JobState::Expired | JobState::Cancelled => {
-            settlement::refunded(&mut audit, job, state, &history);
+            settlement::refunded(&mut audit, job, state, &history).await;
         }
         JobState::Granted | JobState::Running => {
             audit.line("settlement", Ok(format!("none yet: the job is {}", state.name())));

@@ -2,7 +2,7 @@
 
 use licen_core::abi::DataPolicy;
 use licen_core::job::JobState;
-use licen_core::money::{format_units, total_escrow};
+use licen_core::money::total_escrow;
 use licen_core::primitives::U256;
 use licen_core::wire::compute::TaskStatus;
 use serde_json::json;
@@ -59,8 +59,13 @@ pub async fn cancel(session: &Session, args: &JobArg) -> Outcome {
     };
     session.indexed(&mined).await;
     let ended = chain.state(job.jobId).await?;
-    let (name, escrow) = (ended.name(), format_units(total_escrow(&job), 18));
-    session.ui.progress(&format!("job {name}: the escrow of {escrow} is refunded"));
+    let (name, escrow) = (ended.name(), total_escrow(&job));
+    let token = session.words(job.token).await;
+    session.ui.progress(&if token.is_coin() {
+        format!("job {name}: the escrow of {} is refunded", token.shown(escrow))
+    } else {
+        format!("job {name}: of the escrow {}", token.came_back(escrow))
+    });
     session.ui.record(&json!({"jobId": job.jobId, "state": name}));
     session.ui.data(&format!("job {} {name}", short(&job.jobId.to_string())));
     Ok(())

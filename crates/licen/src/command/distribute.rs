@@ -25,7 +25,7 @@ use crate::session::Session;
 pub async fn distribute(session: &Session, args: &DistributeArgs) -> Outcome {
     session.same_world().await?;
     let token = token_address(args.token.as_deref())?;
-    let words = session.chain().await?.token(token).await?;
+    let words = session.token(token).await?;
     let (account, splits) = target(session, args).await?;
     let (mut moved, mut waiting) = (false, Vec::new());
     for chain in session.chains().await? {

@@ -106,8 +106,10 @@ pub async fn earnings(session: &Session, args: &EarningsArgs) -> Outcome {
     let chains = session.chains().await?;
     let (accounts, credits) = agreed(session, &chains, account, only).await?;
     for ((contract, token), sums) in &accounts {
-        let Some(chain) = chains.iter().find(|chain| chain.contract() == *contract) else { continue };
-        let words = chain.token(*token).await?;
+        if !chains.iter().any(|chain| chain.contract() == *contract) {
+            continue;
+        }
+        let words = session.token(*token).await?;
         let credit = credits.get(&(*contract, *token)).copied().unwrap_or_default();
         tell(session, account, *contract, &words, credit, sums);
     }
@@ -201,7 +203,7 @@ async fn own_split(session: &Session, chains: &[ChainView], account: B256, accou
     };
     for (contract, token) in accounts.keys() {
         let Some(chain) = chains.iter().find(|chain| chain.contract() == *contract) else { continue };
-        let (books, words) = (chain.books(&split, *token).await?, chain.token(*token).await?);
+        let (books, words) = (chain.books(&split, *token).await?, session.token(*token).await?);
         // What is left over when all has vested waits for more to come in; nothing makes it due.
         let vested = books.at >= split.start.saturating_add(split.duration);
         let later = books.total_in.saturating_sub(books.paid).saturating_sub(books.due);
@@ -225,7 +227,7 @@ async fn waiting(
     let came =
         payments.iter().filter(|p| p.contract == contract && only.is_none_or(|token| p.token == token));
     for token in came.map(|p| p.token).collect::<BTreeSet<_>>() {
-        let (books, words) = (chain.books(split, token).await?, chain.token(token).await?);
+        let (books, words) = (chain.books(split, token).await?, session.token(token).await?);
         let sums = accounts.get(&(contract, token));
         let got = sums.and_then(|sums| sums.0.get(&Source::Split(inside))).copied().unwrap_or_default();
         say_waiting(session, account, chain, &words, split, to_come(split, account, &books, got));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use licen_core::abi::{DataPolicy, Job, ResultManifest, Stop};
 use licen_core::eip712::Domain;
 use licen_core::job::JobState;
-use licen_core::money::format_units;
+use licen_core::money::total_escrow;
 use licen_core::primitives::{B256, Bytes, U256};
 use licen_core::report::{self, JobReport};
 use licen_core::wire::AbiHex;
@@ -19,6 +19,7 @@ use crate::codes;
 use crate::command::search::short;
 use crate::custodian_client::{CustodianClient, NoAnswer};
 use crate::error::{CliError, Outcome};
+use crate::ledger::Token;
 use crate::node_client::{IndexedJob, NodeClient};
 use crate::session::Session;
 
@@ -41,8 +42,9 @@ pub async fn list(session: &Session, args: &JobsArgs) -> Outcome {
     let filter = requester.as_ref().map_or(json!({}), |who| json!({"requester": {"_eq": who}}));
     let jobs = session.node()?.jobs(filter).await?;
     for job in &jobs {
-        session.ui.record(&record(job));
-        let price = format_units(licen_core::money::total_escrow(&job.job), 18);
+        let token = session.words(job.job.token).await;
+        session.ui.record(&record(job, &token));
+        let price = token.shown(total_escrow(&job.job));
         let line = format!(
             "{}  {:<9}  {:<9}  {price} escrow  {}",
             short(&job.job.jobId.to_string()),
@@ -74,10 +76,11 @@ pub fn epochs(n: u32) -> String {
 pub async fn show(session: &Session, args: &JobArg) -> Outcome {
     let (indexed, state) = session.job(&args.job).await?;
     let now = session.chain().await?.now().await?;
-    session.ui.record(&record(&indexed));
     let job = &indexed.job;
+    let token = session.words(job.token).await;
+    session.ui.record(&record(&indexed, &token));
     let compute = training(&session.node()?, &indexed).await.unwrap_or_default();
-    let amount = |name: &str| coins(&indexed.text(name));
+    let amount = |name: &str| shown(&token, &indexed.text(name));
     let report = match &indexed.result {
         Some(result) => reported(session, result).await,
         None => String::new(),
@@ -91,9 +94,10 @@ pub async fn show(session: &Session, args: &JobArg) -> Outcome {
         ("compute", compute.trim_start_matches("compute: ").to_string()),
         ("asked", epochs(job.epochs)),
         ("trained", indexed.fields["actualEpochs"].as_u64().map_or(String::new(), |n| epochs(n as u32))),
-        ("escrow", format_units(licen_core::money::total_escrow(job), 18)),
+        ("escrow", token.shown(total_escrow(job))),
         ("royalty", amount("royaltySettled")),
         ("refund", amount("refundIssued")),
+        ("credit", credit(session, &indexed, &token).await),
         ("result", indexed.text("resultHash")),
         ("adapter", indexed.text("adapterRoot")),
         ("measured", report),
@@ -162,18 +166,23 @@ fn next(indexed: &IndexedJob, state: JobState, now: u64) -> String {
 pub async fn watch(session: &Session, args: &JobArg) -> Outcome {
     let id = session.node()?.job(&args.job).await?.job.jobId;
     let ended = follow(session, id, FOLLOW_WITHIN).await?;
-    self::ended(session, &ended)
+    self::ended(session, &ended).await
 }
 
 /// Says how a followed job ended.
 ///
 /// # Errors
 /// Refused where it did not complete, so that a script notices.
-pub fn ended(session: &Session, job: &IndexedJob) -> Outcome {
+pub async fn ended(session: &Session, job: &IndexedJob) -> Outcome {
     let (id, state) = (short(&job.job.jobId.to_string()), job.text("state"));
-    session.ui.record(&record(job));
+    let token = session.words(job.job.token).await;
+    session.ui.record(&record(job, &token));
     session.ui.data(&format!("job {id} {state}"));
+    let refund = units(&job.text("refundIssued"));
     if state == JobState::Completed.name() {
+        if !token.is_coin() && !refund.is_zero() {
+            session.ui.progress(&format!("of the escrow {}", token.came_back(refund)));
+        }
         session.ui.progress(&format!("licen fetch {id} --out adapter decrypts the adapter"));
         return Ok(());
     }
@@ -181,14 +190,14 @@ pub fn ended(session: &Session, job: &IndexedJob) -> Outcome {
     let why = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
     Err(CliError::refused(
         codes::JOB_STATE,
-        format!("the job ended {state}{why}, {} came back", coins(&job.text("refundIssued"))),
+        format!("the job ended {state}{why}, {}", token.came_back(refund)),
     )
     .hint(format!("licen audit {id}")))
 }
 
-/// A job as NDJSON, with the GraphQL field names.
+/// A job as NDJSON, with the GraphQL field names, and what its amounts are counted in.
 #[must_use]
-pub fn record(job: &IndexedJob) -> serde_json::Value {
+pub fn record(job: &IndexedJob, token: &Token) -> serde_json::Value {
     let mut fields = job.fields.clone();
     if let Some(map) = fields.as_object_mut() {
         map.remove("jobAbi");
@@ -196,7 +205,7 @@ pub fn record(job: &IndexedJob) -> serde_json::Value {
         map.remove("manifestAbi");
         map.insert("jobId".into(), json!(job.job.jobId));
     }
-    fields
+    token.beside_record(fields)
 }
 
 /// Asks compute to end after the current epoch; what ran is settled.
@@ -353,13 +362,35 @@ pub async fn settle(session: &Session, args: &JobArg) -> Outcome {
         session.ui.progress(&format!("It was {} already", before.name()));
     }
     let ended = settle_held(session, job.job.jobId).await?;
-    session.ui.record(&record(&ended));
+    let token = session.words(ended.job.token).await;
+    session.ui.record(&record(&ended, &token));
     session.ui.data(&format!("job {} {}", short(&job.job.jobId.to_string()), ended.text("state")));
     Ok(())
 }
 
-/// Wei as whole coins, from a decimal string of the index.
-#[must_use]
-pub fn coins(text: &str) -> String {
-    U256::from_str_radix(text, 10).map_or_else(|_| text.to_string(), |amount| format_units(amount, 18))
+/// What the requester can still withdraw of the job's token, once the job gave something back: an ERC-20
+/// refund is a credit, beside those of other jobs.
+async fn credit(session: &Session, indexed: &IndexedJob, token: &Token) -> String {
+    if token.is_coin() || units(&indexed.text("refundIssued")).is_zero() {
+        return String::new();
+    }
+    let (requester, address) = (indexed.job.requester, token.address);
+    let waits = match session.chain_at(indexed.contract).await {
+        Ok(chain) => chain.credit(requester, address).await.unwrap_or_default(),
+        Err(_) => U256::ZERO,
+    };
+    if waits.is_zero() {
+        return String::new();
+    }
+    format!("{} wait for {requester}: licen withdraw --token {address}", token.shown(waits))
+}
+
+/// Base units of a decimal text of the index; 0 where it says none.
+fn units(text: &str) -> U256 {
+    U256::from_str_radix(text, 10).unwrap_or_default()
+}
+
+/// An amount of the index for people; what is no number as it is.
+fn shown(token: &Token, text: &str) -> String {
+    U256::from_str_radix(text, 10).map_or_else(|_| text.to_string(), |amount| token.shown(amount))
 }

@@ -2,7 +2,6 @@
 
 use licen_core::abi::{DataPolicy, Policy, Split};
 use licen_core::id::policy_hash;
-use licen_core::money::parse_units;
 use licen_core::policy::validate;
 use licen_core::primitives::{Address, U256, keccak256};
 use serde_json::json;
@@ -13,7 +12,7 @@ use crate::command::publish::{announce_payees, register_label};
 use crate::command::reseal::reseal;
 use crate::command::search::{manifest, short};
 use crate::error::{CliError, Outcome};
-use crate::node_client::{IndexedDataset, one_dataset};
+use crate::node_client::IndexedDataset;
 use crate::owner::payees::payees;
 use crate::owner::terms::terms_text;
 use crate::session::Session;
@@ -49,7 +48,7 @@ async fn update(session: &Session, args: &PolicyUpdateArgs) -> Outcome {
     chain.dataset(&old).await?;
     let mut next = Policy { version: old.version + 1, ..old.clone() };
     if let Some(text) = &args.royalty {
-        let royalty = parse_units(text, 18).and_then(|r| u128::try_from(r).ok());
+        let royalty = session.token(old.token).await?.parsed(text).and_then(|r| u128::try_from(r).ok());
         next.royaltyPerEpoch = royalty.ok_or_else(|| {
             CliError::environment(codes::USAGE, format!("--royalty {text:?} is not an amount in whole coins"))
                 .hint("for example --royalty 0.01")
@@ -105,7 +104,8 @@ async fn describe(
     if next.payee != dataset.policy.payee {
         manifest = manifest.with_split(splits.iter().map(Into::into).collect());
     }
-    let terms = terms_text(next, &manifest.purposes(), manifest.license_text());
+    let token = session.token(next.token).await?;
+    let terms = terms_text(next, &token, &manifest.purposes(), manifest.license_text());
     let text_hash = keccak256(&terms);
     next.termsHash = session.put_blob(terms.into_bytes()).await?;
     let bytes = manifest
@@ -125,7 +125,7 @@ async fn register(session: &Session, args: &DatasetArg) -> Outcome {
     let known = &session.deployment().await?.contracts.data_policies;
     let others: Vec<Address> = known.iter().copied().filter(|contract| *contract != there).collect();
     let found = session.node()?.datasets_named(&args.dataset).await?;
-    let dataset = one_dataset(found, &args.dataset, Some(wallet), &others)?;
+    let dataset = session.one(found, &args.dataset, Some(wallet), &others).await?;
     must_own(&dataset, wallet)?;
     session.chain_at(dataset.contract).await?.dataset(&dataset.policy).await?;
     let policy = Policy { version: 1, ..dataset.policy };

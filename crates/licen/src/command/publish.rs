@@ -10,7 +10,6 @@ use licen_core::canonical::json_to_vec;
 use licen_core::constraints::{Constraints, TrainingLimits};
 use licen_core::id::{account_of, dataset_uid, policy_hash, purpose_id};
 use licen_core::merkle::file_tree;
-use licen_core::money::parse_units;
 use licen_core::policy::{self, LEVEL_HARDWARE, LEVEL_SOFTWARE, LOCAL_CHAIN_ID};
 use licen_core::policy_manifest::{Description, Facts, PolicyManifest, TokenCount};
 use licen_core::primitives::{Address, B256, U256, keccak256};
@@ -25,6 +24,7 @@ use crate::cli::PublishArgs;
 use crate::codes;
 use crate::command::search::{short, warnings};
 use crate::error::{CliError, Outcome};
+use crate::ledger::Token;
 use crate::output::Ui;
 use crate::owner::announce::announce;
 use crate::owner::describe::description;
@@ -178,7 +178,7 @@ pub async fn dry_run(session: &Session, args: &PublishArgs) -> Outcome {
         let about = Description { published, ..about };
         let told = Told { about, tokens: tokens.clone(), splits: paid.splits };
         let policy = Policy { datasetRoot: encrypted.dataset_root, ..policy };
-        let text = terms_text(&policy, &args.purposes, &told.about.license_text);
+        let text = terms_text(&policy, &Token::coin(), &args.purposes, &told.about.license_text);
         write_manifest(path, &told.manifest(args, &encrypted, &policy, &text)?)?;
     }
     session.ui.record(&json!({"rows": encrypted.row_count, "bytes": encrypted.byte_count,
@@ -369,7 +369,7 @@ fn offered(args: &PublishArgs, owner: Address, payee: B256, level: u8) -> Outcom
 
 /// Base units of the price of one epoch.
 fn royalty(args: &PublishArgs) -> Outcome<u128> {
-    parse_units(&args.royalty, 18).and_then(|r| u128::try_from(r).ok()).ok_or_else(|| {
+    Token::coin().parsed(&args.royalty).and_then(|r| u128::try_from(r).ok()).ok_or_else(|| {
         CliError::environment(
             codes::USAGE,
             format!("--royalty {:?} is not an amount in whole coins", args.royalty),
@@ -445,7 +445,8 @@ async fn store(
     policy.datasetRoot = encrypted.dataset_root;
     policy.constraintsHash = session.put_json(constraints).await?;
     policy.envelopeHash = session.put_blob(envelope).await?;
-    let terms = terms_text(&policy, &args.purposes, &told.about.license_text);
+    let token = session.token(policy.token).await?;
+    let terms = terms_text(&policy, &token, &args.purposes, &told.about.license_text);
     policy.termsHash = session.put_blob(terms.clone().into_bytes()).await?;
     let manifest = told.manifest(args, encrypted, &policy, &terms)?;
     if let Some(path) = &args.manifest {

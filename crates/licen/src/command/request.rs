@@ -10,7 +10,7 @@ use licen_core::abi::{DataPolicy, Job, Member, Policy, Request};
 use licen_core::constraints::{Constraints, JobSpec, ProviderFacts, check};
 use licen_core::id::{job_id, purpose_id};
 use licen_core::job::{Grant, JobState, granted};
-use licen_core::money::{escrow, format_units, total_escrow};
+use licen_core::money::{escrow, total_escrow};
 use licen_core::policy::{LEVEL_HARDWARE, RequestContext, admit};
 use licen_core::primitives::{Address, B256, U256};
 use licen_core::wire::AbiHex;
@@ -29,6 +29,7 @@ use crate::command::search::{manifest, short, warnings};
 use crate::command::{jobs, refusal};
 use crate::custodian_client::CustodianClient;
 use crate::error::{CliError, Outcome};
+use crate::ledger::Token;
 use crate::node_client::IndexedDataset;
 use crate::session::Session;
 
@@ -84,11 +85,12 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     constraints_kept(session, args, policy, &spec, &models).await?;
     compute_fits(session, policy).await?;
     let price = U256::from(policy.royaltyPerEpoch) * U256::from(args.epochs);
-    afford(session, args, policy, wallet.address(), price).await?;
+    let token = session.token(policy.token).await?;
+    afford(session, args, policy, &token, wallet.address(), price).await?;
     let (t, members) = chain.custodians(policy.custodianSet, policy.setVersion).await?;
-    show_price(session, args, policy, &model, manifest.byte_count(), price, t);
+    show_price(session, args, policy, (&token, price), &model, manifest.byte_count(), t);
     custodians_answer(session, t, &members).await;
-    if !session.ui.confirm(&format!("Pay {} into escrow?", format_units(price, 18))) {
+    if !session.ui.confirm(&format!("Pay {} into escrow?", token.shown(price))) {
         return Err(CliError::refused(codes::NOT_CONFIRMED, "not confirmed, nothing was paid")
             .hint(format!("{} --yes", refusal::corrected(args, None, None, None))));
     }
@@ -139,7 +141,7 @@ async fn pay(session: &Session, chain: &ChainView, pending: &Pending) -> Outcome
     session.indexed(&mined).await;
     session.ui.progress(&format!(
         "Escrowed {}, job {} Granted",
-        format_units(total_escrow(&job), 18),
+        session.words(job.token).await.shown(total_escrow(&job)),
         short(&job.jobId.to_string())
     ));
     Ok(job)
@@ -225,16 +227,17 @@ async fn custodians_answer(session: &Session, t: u8, members: &[Member]) {
 /// # Errors
 /// The node does not answer.
 pub async fn report(session: &Session, args: &RequestArgs, job: &Job) -> Outcome {
-    session.ui.record(&json!({
+    let token = session.words(job.token).await;
+    session.ui.record(&token.beside_record(json!({
         "jobId": job.jobId, "state": "Granted", "escrow": escrow(job).to_string(), "requestedEpochs": job.epochs,
         "startDeadline": job.startDeadline, "runWindow": job.runWindow
-    }));
+    })));
     session.ui.data(&job.jobId.to_string());
     if args.follow {
         let within =
             Duration::from_secs(job.startDeadline.saturating_sub(session.chain().await?.now().await?));
         let within = within + Duration::from_secs(u64::from(job.runWindow) + 600);
-        jobs::ended(session, &jobs::follow(session, job.jobId, within).await?)?;
+        jobs::ended(session, &jobs::follow(session, job.jobId, within).await?).await?;
     }
     Ok(())
 }
@@ -260,9 +263,9 @@ fn show_price(
     session: &Session,
     args: &RequestArgs,
     policy: &Policy,
+    (token, price): (&Token, U256),
     model: &ModelInfo,
     bytes: u64,
-    price: U256,
     threshold: u8,
 ) {
     let ui = &session.ui;
@@ -271,8 +274,8 @@ fn show_price(
     ui.progress(&format!(
         "{} x {} = {} escrow; what is not trained comes back",
         jobs::epochs(args.epochs),
-        format_units(U256::from(policy.royaltyPerEpoch), 18),
-        format_units(price, 18)
+        token.number(U256::from(policy.royaltyPerEpoch)),
+        token.shown(price)
     ));
     ui.progress(&format!(
         "starts within {} s and runs at most {} s, else everything comes back (licen cancel)",
@@ -292,6 +295,7 @@ async fn afford(
     session: &Session,
     args: &RequestArgs,
     policy: &Policy,
+    token: &Token,
     who: Address,
     price: U256,
 ) -> Outcome {
@@ -299,7 +303,7 @@ async fn afford(
     if balance >= price {
         return Ok(());
     }
-    let (has, needs) = (format_units(balance, 18), format_units(price, 18));
+    let (has, needs) = (token.shown(balance), token.shown(price));
     let error = CliError::refused(codes::FUNDS, format!("the wallet {who} has {has}, the escrow is {needs}"));
     let fewer = balance / U256::from(policy.royaltyPerEpoch.max(1));
     match u32::try_from(fewer) {

@@ -2,15 +2,15 @@
 
 use licen_core::abi::Policy;
 use licen_core::constraints::Constraints;
-use licen_core::money::format_units;
 use licen_core::policy::{LEVEL_HARDWARE, LEVEL_SOFTWARE};
 use licen_core::policy_manifest::{Contact, MAX_BYTES, PolicyManifest};
-use licen_core::primitives::{Address, U256};
+use licen_core::primitives::U256;
 use serde_json::json;
 
 use crate::cli::{DatasetArg, SearchArgs};
 use crate::codes;
 use crate::error::{CliError, Outcome};
+use crate::ledger::Token;
 use crate::node_client::IndexedDataset;
 use crate::session::Session;
 
@@ -33,15 +33,16 @@ pub async fn search(session: &Session, args: &SearchArgs) -> Outcome {
             continue;
         }
         let policy = &dataset.policy;
-        ui.record(&json!({
+        let token = session.words(policy.token).await;
+        ui.record(&token.beside_record(json!({
             "datasetRoot": root, "datasetUid": policy.datasetUid, "owner": policy.owner.to_string(), "name": name,
             "description": about, "languages": manifest.as_ref().map(PolicyManifest::languages),
             "tasks": manifest.as_ref().map(PolicyManifest::tasks),
             "keywords": manifest.as_ref().map(PolicyManifest::keywords), "royaltyPerEpoch": policy.royaltyPerEpoch.to_string(),
             "rows": manifest.as_ref().map(PolicyManifest::row_count), "active": dataset.fields["active"], "paused": dataset.fields["paused"]
-        }));
+        })));
         listed += 1;
-        let price = format_units(U256::from(policy.royaltyPerEpoch), 18);
+        let price = token.shown(U256::from(policy.royaltyPerEpoch));
         let rows = manifest.as_ref().map_or(0, PolicyManifest::row_count);
         let paused = if dataset.fields["paused"] == json!(true) { "  (paused)" } else { "" };
         ui.data(&format!("{}  {rows:>9} rows  {price:>10} per epoch  {name}{paused}", short(&root)));
@@ -68,21 +69,22 @@ pub async fn show(session: &Session, args: &DatasetArg) -> Outcome {
     let chain = session.chain_at(dataset.contract).await?;
     let paused = chain.dataset(policy).await?.paused;
     let (t, members) = chain.custodians(policy.custodianSet, policy.setVersion).await?;
+    let token = session.words(policy.token).await;
     let ui = &session.ui;
-    ui.record(&json!({
+    ui.record(&token.beside_record(json!({
         "datasetRoot": policy.datasetRoot, "datasetUid": policy.datasetUid, "owner": policy.owner.to_string(),
         "name": manifest.name(), "description": manifest.description(), "languages": manifest.languages(),
         "tasks": manifest.tasks(), "keywords": manifest.keywords(), "license": manifest.license_text(),
         "contact": manifest.contact().as_ref().map(Contact::as_str), "published": manifest.published(),
         "storedBytes": manifest.file().map(|file| file.bytes), "rows": manifest.row_count(),
         "bytes": manifest.byte_count(), "royaltyPerEpoch": policy.royaltyPerEpoch.to_string(),
-        "token": policy.token.to_string(), "maxEpochsPerRun": policy.maxEpochsPerRun,
+        "maxEpochsPerRun": policy.maxEpochsPerRun,
         "maxRunsPerRequester": policy.maxRunsPerRequester, "purposes": manifest.purposes(),
         "startWindow": policy.startWindow, "runWindow": policy.runWindow, "policyExpiry": policy.policyExpiry,
         "requiredLevel": policy.requiredLevel, "threshold": t, "custodians": members.len(),
         "version": policy.version, "paused": paused, "constraints": constraints,
         "contract": dataset.contract, "manifestHash": policy.manifestHash, "envelopeHash": policy.envelopeHash
-    }));
+    })));
     let mut lines = vec![
         ("dataset", policy.datasetRoot.to_string()),
         ("owner", policy.owner.to_string()),
@@ -94,7 +96,7 @@ pub async fn show(session: &Session, args: &DatasetArg) -> Outcome {
         ("keywords", manifest.keywords().join(", ")),
         ("contact", manifest.contact().map_or(String::new(), |c| c.as_str().to_string())),
         ("rows", format!("{} ({} bytes)", manifest.row_count(), manifest.byte_count())),
-        ("price", price(policy)),
+        ("price", price(policy, &token)),
         ("caps", caps(policy)),
         ("purposes", manifest.purposes().join(", ")),
         ("training", limits(&constraints)),
@@ -129,9 +131,8 @@ fn indented(text: &str) -> String {
     text.lines().collect::<Vec<_>>().join("\n              ")
 }
 
-fn price(policy: &Policy) -> String {
-    let coin = if policy.token == Address::ZERO { "coins".to_string() } else { policy.token.to_string() };
-    format!("{} {coin} per epoch", format_units(U256::from(policy.royaltyPerEpoch), 18))
+fn price(policy: &Policy, token: &Token) -> String {
+    format!("{} {} per epoch", token.number(U256::from(policy.royaltyPerEpoch)), token.name())
 }
 
 fn caps(policy: &Policy) -> String {

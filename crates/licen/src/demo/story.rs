@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use licen_core::abi::Job;
 use licen_core::job::JobState;
-use licen_core::money::{escrow, format_units};
+use licen_core::money::escrow;
 use licen_core::primitives::U256;
 use serde_json::{Value, json};
 
@@ -18,6 +18,7 @@ use crate::command::publish::Published;
 use crate::command::search::short;
 use crate::command::{fetch, publish, request};
 use crate::error::{CliError, Outcome};
+use crate::ledger::Token;
 use crate::node_client::IndexedJob;
 
 const PRICE: &str = "0.01";
@@ -162,7 +163,7 @@ async fn researcher(stage: &Stage, world: &World, args: &DemoArgs, published: &P
         "requested",
         &format!(
             "Escrowed {}, job {} Granted",
-            format_units(escrow(&job), 18),
+            Token::coin().shown(escrow(&job)),
             short(&job.jobId.to_string())
         ),
         json!({"jobId": job.jobId, "escrow": escrow(&job).to_string(), "requestedEpochs": job.epochs}),
@@ -191,7 +192,7 @@ fn settle(stage: &Stage, ended: &IndexedJob) -> Value {
     let royalty = number("royaltySettled");
     let refund = escrow(job) - royalty;
     let manifest = ended.result.clone();
-    let coins = |amount: U256| format_units(amount, 18);
+    let coins = |amount: U256| Token::coin().shown(amount);
     let fee = number("protocolFee");
     let of_it = if fee.is_zero() { String::new() } else { format!(" ({} of it protocol fee)", coins(fee)) };
     let line = format!("Settled: {} royalty{of_it}, {} refund, escrow 0", coins(royalty), coins(refund));
@@ -270,7 +271,7 @@ fn saw(stage: &Stage, ended: &IndexedJob, result: &Value) {
     let amount = |name: &str| {
         result[name].as_str().and_then(|text| U256::from_str_radix(text, 10).ok()).unwrap_or_default()
     };
-    let coins = |amount: U256| format_units(amount, 18);
+    let coins = |amount: U256| Token::coin().shown(amount);
     let sums = format!(
         "  money        {} in = {} to the owner + {} protocol fee + {} refund",
         coins(amount("escrow")),

@@ -1,20 +1,20 @@
 //! The terms of a policy in words: what a requester agrees to. The text's root is `termsHash`.
 
 use licen_core::abi::Policy;
-use licen_core::money::format_units;
-use licen_core::primitives::{Address, U256};
+use licen_core::primitives::U256;
 
-/// The terms of `policy`, for the purposes as the owner named them, and what the owner adds in
-/// `license_text`, which may be empty.
+use crate::ledger::Token;
+
+/// The terms of `policy`, priced in `token`, for the purposes as the owner named them, and what the owner
+/// adds in `license_text`, which may be empty.
 #[must_use]
-pub fn terms_text(policy: &Policy, purposes: &[String], license_text: &str) -> String {
-    let unit = if policy.token == Address::ZERO { String::new() } else { format!(" of {}", policy.token) };
+pub fn terms_text(policy: &Policy, token: &Token, purposes: &[String], license_text: &str) -> String {
     let terms = format!(
-        "Training of a LoRA adapter inside attested compute, for the purposes {}, at {}{unit} per epoch, at \
+        "Training of a LoRA adapter inside attested compute, for the purposes {}, at {} per epoch, at \
          most {} epochs per run and {} runs per requester. The adapter is the requester's; the data stays the \
          owner's.",
         purposes.join(", "),
-        format_units(U256::from(policy.royaltyPerEpoch), 18),
+        token.shown(U256::from(policy.royaltyPerEpoch)),
         policy.maxEpochsPerRun,
         policy.maxRunsPerRequester
     );
@@ -24,12 +24,21 @@ pub fn terms_text(policy: &Policy, purposes: &[String], license_text: &str) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use licen_core::primitives::Address;
 
     #[test]
     fn a_requester_agrees_to_the_owners_own_text_as_well() {
         let (policy, purposes) = (Policy::default(), ["research".to_string()]);
-        let plain = terms_text(&policy, &purposes, "");
+        let coin = Token::coin();
+        let plain = terms_text(&policy, &coin, &purposes, "");
         assert!(plain.starts_with("Training of a LoRA adapter") && !plain.contains('\n'));
-        assert_eq!(terms_text(&policy, &purposes, "No resale."), format!("{plain}\n\nNo resale."));
+        assert_eq!(terms_text(&policy, &coin, &purposes, "No resale."), format!("{plain}\n\nNo resale."));
+    }
+    #[test]
+    fn the_price_says_its_token() {
+        let token = Token::unread(Address::repeat_byte(7));
+        let policy = Policy { token: token.address, royaltyPerEpoch: 250, ..Policy::default() };
+        let said = terms_text(&policy, &token, &["research".to_string()], "");
+        assert!(said.contains(&format!("at 250 base units of {} per epoch", token.address)), "{said}");
     }
 }

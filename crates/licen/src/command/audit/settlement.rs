@@ -5,13 +5,14 @@ use std::io::BufReader;
 use licen_core::abi::{DataPolicy, Job, ResultManifest};
 use licen_core::eip712::Domain;
 use licen_core::job::{JobState, Reason};
-use licen_core::money::{Settlement, format_units, total_escrow};
-use licen_core::primitives::{Bytes, U256};
+use licen_core::money::{Settlement, total_escrow};
+use licen_core::primitives::Bytes;
 use licen_core::report::JobReport;
 use licen_core::sol_types::SolCall;
 use licen_seal::result::{ResultHeader, ResultTerms};
 
 use crate::command::jobs::{held_manifest, summary};
+use crate::ledger::Token;
 
 use super::{Audit, JobHistory, evidence, holds};
 
@@ -38,7 +39,8 @@ pub(super) async fn completed(audit: &mut Audit<'_>, domain: &Domain, job: &Job,
             Ok("checked by DataPolicy; settled through another contract, no custodian shows it now".into()),
         ),
     }
-    audit.line("money", money(job, result, history));
+    let token = audit.session.words(job.token).await;
+    audit.line("money", money(job, &token, result, history));
     evidence::evidence(audit, domain, job, history, result.attestationRef).await;
     report(audit, result).await;
     let verdict = result_blob(audit, domain, job, result).await;
@@ -64,7 +66,7 @@ async fn signed_manifest(
 }
 
 /// Every end without a result: the escrow went back.
-pub(super) fn refunded(audit: &mut Audit<'_>, job: &Job, state: JobState, history: &JobHistory) {
+pub(super) async fn refunded(audit: &mut Audit<'_>, job: &Job, state: JobState, history: &JobHistory) {
     let reason = history.failed.and_then(Reason::from_chain);
     if state == JobState::Failed {
         let verdict = match (history.failed, reason) {
@@ -74,7 +76,8 @@ pub(super) fn refunded(audit: &mut Audit<'_>, job: &Job, state: JobState, histor
         };
         audit.line("reason", verdict);
     }
-    let coins = |amount: U256| format_units(amount, 18);
+    let token = audit.session.words(job.token).await;
+    let beside = token.beside();
     let paid = total_escrow(job);
     let kept = paid.saturating_sub(history.refund);
     // A specification that cannot be trained is the requester's fault: compute is paid for what ran.
@@ -85,16 +88,16 @@ pub(super) fn refunded(audit: &mut Audit<'_>, job: &Job, state: JobState, histor
         holds(
             fair,
             format!(
-                "{} paid in, {} refunded, {} to compute",
-                coins(paid),
-                coins(history.refund),
-                coins(kept)
+                "{} paid in, {} refunded, {} to compute{beside}",
+                token.number(paid),
+                token.number(history.refund),
+                token.number(kept)
             ),
             format!(
-                "{} paid in, but {} refunded and {} paid as royalty",
-                coins(paid),
-                coins(history.refund),
-                coins(history.royalty)
+                "{} paid in, but {} refunded and {} paid as royalty{beside}",
+                token.number(paid),
+                token.number(history.refund),
+                token.number(history.royalty)
             ),
         ),
     );
@@ -114,27 +117,27 @@ fn same_as_event(manifest: &ResultManifest, job: &Job, result: &ResultManifest) 
     )
 }
 
-fn money(job: &Job, result: &ResultManifest, history: &JobHistory) -> Result<String, String> {
-    let coins = |amount: U256| format_units(amount, 18);
+fn money(job: &Job, token: &Token, result: &ResultManifest, history: &JobHistory) -> Result<String, String> {
+    let beside = token.beside();
     let Some(due) = Settlement::completed(job, result) else {
         return Err("epochs outside the request".into());
     };
     holds(
         due.royalty == history.royalty && due.refund == history.refund,
         format!(
-            "{} paid in = {} royalty ({} of it protocol fee) + {} refund + {} compute",
-            coins(total_escrow(job)),
-            coins(due.royalty),
-            coins(due.protocol_fee),
-            coins(due.refund),
-            coins(due.compute_fee)
+            "{} paid in = {} royalty ({} of it protocol fee) + {} refund + {} compute{beside}",
+            token.number(total_escrow(job)),
+            token.number(due.royalty),
+            token.number(due.protocol_fee),
+            token.number(due.refund),
+            token.number(due.compute_fee)
         ),
         format!(
-            "the events say {} royalty and {} refund, the terms say {} and {}",
-            coins(history.royalty),
-            coins(history.refund),
-            coins(due.royalty),
-            coins(due.refund)
+            "the events say {} royalty and {} refund, the terms say {} and {}{beside}",
+            token.number(history.royalty),
+            token.number(history.refund),
+            token.number(due.royalty),
+            token.number(due.refund)
         ),
     )
 }
