@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use licen_chain::{Chain, ChainError, Confirmed, Rpcs};
-use licen_core::abi::{Job, Member, Policy, ResultManifest};
+use licen_core::abi::{Custody, DataPolicy, Job, Member, Policy, Provider, ResultManifest};
 use licen_core::eip712::Domain;
 use licen_core::id::{account_of, policy_hash};
 use licen_core::job::JobState;
 use licen_core::primitives::{Address, B256, U256};
+use licen_core::sol_types::SolStruct;
 
 use crate::codes;
 use crate::command::audit::JobHistory;
@@ -149,6 +150,47 @@ impl ChainView {
     pub async fn runs(&self, uid: B256, requester: Address) -> Outcome<(u32, u64)> {
         let read = self.chain.runs_of(uid, requester).await.map_err(chain_error)?;
         Ok((read.value.runs, read.value.counter))
+    }
+
+    /// A requester's counter at the newest block: what the id of the next job is made of.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn counter_at_head(&self, uid: B256, requester: Address) -> Outcome<u64> {
+        let rpcs = self.chain.rpcs();
+        let call = DataPolicy::runsOfCall { datasetUid: uid, requester };
+        let head = rpcs.primary().head_ref().await.map_err(chain_error)?;
+        match rpcs.view(&head, self.contract(), &call).await {
+            Ok(runs) => Ok(runs.counter),
+            // Another RPC may not have the newest block yet.
+            Err(_) => Ok(self.runs(uid, requester).await?.1),
+        }
+    }
+
+    /// A provider as `Custody` has it; nothing where nobody registered it.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn provider(&self, id: B256) -> Outcome<Option<Provider>> {
+        let rpcs = self.chain.rpcs();
+        let block = rpcs.confirmed_head().await.map_err(chain_error)?;
+        let call = Custody::providerOfCall { providerId: id };
+        let provider = rpcs.view(&block, self.custody(), &call).await.map_err(chain_error)?;
+        Ok((!provider.creator.is_zero()).then_some(provider))
+    }
+
+    /// Whether `signer` signed `message` for this contract: by its key, or as a contract wallet (EIP-1271).
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn signed<T: SolStruct>(
+        &self,
+        signer: Address,
+        message: &T,
+        signature: &[u8],
+    ) -> Outcome<bool> {
+        let digest = self.domain().digest(message);
+        self.chain.is_signed_by(signer, digest, signature).await.map_err(chain_error)
     }
 
     /// The protocol fee, basis points.

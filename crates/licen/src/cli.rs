@@ -7,6 +7,11 @@ use licen_core::wire::compute::CustodianUrl;
 
 mod owner;
 mod payee;
+mod provider;
+
+pub use provider::{
+    ProviderArgs, ProviderCommand, ProviderRegisterArgs, ProviderShowArgs, ProviderUpdateArgs,
+};
 
 pub use payee::{DistributeArgs, EarningsArgs, PayeeArgs, WithdrawArgs};
 
@@ -103,6 +108,9 @@ Each line of it is {index, row, salt, proof, rowCount, rowsRoot}: ten lines of P
     /// Base models of the node
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Providers of compute: register one, see what they ask for
+    #[command(subcommand)]
+    Provider(ProviderCommand),
     /// What an account was paid, by whom, and what it can withdraw
     Earnings(EarningsArgs),
     /// Move what is due of a split to the credit of its payees
@@ -230,6 +238,8 @@ pub enum KeyKind {
     Wallet,
     /// A custodian's two keys: FILE.signing and FILE.recipient
     Custodian,
+    /// Signs the quotes of a provider of compute
+    Provider,
     /// Receives results
     Result,
 }
@@ -238,6 +248,7 @@ pub enum KeyKind {
 #[command(after_help = "Examples:
   licen key new wallet --out owner.key
   licen key new custodian --out custodian1
+  licen key new provider --out provider.key
   licen key new result --out result.key")]
 pub struct KeyNewArgs {
     /// What the key is for
@@ -414,6 +425,7 @@ pub struct DatasetArg {
 #[command(after_help = "Examples:
   licen request 0x9c1e --epochs 3 --base tiny --purpose medical-research
   licen request 0x9c1e --epochs 1 --base tiny --config train.json --follow
+  licen request 0x9c1e --epochs 3 --base tiny --provider cheapest
 
 Repeated after a crash, the command finishes the request that was sent and tells its job; nothing is paid twice.")]
 pub struct RequestArgs {
@@ -440,6 +452,10 @@ pub struct RequestArgs {
     /// Custodians of your own choice who have to accept compute as well; the newest version where left out
     #[arg(long, value_name = "ID[@VERSION]")]
     pub verifier_set: Option<String>,
+    /// Whose compute trains, for its own fee: an id, or the cheapest that the owner allows. Left out, whoever of
+    /// the node takes it without a fee
+    #[arg(long, value_name = "ID|cheapest")]
+    pub provider: Option<String>,
     /// Key file that receives the result; made in the state directory where left out
     #[arg(long, value_name = "FILE")]
     pub result_key: Option<PathBuf>,

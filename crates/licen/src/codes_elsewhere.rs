@@ -258,8 +258,13 @@ pub const ELSEWHERE: &[Code] = &[
     code(
         815,
         "this compute gives no quotes",
-        "Request without a provider, or set `quoteKeyFile` on compute.",
+        "Request without a provider, or set `providerId`, `quoteKeyFile` and [[prices]] on compute.",
     ),
     code(816, "compute did not understand the request", "Client and compute may be of different versions."),
     code(817, "compute could not sign", "A key of compute failed. Start it anew."),
+    code(
+        818,
+        "compute does not offer this job",
+        "It has no price for this base model and token, or it would refuse to train the job; the message says which. Nothing was paid.",
+    ),
 ];

@@ -156,6 +156,7 @@ async fn dispatch(session: &Session, command: &Command) -> Outcome {
         Command::Retire(args) => command::retire::retire(session, args).await,
         Command::Export(args) => command::export::export(session, args).await,
         Command::Model(command) => command::model::run(session, command).await,
+        Command::Provider(command) => command::provider::run(session, command).await,
         Command::Earnings(args) => command::earnings::earnings(session, args).await,
         Command::Distribute(args) => command::distribute::distribute(session, args).await,
         Command::Withdraw(args) => command::account::withdraw(session, args).await,

@@ -8,7 +8,7 @@ use licen_core::id::{job_hash, policy_hash};
 use licen_core::primitives::{Address, B256, U256, hex};
 use licen_core::sol_types::SolValue;
 use licen_core::wire::Problem;
-use licen_core::wire::compute::{ComputeInfo, StopRequest, TaskStatus};
+use licen_core::wire::compute::{ComputeInfo, QuoteRequest, QuoteResponse, StopRequest, TaskStatus};
 use licen_core::wire::node::{DeploymentInfo, ModelInfo};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -139,12 +139,21 @@ impl NodeClient {
         self.read::<Value>(response).await.map(|_| ())
     }
 
-    /// What compute behind this node says of itself.
+    /// What each compute behind this node says of itself; one that does not answer is left out.
     ///
     /// # Errors
-    /// The node or compute does not answer.
-    pub async fn compute_info(&self) -> Outcome<ComputeInfo> {
+    /// The node does not answer.
+    pub async fn compute_infos(&self) -> Outcome<Vec<ComputeInfo>> {
         self.get("/v1/compute/info").await
+    }
+
+    /// A provider's price for one job.
+    ///
+    /// # Errors
+    /// The node does not answer; the provider does not, or offers no such job.
+    pub async fn quote(&self, request: &QuoteRequest) -> Outcome<QuoteResponse> {
+        let response = self.http.post(format!("{}/v1/compute/quote", self.base)).json(request).send().await;
+        self.read(response).await
     }
 
     /// The newest block in the index.

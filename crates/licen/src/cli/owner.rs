@@ -15,6 +15,7 @@ use super::{DatasetArg, PayeeArgs};
       --task question-answering --keyword law --license-text terms.txt --contact data@example.org
   licen publish a.jsonl --name A --royalty 0.002 --purpose research \\
       --payee 0xA1...=60 --payee 0xB2...=30 --payee 0x51ab...=10 --vest 2026-12-01..2027-12-01
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research --jurisdiction CH --jurisdiction DE
   licen publish a.jsonl --name A --royalty 0.002 --purpose research --dry-run
   licen publish a.jsonl --name A --royalty 0.002 --purpose research --dry-run --manifest a.json")]
 pub struct PublishArgs {
@@ -57,6 +58,13 @@ pub struct PublishArgs {
     /// Most optimizer steps
     #[arg(long)]
     pub max_steps: Option<u64>,
+    /// Id of a provider of compute that you allow; may be repeated; any where left out
+    #[arg(long = "provider", value_name = "ID")]
+    pub providers: Vec<String>,
+    /// Country in which providers may train, ISO 3166-1: CH; may be repeated; any where left out. Only registered
+    /// providers qualify, by their own word on where they are
+    #[arg(long = "jurisdiction", value_name = "CODE")]
+    pub jurisdictions: Vec<String>,
     /// Rows to show to everybody, from the first
     #[arg(long, default_value_t = 0)]
     pub preview: u64,

@@ -40,6 +40,11 @@ pub fn make(out: &Path, kind: KeyKind) -> Outcome<String> {
             key.save(out).map_err(|e| unwritten(out, &e))?;
             Ok(key.public().0.to_string())
         }
+        KeyKind::Provider => {
+            let key = SigningKey::generate().map_err(|e| unwritten(out, &e))?;
+            key.save(out).map_err(|e| unwritten(out, &e))?;
+            Ok(key.address().to_string())
+        }
         KeyKind::Custodian => {
             let (signing_file, recipient_file) = custodian_files(out);
             // Checked before the first is written: half a custodian is of no use.

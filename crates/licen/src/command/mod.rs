@@ -17,6 +17,7 @@ pub mod jobs;
 pub mod key;
 pub mod model;
 pub mod policy;
+pub mod provider;
 pub mod publish;
 pub mod refusal;
 pub mod request;

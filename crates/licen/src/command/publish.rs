@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::PublishArgs;
 use crate::codes;
+use crate::command::provider::country;
 use crate::command::search::{short, warnings};
 use crate::error::{CliError, Outcome};
 use crate::ledger::Token;
@@ -390,7 +391,12 @@ fn constraints(args: &PublishArgs) -> Outcome<Constraints> {
             max_steps: args.max_steps,
             ..TrainingLimits::default()
         },
-        ..Constraints::default()
+        providers: args
+            .providers
+            .iter()
+            .map(|id| parse_b256(id).map_err(|e| e.hint("licen provider show prints ids")))
+            .collect::<Outcome<_>>()?,
+        jurisdictions: args.jurisdictions.iter().map(|code| country(code)).collect::<Outcome<_>>()?,
     })
 }
 

@@ -37,6 +37,9 @@ pub fn corrected(
     if let Some(set) = &args.verifier_set {
         words.push(format!("--verifier-set {set}"));
     }
+    if let Some(provider) = &args.provider {
+        words.push(format!("--provider {provider}"));
+    }
     if let Some(path) = &args.result_key {
         words.push(format!("--result-key {}", path.display()));
     }

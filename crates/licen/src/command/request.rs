@@ -1,13 +1,15 @@
 //! `licen request`: predict every refusal, show every amount and deadline, then pay.
 
+mod bill;
 mod pending;
+mod quote;
 mod verifiers;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use licen_core::abi::{DataPolicy, Job, Member, Policy, Request};
-use licen_core::constraints::{Constraints, JobSpec, ProviderFacts, check};
+use licen_core::abi::{Admission, DataPolicy, Job, Member, Policy, Request};
+use licen_core::constraints::{ConstraintBreach, Constraints};
 use licen_core::id::{job_id, purpose_id};
 use licen_core::job::{Grant, JobState, granted};
 use licen_core::money::{escrow, total_escrow};
@@ -18,7 +20,9 @@ use licen_core::wire::node::ModelInfo;
 use licen_seal::RecipientKey;
 use serde_json::json;
 
+use self::bill::Bill;
 use self::pending::Pending;
+use self::quote::{Case, Offer, Unpaid, Wanted};
 use crate::chain_view::ChainView;
 use crate::cli::RequestArgs;
 use crate::codes;
@@ -29,7 +33,6 @@ use crate::command::search::{manifest, short, warnings};
 use crate::command::{jobs, refusal};
 use crate::custodian_client::CustodianClient;
 use crate::error::{CliError, Outcome};
-use crate::ledger::Token;
 use crate::node_client::IndexedDataset;
 use crate::session::Session;
 
@@ -43,7 +46,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// # Errors
 /// A refusal names the rule and the command that would pass; nothing is paid then.
 pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
-    let wallet = session.wallet()?;
+    let wanted = quote::wanted(args)?;
     let (dataset, chain, paused) = current(session, &args.dataset).await?;
     let policy = &dataset.policy;
     if let Some(job) = unfinished(session, &chain, policy.datasetUid).await? {
@@ -54,9 +57,51 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     let model = base_model(args, &models)?;
     let spec = job_spec(args, &model)?;
     let given = given_key(args)?;
-    let (runs, counter) = chain.runs(policy.datasetUid, wallet.address()).await?;
+    let (spec_hash, spec_bytes) = json_root(&spec)?;
+    let mut draft = draft(session, args, policy, spec_hash).await?;
+    if let Some((key, _)) = &given {
+        draft.resultKey = key.public().0;
+    }
+    let context = context(session, &chain, policy, paused).await?;
+    admit(policy, &draft, &context)
+        .map_err(|breach| refusal::of_policy(args, policy, &manifest.purposes(), &breach))?;
+    let constraints: Constraints = session.json_blob(policy.constraintsHash).await?;
+    let case = Case {
+        chain: &chain,
+        policy,
+        spec: (&spec_bytes, &spec),
+        constraints: &constraints,
+        request: &draft,
+        context: &context,
+    };
+    let offer = offered(session, args, wanted, &models, &case).await?;
+    let bill = Bill::new(session.token(policy.token).await?, policy, args.epochs, offer.as_ref());
+    afford(session, args, context.requester, &bill).await?;
+    let (t, members) = chain.custodians(policy.custodianSet, policy.setVersion).await?;
+    show_price(session, args, policy, &model, manifest.byte_count(), &bill, t);
+    custodians_answer(session, t, &members).await;
+    if !session.ui.confirm(&format!("Pay {} into escrow?", bill.shown(bill.total()))) {
+        return Err(CliError::refused(codes::NOT_CONFIRMED, "not confirmed, nothing was paid")
+            .hint(format!("{} --yes", refusal::corrected(args, None, None, None))));
+    }
+    session.put_json(&spec).await?;
+    let (counter, offer) = renewed(session, &case, offer).await?;
+    let (key, key_file) = match given {
+        Some(given) => given,
+        None => fresh_key(session)?,
+    };
+    let provider = offer.as_ref().map_or(B256::ZERO, |offer| offer.quote().providerId);
+    let request = Request { resultKey: key.public().0, providerId: provider, ..draft };
+    let (policy, request) = (AbiHex(policy.clone()), AbiHex(request));
+    let pending = Pending { contract: chain.contract(), policy, request, offer, counter, key_file };
+    pending.keep(session)?;
+    pay(session, &chain, &pending).await
+}
+
+/// What will be asked, but for the key of the result and the provider.
+async fn draft(session: &Session, args: &RequestArgs, policy: &Policy, spec_hash: B256) -> Outcome<Request> {
     let (verifier_set, verifier_version) = verifiers::chosen(session, args, policy).await?;
-    let draft = Request {
+    Ok(Request {
         purposeId: match &args.purpose {
             Some(name) => purpose_id(name),
             None => policy.purposes.first().copied().unwrap_or_default(),
@@ -64,46 +109,68 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
         epochs: args.epochs,
         units: u64::from(args.epochs),
         termsHash: policy.termsHash,
-        jobSpecHash: json_root(&spec)?.0,
+        jobSpecHash: spec_hash,
         // Stands for the key that is made once everything else is known to pass.
-        resultKey: given.as_ref().map_or(B256::repeat_byte(1), |(key, _)| key.public().0),
+        resultKey: B256::repeat_byte(1),
         verifierSet: verifier_set,
         verifierSetVersion: verifier_version,
         ..Request::default()
-    };
-    let context = RequestContext {
+    })
+}
+
+/// What the chain knows of the request.
+async fn context(
+    session: &Session,
+    chain: &ChainView,
+    policy: &Policy,
+    paused: bool,
+) -> Outcome<RequestContext> {
+    let (uid, requester) = (policy.datasetUid, session.wallet()?.address());
+    let counter = chain.counter_at_head(uid, requester).await?;
+    Ok(RequestContext {
         now: chain.now().await?,
         paused,
-        runs,
-        requester: wallet.address(),
-        job_id: job_id(&chain.domain(), policy.datasetUid, wallet.address(), counter + 1),
+        runs: chain.runs(uid, requester).await?.0,
+        requester,
+        job_id: job_id(&chain.domain(), uid, requester, counter + 1),
         admitted: policy.requestersRoot.is_zero(),
         quote: None,
-    };
-    admit(policy, &draft, &context)
-        .map_err(|breach| refusal::of_policy(args, policy, &manifest.purposes(), &breach))?;
-    constraints_kept(session, args, policy, &spec, &models).await?;
-    compute_fits(session, policy).await?;
-    let price = U256::from(policy.royaltyPerEpoch) * U256::from(args.epochs);
-    let token = session.token(policy.token).await?;
-    afford(session, args, policy, &token, wallet.address(), price).await?;
-    let (t, members) = chain.custodians(policy.custodianSet, policy.setVersion).await?;
-    show_price(session, args, policy, (&token, price), &model, manifest.byte_count(), t);
-    custodians_answer(session, t, &members).await;
-    if !session.ui.confirm(&format!("Pay {} into escrow?", token.shown(price))) {
-        return Err(CliError::refused(codes::NOT_CONFIRMED, "not confirmed, nothing was paid")
-            .hint(format!("{} --yes", refusal::corrected(args, None, None, None))));
+    })
+}
+
+/// Whose compute trains, and for how much; nothing where the request names no provider.
+async fn offered(
+    session: &Session,
+    args: &RequestArgs,
+    wanted: Option<Wanted>,
+    models: &[ModelInfo],
+    case: &Case<'_>,
+) -> Outcome<Option<Offer>> {
+    match wanted {
+        Some(wanted) => Ok(Some(quote::best(session, wanted, case).await?)),
+        None => compute_fits(session, args, models, case).await.map(|()| None),
     }
-    let (key, key_file) = match given {
-        Some(given) => given,
-        None => fresh_key(session)?,
-    };
-    session.put_json(&spec).await?;
-    let request = Request { resultKey: key.public().0, ..draft };
-    let (policy, request) = (AbiHex(policy.clone()), AbiHex(request));
-    let pending = Pending { contract: chain.contract(), policy, request, counter, key_file };
-    pending.keep(session)?;
-    pay(session, &chain, &pending).await
+}
+
+/// The counter before the request, and the offer as it still holds. A job that was opened meanwhile, by
+/// this wallet elsewhere, moves the counter that the quote names: one new quote is asked for then.
+async fn renewed(session: &Session, case: &Case<'_>, offer: Option<Offer>) -> Outcome<(u64, Option<Offer>)> {
+    let (uid, requester) = (case.policy.datasetUid, case.context.requester);
+    let counter = case.chain.counter_at_head(uid, requester).await?;
+    let Some(offer) = offer else { return Ok((counter, None)) };
+    let job_id = job_id(&case.chain.domain(), uid, requester, counter + 1);
+    let now = case.chain.now().await?;
+    if offer.holds(job_id, now) {
+        return Ok((counter, Some(offer)));
+    }
+    let context = RequestContext { job_id, now, ..case.context.clone() };
+    let wanted = Wanted::Provider(offer.quote().providerId);
+    let again = quote::best(session, wanted, &Case { context: &context, ..*case }).await?;
+    if again.quote().computeFeePerEpoch > offer.quote().computeFeePerEpoch {
+        return Err(CliError::refused(codes::NO_COMPUTE, "the provider asks for more now; nothing was paid")
+            .hint("run the same command again to see its price"));
+    }
+    Ok((counter, Some(again)))
 }
 
 /// The job of a request that was sent and whose end nobody heard, unless it has ended since.
@@ -122,15 +189,31 @@ async fn unfinished(session: &Session, chain: &ChainView, dataset_uid: B256) -> 
 /// Sends the request and gives the job as the contract knows it.
 async fn pay(session: &Session, chain: &ChainView, pending: &Pending) -> Outcome<Job> {
     let (policy, request) = (&pending.policy.0, &pending.request.0);
-    let price = U256::from(policy.royaltyPerEpoch) * U256::from(request.epochs);
-    let call = DataPolicy::requestAccess_0Call { policy: policy.clone(), request: request.clone() };
-    let mined = session.send(&pending.label(), chain.contract(), &call, price).await?;
+    let token = session.token(policy.token).await?;
+    let price = Bill::new(token, policy, request.epochs, pending.offer.as_ref()).total();
+    let (label, contract) = (pending.label(), chain.contract());
+    let mined = match &pending.offer {
+        None => {
+            let call = DataPolicy::requestAccess_0Call { policy: policy.clone(), request: request.clone() };
+            session.send(&label, contract, &call, price).await?
+        }
+        Some(offer) => {
+            let call = DataPolicy::requestAccess_1Call {
+                policy: policy.clone(),
+                request: request.clone(),
+                quote: offer.signed.0.clone(),
+                admission: Admission::default(),
+            };
+            session.send(&label, contract, &call, price).await?
+        }
+    };
     let grant = Grant {
         requester: session.wallet()?.address(),
         counter: pending.counter + 1,
         now: chain.block_time(mined.block_number).await?,
         protocol_fee_bps: chain.fee_bps().await?,
-        ..Grant::default()
+        compute_fee_per_epoch: pending.offer.as_ref().map_or(0, |offer| offer.quote().computeFeePerEpoch),
+        compute_payee: pending.offer.as_ref().map_or(B256::ZERO, |offer| offer.payee),
     };
     // Its id is made of contract, dataset, requester and counter: that the contract knows it proves who
     // it is of, and every later command compares its terms.
@@ -167,37 +250,47 @@ async fn current(session: &Session, prefix: &str) -> Outcome<(IndexedDataset, Ch
     Ok((dataset, chain, paused))
 }
 
-async fn constraints_kept(
+/// Refuses what no compute of the node would train without a fee, or custodians would refuse: simulated
+/// compute under a policy that demands hardware, a provider or country that the owner does not allow.
+async fn compute_fits(
     session: &Session,
     args: &RequestArgs,
-    policy: &Policy,
-    spec: &JobSpec,
     models: &[ModelInfo],
+    case: &Case<'_>,
 ) -> Outcome {
-    let constraints: Constraints = session.json_blob(policy.constraintsHash).await?;
-    check(&constraints, spec, &ProviderFacts::default()).map_err(|breach| {
-        let allowed = models.iter().find(|m| constraints.base_models.contains(&m.base_model_root));
-        refusal::of_constraints(args, allowed.map(|m| m.name.as_str()), &breach)
-    })
-}
-
-/// Refuses what custodians would refuse: simulated compute under a policy that demands hardware.
-async fn compute_fits(session: &Session, policy: &Policy) -> Outcome {
-    match session.node()?.compute_info().await {
-        Ok(info) if info.tee_type == "simulated" && policy.requiredLevel == LEVEL_HARDWARE => {
-            Err(CliError::refused(
-                codes::NO_COMPUTE,
-                "the owner demands hardware attestation, the compute of this node is simulated",
-            )
-            .hint("licen search for a dataset of level SOFTWARE, or --node URL with hardware compute"))
+    let infos = session.node()?.compute_infos().await?;
+    if infos.is_empty() {
+        let seconds = case.policy.startWindow;
+        session.ui.warn(&format!(
+            "compute does not answer now: if it stays away for {seconds} s everything comes back (licen cancel)"
+        ));
+    } else if case.policy.requiredLevel == LEVEL_HARDWARE && infos.iter().all(|i| i.tee_type == "simulated") {
+        return Err(CliError::refused(
+            codes::NO_COMPUTE,
+            "the owner demands hardware attestation, the compute of this node is simulated",
+        )
+        .hint("licen search for a dataset of level SOFTWARE, or --node URL with hardware compute"));
+    }
+    let with_fee = || {
+        let priced = RequestArgs { provider: Some("cheapest".into()), ..args.clone() };
+        refusal::corrected(&priced, None, None, None)
+    };
+    match quote::without_fee(&infos, case).await {
+        Ok(()) => Ok(()),
+        Err(Unpaid::Failed(error)) => Err(error),
+        Err(Unpaid::PricedOnly) => {
+            Err(CliError::refused(codes::NO_COMPUTE, "no compute of this node trains without a fee")
+                .hint(with_fee()))
         }
-        Ok(_) => Ok(()),
-        Err(_) => {
-            let seconds = policy.startWindow;
-            session.ui.warn(&format!(
-                "compute does not answer now: if it stays away for {seconds} s everything comes back (licen cancel)"
-            ));
-            Ok(())
+        Err(Unpaid::Constraints(breach)) => {
+            let allowed = models.iter().find(|m| case.constraints.base_models.contains(&m.base_model_root));
+            let error = refusal::of_constraints(args, allowed.map(|m| m.name.as_str()), &breach);
+            match breach {
+                ConstraintBreach::Provider(_) | ConstraintBreach::Jurisdiction(_) => {
+                    Err(error.hint(with_fee()))
+                }
+                _ => Err(error),
+            }
         }
     }
 }
@@ -263,20 +356,17 @@ fn show_price(
     session: &Session,
     args: &RequestArgs,
     policy: &Policy,
-    (token, price): (&Token, U256),
     model: &ModelInfo,
     bytes: u64,
+    bill: &Bill,
     threshold: u8,
 ) {
     let ui = &session.ui;
     ui.progress(&format!("dataset {} of {}", short(&policy.datasetUid.to_string()), policy.owner));
     ui.progress(&format!("base model {} is {}", model.name, short(&model.base_model_root.to_string())));
-    ui.progress(&format!(
-        "{} x {} = {} escrow; what is not trained comes back",
-        jobs::epochs(args.epochs),
-        token.number(U256::from(policy.royaltyPerEpoch)),
-        token.shown(price)
-    ));
+    for line in bill.lines() {
+        ui.progress(&line);
+    }
     ui.progress(&format!(
         "starts within {} s and runs at most {} s, else everything comes back (licen cancel)",
         policy.startWindow, policy.runWindow
@@ -291,21 +381,14 @@ fn show_price(
     }
 }
 
-async fn afford(
-    session: &Session,
-    args: &RequestArgs,
-    policy: &Policy,
-    token: &Token,
-    who: Address,
-    price: U256,
-) -> Outcome {
+async fn afford(session: &Session, args: &RequestArgs, who: Address, bill: &Bill) -> Outcome {
     let balance = session.chain().await?.balance(who).await?;
-    if balance >= price {
+    if balance >= bill.total() {
         return Ok(());
     }
-    let (has, needs) = (token.shown(balance), token.shown(price));
+    let (has, needs) = (bill.shown(balance), bill.shown(bill.total()));
     let error = CliError::refused(codes::FUNDS, format!("the wallet {who} has {has}, the escrow is {needs}"));
-    let fewer = balance / U256::from(policy.royaltyPerEpoch.max(1));
+    let fewer = balance / bill.per_epoch().max(U256::ONE);
     match u32::try_from(fewer) {
         Ok(epochs) if epochs > 0 => Err(error.hint(refusal::corrected(args, Some(epochs), None, None))),
         _ => Err(error.hint(format!("send coins to {who}, then run the same command again"))),

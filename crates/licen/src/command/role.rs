@@ -15,7 +15,7 @@ use tokio::sync::{broadcast, watch};
 use crate::chain_view::chain_error;
 use crate::codes;
 use crate::error::{CliError, Outcome};
-use crate::node::forward::Compute;
+use crate::node::forward::Computes;
 use crate::node::models::Models;
 use crate::node::serve::{NodeConfig, Shared, read_toml, router};
 
@@ -45,7 +45,8 @@ pub async fn node(path: &Path) -> Outcome {
     let shared = Arc::new(Shared {
         deployment: info(&deployment),
         models: Models::open(config.state.join("models.json"))?,
-        compute: Compute::new(&config.compute).map_err(|e| broken("no HTTP client", &e))?,
+        compute: Computes::new(&config.compute, &config.blob_url())
+            .map_err(|e| broken("no HTTP client", &e))?,
     });
     let app = router(shared)
         .merge(licen_indexer::router(
@@ -97,10 +98,9 @@ async fn orchestrate(
         shutdown.await;
         return Ok(());
     }
-    let blob_url = format!("http://{}", config.listen);
-    let mut orchestrator = licen_orchestrator::Config::new(config.wallet.clone(), blob_url);
-    orchestrator.compute =
-        vec![licen_orchestrator::ComputeUrl { url: config.compute.clone(), provider_id: None }];
+    let mut orchestrator = licen_orchestrator::Config::new(config.wallet.clone(), config.blob_url());
+    let compute = |url: &String| licen_orchestrator::ComputeUrl { url: url.clone(), provider_id: None };
+    orchestrator.compute = config.compute.iter().map(compute).collect();
     orchestrator.custodians = deployment.custodians.clone();
     orchestrator.poll_ms = config.poll_ms;
     let (progress, _) = broadcast::channel(PROGRESS);

@@ -93,6 +93,8 @@ async fn owner(stage: &Stage, world: &World, args: &DemoArgs) -> Outcome<Publish
         base_models: Vec::new(),
         max_rank: Some(16),
         max_steps: None,
+        providers: Vec::new(),
+        jurisdictions: Vec::new(),
         preview: 2,
         // The base model the researcher will name: compute counts again and must find the same.
         count_with: vec![world.dir().join("tiny")],
@@ -154,6 +156,7 @@ async fn researcher(stage: &Stage, world: &World, args: &DemoArgs, published: &P
         eval_fraction: 0.1,
         seed: 7,
         verifier_set: None,
+        provider: Some("cheapest".into()),
         result_key: None,
         follow: false,
     };

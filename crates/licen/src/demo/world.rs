@@ -5,7 +5,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use licen_attest::SimulatedPlatform;
 use licen_chain::{ChainError, Rpc, WalletKey, anvil};
+use licen_core::abi::Provider;
+use licen_core::id::account_of;
 use licen_core::primitives::{Address, B256, U256};
 use licen_core::wire::compute::CustodianUrl;
 use serde_json::json;
@@ -15,9 +18,10 @@ use super::{Stage, fail, sample};
 use crate::cli::{AppraisalArgs, DemoArgs, DeployArgs, KeyKind, RegisterArgs};
 use crate::codes;
 use crate::command::search::short;
-use crate::command::{custodian, deploy, key, model};
+use crate::command::{custodian, deploy, key, model, provider};
 use crate::config::Config;
 use crate::error::{CliError, Outcome};
+use crate::ledger;
 use crate::output::Ui;
 use crate::program::{compute_program, this_program};
 use crate::session::Session;
@@ -27,6 +31,10 @@ const RPC_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(100);
 /// Coins of each wallet, on a chain that exists for minutes.
 const COINS: u64 = 100;
+/// What the compute asks for an epoch: in coins, and in wei.
+const COMPUTE_FEE: (&str, &str) = ("0.001", "1000000000000000");
+/// Where the provider says that it is.
+const JURISDICTION: &str = "CH";
 /// Seconds between the genesis block's time and the wall's.
 const BACKDATED: u64 = 600;
 
@@ -106,9 +114,10 @@ impl World {
         let hurry = Hurry::start(chain);
         world.deploy(stage, &custodians).await?;
         world.custody(stage, &custodians, args).await?;
+        let provider = world.provider(stage).await?;
         hurry.end().await?;
         let compute_port = world.reserve("compute", 7201)?;
-        world.compute(stage, compute_port, args)?;
+        world.compute(stage, compute_port, provider, args)?;
         world.node(stage, compute_port)?;
         world.write_config()?;
         world.ready(stage).await?;
@@ -294,9 +303,41 @@ impl World {
         Ok(())
     }
 
-    fn compute(&mut self, stage: &Stage, port: u16, args: &DemoArgs) -> Outcome {
+    /// Registers the operator as the provider that runs the compute; gives its id.
+    async fn provider(&self, stage: &Stage) -> Outcome<B256> {
+        let signer = key::make(&self.dir().join("provider.key"), KeyKind::Provider)?;
+        let session = self.session(OPERATOR, stage.ui)?;
+        let operator = session.wallet()?.address();
+        let record = Provider {
+            creator: operator,
+            signer: ledger::address("the quote key", &signer)?,
+            payee: account_of(operator),
+            jurisdiction: provider::word(JURISDICTION),
+            platformIds: vec![SimulatedPlatform::Default.id()],
+        };
+        let id = provider::create(&session, &record).await?;
+        stage.tell(
+            "provider",
+            &format!(
+                "provider     {JURISDICTION}, {} per epoch              {}",
+                COMPUTE_FEE.0,
+                short(&id.to_string())
+            ),
+            json!({"providerId": id, "jurisdiction": JURISDICTION, "computeFeePerEpoch": COMPUTE_FEE.1}),
+        );
+        Ok(id)
+    }
+
+    fn compute(&mut self, stage: &Stage, port: u16, provider: B256, args: &DemoArgs) -> Outcome {
         let config = self.dir().join("compute.toml");
-        self.write(&config, &fail::compute_toml(self.dir(), port, args))?;
+        let key = self.dir().join("provider.key").display().to_string();
+        // The last lines of the file: a table takes every key that stands behind it.
+        let priced = format!(
+            "providerId = \"{provider}\"\njurisdiction = {JURISDICTION:?}\nquoteKeyFile = {key:?}\n\
+             unpaidJobs = true\n\n[[prices]]\nperEpoch = {:?}\n",
+            COMPUTE_FEE.1
+        );
+        self.write(&config, &format!("{}{priced}", fail::compute_toml(self.dir(), port, args)))?;
         self.launch("compute")?;
         let open = if self.no_sandbox { ", NO SANDBOX" } else { "" };
         stage.tell(

@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use licen_core::wire::node::{DeploymentInfo, ModelInfo};
 use serde::Deserialize;
 
-use super::forward::{Compute, problem};
+use super::forward::{Computes, problem};
 use super::models::{Models, NotAdded};
 use crate::codes;
 use crate::error::{CliError, Outcome};
@@ -30,8 +30,9 @@ pub struct NodeConfig {
     pub deployment: PathBuf,
     /// RPC URLs; two or more off the local chain.
     pub rpc: Vec<String>,
-    /// Compute's base URL.
-    pub compute: String,
+    /// Base URL of compute, or a list of several.
+    #[serde(deserialize_with = "one_or_more")]
+    pub compute: Vec<String>,
     /// Wallet that pays for startJob and settlement; it needs coins and no rights.
     pub wallet: PathBuf,
     /// Confirmation depth.
@@ -42,6 +43,29 @@ pub struct NodeConfig {
     /// Pause between looks at the chain and at compute, milliseconds.
     #[serde(default = "poll")]
     pub poll_ms: u64,
+}
+
+impl NodeConfig {
+    /// Where compute reads and writes blobs.
+    #[must_use]
+    pub fn blob_url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+}
+
+/// A text, or a list of texts with at least one.
+fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Urls {
+        One(String),
+        More(Vec<String>),
+    }
+    match Urls::deserialize(deserializer)? {
+        Urls::One(url) => Ok(vec![url]),
+        Urls::More(urls) if !urls.is_empty() => Ok(urls),
+        Urls::More(_) => Err(serde::de::Error::custom("compute names no address")),
+    }
 }
 
 fn yes() -> bool {
@@ -60,7 +84,7 @@ pub struct Shared {
     /// Base models.
     pub models: Models,
     /// Compute behind this node.
-    pub compute: Compute,
+    pub compute: Computes,
 }
 
 /// The node's own routes; blobs and GraphQL are merged beside them.
@@ -74,7 +98,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/models", get(models).post(add_model))
         .route(
             "/v1/compute/info",
-            get(|State(s): State<Arc<Shared>>| async move { s.compute.get("/v1/info").await }),
+            get(|State(s): State<Arc<Shared>>| async move { Json(s.compute.infos().await) }),
         )
         .route("/v1/compute/quote", axum::routing::post(quote))
         .route("/v1/jobs/{job}/{attempt}", get(task))
@@ -104,7 +128,7 @@ async fn add_model(
 }
 
 async fn quote(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    shared.compute.post("/v1/quote", body).await
+    shared.compute.quote(&body).await
 }
 
 async fn task(State(shared): State<Arc<Shared>>, Path((job, attempt)): Path<(String, u32)>) -> Response {

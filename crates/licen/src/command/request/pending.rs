@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::key_dir;
+use super::quote::Offer;
 use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::sending::send_error;
@@ -28,6 +29,9 @@ pub(super) struct Pending {
     pub policy: AbiHex<Policy>,
     /// What was asked.
     pub request: AbiHex<Request>,
+    /// The provider's price, where the request names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Offer>,
     /// The requester's counter before it.
     pub counter: u64,
     /// The result key.
