@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256, Bytes, U64};
-use licen_core::abi::{Custody, DataPolicy, Job, Policy};
+use licen_core::abi::{Custody, DataPolicy, Job, Policy, Provider};
 use licen_core::sol_types::SolEvent;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -62,6 +62,34 @@ impl Chain {
             _ => None,
         };
         Ok(anchored.into_iter().filter_map(head).collect())
+    }
+
+    /// What a provider had registered at block `at`, and whatever that replaced no earlier than `from`
+    /// (Unix seconds): custodians judge some time before a job starts.
+    ///
+    /// # Errors
+    /// No answer, or the RPCs disagree.
+    pub async fn providers_at(
+        &self,
+        provider: B256,
+        since: u64,
+        at: u64,
+        from: u64,
+    ) -> Result<Vec<Provider>, ChainError> {
+        let topics = json!([Custody::ProviderSet::SIGNATURE_HASH, provider]);
+        let events = self.events(self.custody(), topics, since, at).await?;
+        let mut found = Vec::new();
+        for event in events.into_iter().rev() {
+            let block = event.block_number;
+            if let EventKind::ProviderSet(set) = event.kind {
+                found.push(set.provider);
+            }
+            // What stood before it was replaced here.
+            if self.rpcs().block(block).await?.timestamp < from {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     async fn policies(&self, since: u64, last: u64) -> Result<Vec<Policy>, ChainError> {

@@ -14,6 +14,9 @@ use crate::codes;
 use crate::command::audit::JobHistory;
 use crate::error::{CliError, Outcome};
 
+/// Longest that a verdict lives before its job starts, seconds.
+pub const VERDICT_SECONDS: u64 = 15 * 60;
+
 /// The chain through one `DataPolicy` of the deployment.
 pub struct ChainView {
     chain: Chain,
@@ -177,6 +180,16 @@ impl ChainView {
         let call = Custody::providerOfCall { providerId: id };
         let provider = rpcs.view(&block, self.custody(), &call).await.map_err(chain_error)?;
         Ok((!provider.creator.is_zero()).then_some(provider))
+    }
+
+    /// What a provider had registered when custodians judged a job that started at a block of the given time.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn providers_at(&self, id: B256, block: u64, time: u64) -> Outcome<Vec<Provider>> {
+        let from = time.saturating_sub(VERDICT_SECONDS);
+        let found = self.chain.providers_at(id, self.start_block, block, from).await;
+        found.map_err(chain_error)
     }
 
     /// Whether `signer` signed `message` for this contract: by its key, or as a contract wallet (EIP-1271).

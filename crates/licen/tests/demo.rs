@@ -32,13 +32,16 @@ fn wei(result: &Value, name: &str) -> u128 {
     result[name].as_str().expect(name).parse().expect(name)
 }
 
-/// escrow = royaltyPerUnit x units = royalty + refund, where the unit is the epoch.
+/// What was paid in is royaltyPerUnit x units + computeFeePerEpoch x epochs, where the unit is the epoch, and
+/// ends as royalty, compute fee and refund.
 fn result(steps: &[Value]) -> Value {
     let result = steps.last().expect("a last step").clone();
     assert_eq!(result["step"], "result");
     let requested = u128::from(result["requestedEpochs"].as_u64().expect("requestedEpochs"));
-    assert_eq!(wei(&result, "escrow"), wei(&result, "royaltyPerUnit") * requested);
-    assert_eq!(wei(&result, "escrow"), wei(&result, "royalty") + wei(&result, "refund"));
+    let per_epoch = wei(&result, "royaltyPerUnit") + wei(&result, "computeFeePerEpoch");
+    assert_eq!(wei(&result, "escrow"), per_epoch * requested);
+    let parts = ["royalty", "computeFee", "refund"].map(|part| wei(&result, part));
+    assert_eq!(wei(&result, "escrow"), parts.iter().sum::<u128>());
     result
 }
 
@@ -50,6 +53,8 @@ fn a_job_runs_end_to_end_and_no_secret_is_in_any_log() {
     assert_eq!(result["reason"], Value::Null);
     let epochs = u128::from(result["actualEpochs"].as_u64().expect("actualEpochs"));
     assert_eq!(wei(&result, "royalty"), wei(&result, "royaltyPerUnit") * epochs);
+    assert_eq!(wei(&result, "computeFee"), wei(&result, "computeFeePerEpoch") * epochs);
+    assert!(wei(&result, "computeFee") > 0, "the demo's compute earns a fee");
     assert_eq!(wei(&result, "protocolFee"), wei(&result, "royalty") * 250 / 10_000);
     let (before, after) = (result["evalBefore"].as_f64().unwrap(), result["evalAfter"].as_f64().unwrap());
     assert!(after < before, "training lowers the held-out loss: {before} -> {after}");
@@ -152,7 +157,7 @@ fn settles_in_full(crash: &str) {
     for kill in 1..=kills {
         let result = restarted(crash);
         assert_eq!(result["state"], "Completed", "kill {kill}");
-        assert_eq!(wei(&result, "royalty"), wei(&result, "escrow"), "kill {kill}");
+        assert_eq!(wei(&result, "refund"), 0, "kill {kill}");
     }
     eprintln!("{crash}: killed {kills} times, settled in full each time");
 }

@@ -2,7 +2,6 @@
 //! node's index is used to find the job and then contradicted where it can be.
 
 use licen_core::abi::{Job, Member, Policy, ResultManifest};
-use licen_core::constraints::{Constraints, JobSpec, ProviderFacts, check};
 use licen_core::id::{dataset_uid, policy_hash};
 use licen_core::job::JobState;
 use licen_core::policy_manifest::PolicyManifest;
@@ -20,6 +19,7 @@ use crate::session::Session;
 mod custody;
 mod evidence;
 mod logs;
+mod provider;
 mod settlement;
 
 /// Largest document read.
@@ -155,10 +155,11 @@ async fn of_job(session: &Session, job: &str) -> Outcome {
         "dataset uid",
         holds(uid == job.datasetUid, format!("computed from owner and salt: {uid}"), "it is not the owner's"),
     );
+    let history = chain.history(job).await?;
     documents(&mut audit, domain.chain_id, &indexed).await;
+    provider::constraints_kept(&mut audit, &chain, &indexed, &history).await;
     stored(&mut audit, "dataset ciphertext", policy.datasetRoot).await;
     logs::anchored(&mut audit, job).await?;
-    let history = chain.history(job).await?;
     match state {
         JobState::Completed => settlement::completed(&mut audit, &domain, job, &history).await,
         JobState::Failed | JobState::Expired | JobState::Cancelled => {
@@ -198,8 +199,7 @@ fn policy_kept(job: &Job, policy: &Policy) -> Result<String, String> {
 }
 
 async fn documents(audit: &mut Audit<'_>, chain_id: u64, indexed: &IndexedJob) {
-    // The result was compared with what the chain committed to.
-    let IndexedJob { job, policy, result, .. } = indexed;
+    let IndexedJob { job, policy, .. } = indexed;
     if let Some(bytes) = audit.blob("policy manifest", policy.manifestHash).await {
         let read = PolicyManifest::from_bytes(&bytes);
         let verdict = read
@@ -222,32 +222,6 @@ async fn documents(audit: &mut Audit<'_>, chain_id: u64, indexed: &IndexedJob) {
     if let Some(bytes) = audit.blob("envelope", job.envelopeHash).await {
         let verdict = envelope_terms(audit, chain_id, job, &bytes).await;
         audit.line("envelope terms", verdict);
-    }
-    let constraints = audit.blob("constraints", policy.constraintsHash).await;
-    let spec = audit.blob("job specification", job.jobSpecHash).await;
-    if let (Some(constraints), Some(spec)) = (constraints, spec) {
-        let parsed = licen_core::canonical::json_from_slice::<Constraints>(&constraints)
-            .and_then(|c| Ok((c, licen_core::canonical::json_from_slice::<JobSpec>(&spec)?)));
-        let provider = ProviderFacts { provider_id: job.providerId, ..ProviderFacts::default() };
-        let verdict = match parsed {
-            Ok((constraints, spec)) => check(&constraints, &spec, &provider)
-                .map(|()| "the job is inside the owner's constraints".to_string())
-                .map_err(|e| e.to_string()),
-            Err(e) => Err(e.to_string()),
-        };
-        audit.line("constraints kept", verdict);
-        if let Ok(spec) = licen_core::canonical::json_from_slice::<JobSpec>(&spec) {
-            let root = spec.base_model_root;
-            if let Some(result) = result {
-                let same = holds(
-                    result.baseModelRoot == root,
-                    "the manifest names the base model that was asked for",
-                    "the manifest names another base model than the job specification",
-                );
-                audit.line("base model trained", same);
-            }
-            stored(audit, "base model", root).await;
-        }
     }
 }
 

@@ -94,8 +94,10 @@ pub async fn show(session: &Session, args: &JobArg) -> Outcome {
         ("compute", compute.trim_start_matches("compute: ").to_string()),
         ("asked", epochs(job.epochs)),
         ("trained", indexed.fields["actualEpochs"].as_u64().map_or(String::new(), |n| epochs(n as u32))),
+        ("provider", provider(job)),
         ("escrow", token.shown(total_escrow(job))),
         ("royalty", amount("royaltySettled")),
+        ("compute fee", compute_fee(&indexed, &token)),
         ("refund", amount("refundIssued")),
         ("credit", credit(session, &indexed, &token).await),
         ("result", indexed.text("resultHash")),
@@ -107,6 +109,20 @@ pub async fn show(session: &Session, args: &JobArg) -> Outcome {
         session.ui.data(&format!("{name:<13} {value}"));
     }
     Ok(())
+}
+
+/// The provider that a job names.
+fn provider(job: &Job) -> String {
+    if job.providerId.is_zero() { String::new() } else { job.providerId.to_string() }
+}
+
+/// What its compute earned, or may still earn; nothing where it asked for nothing.
+fn compute_fee(indexed: &IndexedJob, token: &Token) -> String {
+    match (indexed.job.computeFeePerEpoch, indexed.text("computeFee")) {
+        (0, _) => String::new(),
+        (_, earned) if !earned.is_empty() => shown(token, &earned),
+        (fee, _) => format!("{} per epoch", token.shown(U256::from(fee))),
+    }
 }
 
 /// The report behind a result, in a line; why there is none where storage or custodians do not have it.

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::cli::{DatasetArg, SearchArgs};
 use crate::codes;
+use crate::command::provider;
 use crate::error::{CliError, Outcome};
 use crate::ledger::Token;
 use crate::node_client::IndexedDataset;
@@ -97,6 +98,7 @@ pub async fn show(session: &Session, args: &DatasetArg) -> Outcome {
         ("contact", manifest.contact().map_or(String::new(), |c| c.as_str().to_string())),
         ("rows", format!("{} ({} bytes)", manifest.row_count(), manifest.byte_count())),
         ("price", price(policy, &token)),
+        ("compute", compute_prices(session).await),
         ("caps", caps(policy)),
         ("purposes", manifest.purposes().join(", ")),
         ("training", limits(&constraints)),
@@ -131,6 +133,21 @@ fn indented(text: &str) -> String {
     text.lines().collect::<Vec<_>>().join("\n              ")
 }
 
+/// What the compute of this node asks for beside the royalty; nothing where none answers.
+async fn compute_prices(session: &Session) -> String {
+    let Ok(node) = session.node() else { return String::new() };
+    let mut said = Vec::new();
+    for info in node.compute_infos().await.unwrap_or_default() {
+        let named = match info.provider_id.is_zero() {
+            true => String::new(),
+            false => format!(", provider {}", short(&info.provider_id.to_string())),
+        };
+        let prices = provider::prices(session, &info).await.unwrap_or_default();
+        said.extend(prices.into_iter().map(|price| format!("{price}{named}")));
+    }
+    said.join("\n")
+}
+
 fn price(policy: &Policy, token: &Token) -> String {
     format!("{} {} per epoch", token.number(U256::from(policy.royaltyPerEpoch)), token.name())
 }
@@ -162,6 +179,13 @@ fn limits(constraints: &Constraints) -> String {
         said.push("any base model".into());
     } else {
         said.push(format!("base models {}", models.join(", ")));
+    }
+    let providers: Vec<String> = constraints.providers.iter().map(|id| short(&id.to_string())).collect();
+    if !providers.is_empty() {
+        said.push(format!("by providers {}", providers.join(", ")));
+    }
+    if !constraints.jurisdictions.is_empty() {
+        said.push(format!("in {}", constraints.jurisdictions.join(", ")));
     }
     said.join(", ")
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use licen_core::abi::Job;
 use licen_core::job::JobState;
-use licen_core::money::escrow;
+use licen_core::money::{compute_escrow, escrow, total_escrow};
 use licen_core::primitives::U256;
 use serde_json::{Value, json};
 
@@ -165,11 +165,14 @@ async fn researcher(stage: &Stage, world: &World, args: &DemoArgs, published: &P
     stage.tell(
         "requested",
         &format!(
-            "Escrowed {}, job {} Granted",
+            "Escrowed {} ({} royalty, {} compute fee), job {} Granted",
+            Token::coin().shown(total_escrow(&job)),
             Token::coin().shown(escrow(&job)),
+            Token::coin().shown(compute_escrow(&job)),
             short(&job.jobId.to_string())
         ),
-        json!({"jobId": job.jobId, "escrow": escrow(&job).to_string(), "requestedEpochs": job.epochs}),
+        json!({"jobId": job.jobId, "escrow": total_escrow(&job).to_string(), "requestedEpochs": job.epochs,
+            "providerId": job.providerId, "computeFeePerEpoch": job.computeFeePerEpoch.to_string()}),
     );
     Ok(job)
 }
@@ -192,14 +195,21 @@ fn training_config(world: &World) -> Outcome<PathBuf> {
 fn settle(stage: &Stage, ended: &IndexedJob) -> Value {
     let job = &ended.job;
     let number = |name: &str| U256::from_str_radix(&ended.text(name), 10).unwrap_or_default();
-    let royalty = number("royaltySettled");
-    let refund = escrow(job) - royalty;
+    let (royalty, compute_fee) = (number("royaltySettled"), number("computeFee"));
+    let refund = number("refundIssued");
     let manifest = ended.result.clone();
     let coins = |amount: U256| Token::coin().shown(amount);
     let fee = number("protocolFee");
     let of_it = if fee.is_zero() { String::new() } else { format!(" ({} of it protocol fee)", coins(fee)) };
-    let line = format!("Settled: {} royalty{of_it}, {} refund, escrow 0", coins(royalty), coins(refund));
-    stage.tell("settled", &line, json!({"royalty": royalty.to_string(), "refund": refund.to_string()}));
+    let line = format!(
+        "Settled: {} royalty{of_it}, {} compute fee, {} refund, escrow 0",
+        coins(royalty),
+        coins(compute_fee),
+        coins(refund)
+    );
+    let facts = json!({"royalty": royalty.to_string(), "computeFee": compute_fee.to_string(),
+        "refund": refund.to_string()});
+    stage.tell("settled", &line, facts);
     if let Some(m) = &manifest {
         let (before, after) = (m.evalBefore as f64 / 1e6, m.evalAfter as f64 / 1e6);
         let line = format!(
@@ -216,9 +226,10 @@ fn settle(stage: &Stage, ended: &IndexedJob) -> Value {
     json!({
         "step": "result", "jobId": job.jobId, "state": ended.text("state"),
         "reason": if reason.is_empty() { Value::Null } else { json!(reason) },
-        "royaltyPerUnit": job.royaltyPerUnit.to_string(), "unit": ended.text("unit"), "units": job.units, "escrow": escrow(job).to_string(),
+        "royaltyPerUnit": job.royaltyPerUnit.to_string(), "unit": ended.text("unit"), "units": job.units,
+        "escrow": total_escrow(job).to_string(), "computeFeePerEpoch": job.computeFeePerEpoch.to_string(),
         "royalty": royalty.to_string(), "refund": refund.to_string(),
-        "computeFee": number("computeFee").to_string(), "protocolFee": number("protocolFee").to_string(),
+        "computeFee": compute_fee.to_string(), "protocolFee": number("protocolFee").to_string(),
         "attempt": ended.job.attempt, "requestedEpochs": job.epochs, "actualEpochs": manifest.as_ref().map(|m| m.actualEpochs),
         "resultHash": manifest.as_ref().map(|m| m.resultHash),
         "attestationRef": manifest.as_ref().map(|m| m.attestationRef),
@@ -276,10 +287,11 @@ fn saw(stage: &Stage, ended: &IndexedJob, result: &Value) {
     };
     let coins = |amount: U256| Token::coin().shown(amount);
     let sums = format!(
-        "  money        {} in = {} to the owner + {} protocol fee + {} refund",
+        "  money        {} in = {} to the owner + {} protocol fee + {} to compute + {} refund",
         coins(amount("escrow")),
         coins(amount("royalty").saturating_sub(amount("protocolFee"))),
         coins(amount("protocolFee")),
+        coins(amount("computeFee")),
         coins(amount("refund"))
     );
     stage.ui.data(&sums);

@@ -11,13 +11,13 @@ use licen_core::job::silence_quorum;
 use licen_core::primitives::B256;
 use licen_core::runtime_data::{self, RuntimeData};
 
+use crate::chain_view::VERDICT_SECONDS;
+
 use super::{Audit, JobHistory, holds};
 
 #[cfg(test)]
 mod tests;
 
-/// A verdict is good for this long, seconds: evidence of a start cannot be older.
-const VERDICT_SECONDS: u64 = 15 * 60;
 /// How far clocks of two machines may differ, seconds.
 const SKEW_SECONDS: u64 = 2 * 60;
 
