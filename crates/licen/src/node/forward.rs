@@ -153,3 +153,73 @@ pub fn problem(status: StatusCode, title: &str) -> Response {
     let problem = Problem::new(status.as_u16(), "LIC0901", title, "");
     (status, [(header::CONTENT_TYPE, "application/problem+json")], axum::Json(problem)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::{get, post};
+    use axum::{Json, Router};
+    use licen_core::abi::Policy;
+    use licen_core::primitives::{Address, B256, U256};
+    use licen_core::wire::AbiHex;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const HERE: &str = "http://127.0.0.1:8080";
+
+    async fn listen(router: Router) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}")
+    }
+
+    /// A compute that says who it is, and answers a request for a price with that request.
+    async fn compute(provider: u8, knows: &'static str) -> String {
+        let info = json!({"providerId": B256::repeat_byte(provider), "teeType": "tdx", "tokensPerSecond": 1.5,
+            "prices": [{"perEpoch": "7"}]});
+        let router = Router::new()
+            .route("/v1/info", get(move || async move { Json(info) }))
+            .route("/v1/quote", post(|Json(asked): Json<Value>| async move { Json(asked) }))
+            .route(knows, get(move || async move { Json(provider) }));
+        listen(router).await
+    }
+
+    async fn body(response: Response) -> (StatusCode, Value) {
+        let status = response.status();
+        let bytes = axum::body::to_bytes(response.into_body(), MAX_ANSWER).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_price_is_asked_of_the_named_provider_and_read_from_this_node() {
+        let dead = "http://127.0.0.1:9".to_string();
+        let bases = [dead, compute(1, "/v1/jobs/a/1").await, compute(2, "/v1/jobs/b/1").await];
+        let computes = Computes::new(&bases, HERE).unwrap();
+        let ids: Vec<B256> = computes.infos().await.iter().map(|info| info.provider_id).collect();
+        assert_eq!(ids, [B256::repeat_byte(1), B256::repeat_byte(2)], "who does not answer is left out");
+        let ask = |provider: u8| QuoteRequest {
+            chain_id: 31_337,
+            contract: Address::ZERO,
+            provider_id: B256::repeat_byte(provider),
+            job_id: B256::ZERO,
+            policy: AbiHex(Policy::default()),
+            job_spec: licen_core::primitives::Bytes::new(),
+            epochs: 1,
+            license_id: U256::ZERO,
+            // Compute would fetch from there.
+            blob_url: "http://169.254.169.254".into(),
+        };
+        let asked = async |request: &QuoteRequest| {
+            body(computes.quote(&serde_json::to_vec(request).unwrap()).await).await
+        };
+        let (status, told) = asked(&ask(2)).await;
+        assert_eq!((status, &told["blobUrl"]), (StatusCode::OK, &json!(HERE)));
+        assert_eq!(told["providerId"], json!(B256::repeat_byte(2)));
+        assert_eq!(asked(&ask(0)).await.0, StatusCode::OK, "the first provider");
+        assert_eq!(asked(&ask(3)).await.0, StatusCode::NOT_FOUND);
+        assert_eq!(body(computes.quote(b"{}").await).await.0, StatusCode::BAD_REQUEST);
+        assert_eq!(body(computes.get("/v1/jobs/b/1").await).await, (StatusCode::OK, json!(2)));
+        assert_ne!(computes.get("/v1/jobs/c/1").await.status(), StatusCode::OK);
+    }
+}

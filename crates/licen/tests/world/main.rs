@@ -9,6 +9,7 @@ mod liar;
 mod links;
 mod payees;
 mod place;
+mod providers;
 mod refusals;
 mod restart;
 mod rows;
