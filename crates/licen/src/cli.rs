@@ -426,6 +426,7 @@ pub struct DatasetArg {
   licen request 0x9c1e --epochs 3 --base tiny --purpose medical-research
   licen request 0x9c1e --epochs 1 --base tiny --config train.json --follow
   licen request 0x9c1e --epochs 3 --base tiny --provider cheapest
+  licen request 0x9c1e --epochs 3 --provider cheapest --max-fee 0.002 --yes
 
 Repeated after a crash, the command finishes the request that was sent and tells its job; nothing is paid twice.")]
 pub struct RequestArgs {
@@ -456,6 +457,9 @@ pub struct RequestArgs {
     /// the node takes it without a fee
     #[arg(long, value_name = "ID|cheapest")]
     pub provider: Option<String>,
+    /// Most that the compute of one epoch may cost, in whole coins or tokens: for scripts, which nobody asks
+    #[arg(long, value_name = "AMOUNT", requires = "provider")]
+    pub max_fee: Option<String>,
     /// Key file that receives the result; made in the state directory where left out
     #[arg(long, value_name = "FILE")]
     pub result_key: Option<PathBuf>,

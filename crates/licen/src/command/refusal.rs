@@ -40,6 +40,9 @@ pub fn corrected(
     if let Some(provider) = &args.provider {
         words.push(format!("--provider {provider}"));
     }
+    if let Some(most) = &args.max_fee {
+        words.push(format!("--max-fee {most}"));
+    }
     if let Some(path) = &args.result_key {
         words.push(format!("--result-key {}", path.display()));
     }

@@ -147,7 +147,11 @@ async fn offered(
     case: &Case<'_>,
 ) -> Outcome<Option<Offer>> {
     match wanted {
-        Some(wanted) => Ok(Some(quote::best(session, wanted, case).await?)),
+        Some(wanted) => {
+            let offer = quote::best(session, wanted, case).await?;
+            quote::within(args, &session.token(case.policy.token).await?, &offer)?;
+            Ok(Some(offer))
+        }
         None => compute_fits(session, args, models, case).await.map(|()| None),
     }
 }

@@ -157,6 +157,7 @@ async fn researcher(stage: &Stage, world: &World, args: &DemoArgs, published: &P
         seed: 7,
         verifier_set: None,
         provider: Some("cheapest".into()),
+        max_fee: None,
         result_key: None,
         follow: false,
     };

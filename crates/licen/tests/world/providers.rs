@@ -162,6 +162,18 @@ fn bound_elsewhere(place: &Place) {
             exit 1
         "#]],
     );
+    // Of the demo's dataset, which may be trained anywhere.
+    let dear = ["--yes", "request", &place.root, "--epochs", "1", "--provider", "cheapest", "--max-fee"];
+    golden(
+        place,
+        &place.licen(&[&dear[..], &["0.0009"]].concat()),
+        expect![[r#"
+            error: the least fee is 0.001 per epoch, at most 0.0009 is allowed [LIC0213]
+
+            hint: licen provider show lists prices; raise --max-fee
+            exit 1
+        "#]],
+    );
     let unknown = format!("0x{}", "77".repeat(32));
     golden(
         place,

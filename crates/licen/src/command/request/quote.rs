@@ -4,7 +4,7 @@
 use licen_core::abi::{Policy, Quote, Request, SignedQuote};
 use licen_core::constraints::{Constraints, JobSpec, ProviderFacts, check};
 use licen_core::policy::{RequestContext, admit};
-use licen_core::primitives::{B256, Bytes};
+use licen_core::primitives::{B256, Bytes, U256};
 use licen_core::wire::AbiHex;
 use licen_core::wire::compute::{ComputeInfo, QuoteRequest};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::cli::RequestArgs;
 use crate::codes;
 use crate::command::search::short;
 use crate::error::{CliError, Outcome};
+use crate::ledger::Token;
 use crate::session::Session;
 
 /// Least that a quote has to live on: confirming, sending and mining take their time.
@@ -106,6 +107,28 @@ pub(super) async fn best(session: &Session, wanted: Wanted, case: &Case<'_>) -> 
         }
     }
     best.ok_or_else(|| nobody(wanted, refusals))
+}
+
+/// Refuses an offer above `--max-fee`.
+///
+/// # Errors
+/// That, or an amount that is none.
+pub(super) fn within(args: &RequestArgs, token: &Token, offer: &Offer) -> Outcome {
+    let Some(text) = &args.max_fee else { return Ok(()) };
+    let most = token.parsed(text).ok_or_else(|| {
+        CliError::environment(
+            codes::USAGE,
+            format!("--max-fee {text:?} is not an amount in {}", token.name()),
+        )
+        .hint("for example --max-fee 0.002")
+    })?;
+    let fee = U256::from(offer.quote().computeFeePerEpoch);
+    if fee <= most {
+        return Ok(());
+    }
+    let message = format!("the least fee is {} per epoch, at most {text} is allowed", token.shown(fee));
+    Err(CliError::refused(codes::NO_COMPUTE, message)
+        .hint("licen provider show lists prices; raise --max-fee"))
 }
 
 fn nobody(wanted: Wanted, refusals: Vec<String>) -> CliError {
