@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use licen_core::wire::compute::CustodianUrl;
 
+mod access;
 mod owner;
 mod payee;
+
+pub use access::AllowArgs;
 
 pub use payee::{DistributeArgs, EarningsArgs, PayeeArgs, WithdrawArgs};
 

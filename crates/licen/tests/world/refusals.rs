@@ -277,7 +277,7 @@ fn of_other_datasets(place: &Place) {
         expect![[r#"
             error: nothing to change [LIC0101]
 
-            hint: give --royalty, --max-epochs, --max-runs, --expires or --payee
+            hint: give --royalty, --max-epochs, --max-runs, --expires, --payee, --allow, --by-approval or --open
             exit 2
         "#]],
     );
