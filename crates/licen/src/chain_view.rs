@@ -7,7 +7,7 @@ use licen_core::abi::{Job, Member, Policy, ResultManifest};
 use licen_core::eip712::Domain;
 use licen_core::id::{account_of, policy_hash};
 use licen_core::job::JobState;
-use licen_core::primitives::{Address, B256, U256};
+use licen_core::primitives::{Address, B256, Bytes, U256};
 
 use crate::codes;
 use crate::command::audit::JobHistory;
@@ -201,6 +201,22 @@ impl ChainView {
         live.map_err(chain_error)
     }
 
+    /// Whether an account is a contract.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn is_contract(&self, account: Address) -> Outcome<bool> {
+        Ok(self.chain.is_contract(account).await.map_err(chain_error)?.value)
+    }
+
+    /// Whom a transaction called, and with what.
+    ///
+    /// # Errors
+    /// The RPC does not answer, or does not have it.
+    pub async fn called_in(&self, transaction: B256) -> Outcome<(Option<Address>, Bytes)> {
+        self.chain.called_in(transaction).await.map_err(chain_error)
+    }
+
     /// What the logs say of a job's end, and the transaction that settled it.
     ///
     /// # Errors
@@ -212,6 +228,7 @@ impl ChainView {
         for event in events {
             let block = event.block_number;
             match event.kind {
+                EventKind::JobOpened(_) => history.opened = Some((block, event.tx_hash)),
                 EventKind::JobStarted(e) if e.attempt == job.attempt => {
                     history.started = Some((block, self.block_time(block).await?));
                 }
