@@ -142,6 +142,14 @@ impl ChainView {
         Ok(DatasetState { paused })
     }
 
+    /// Whether `signer` signed `digest`: by its key, or, where it is a contract, by its own rule now.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn is_signed_by(&self, signer: Address, digest: B256, signature: &[u8]) -> Outcome<bool> {
+        self.chain.is_signed_by(signer, digest, signature).await.map_err(chain_error)
+    }
+
     /// Runs of a requester that count, and its counter.
     ///
     /// # Errors

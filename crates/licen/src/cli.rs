@@ -9,7 +9,7 @@ mod access;
 mod owner;
 mod payee;
 
-pub use access::AllowArgs;
+pub use access::{AccessArgs, AllowArgs, ApproveArgs};
 
 pub use payee::{DistributeArgs, EarningsArgs, PayeeArgs, WithdrawArgs};
 
@@ -88,6 +88,10 @@ pub enum Command {
 
 Each line of it is {index, row, salt, proof, rowCount, rowsRoot}: ten lines of Python in docs/protocol.md §1 verify it.")]
     Preview(DatasetArg),
+    /// Show who asked for access to a dataset and who has it; ask for it
+    Access(AccessArgs),
+    /// Admit requesters to a dataset of yours until a moment, by signature
+    Approve(ApproveArgs),
     /// Pay escrow and ask for a training job
     Request(RequestArgs),
     /// List jobs; show, follow, stop or settle one

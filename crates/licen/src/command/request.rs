@@ -1,12 +1,13 @@
 //! `licen request`: predict every refusal, show every amount and deadline, then pay.
 
+pub mod admission;
 mod pending;
 mod verifiers;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use licen_core::abi::{DataPolicy, Job, Member, Policy, Request};
+use licen_core::abi::{Job, Member, Policy, Request};
 use licen_core::constraints::{Constraints, JobSpec, ProviderFacts, check};
 use licen_core::id::{job_id, purpose_id};
 use licen_core::job::{Grant, JobState, granted};
@@ -53,6 +54,8 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     let model = base_model(args, &models)?;
     let spec = job_spec(args, &model)?;
     let given = given_key(args)?;
+    let admission =
+        admission::admission(session, args, &dataset, &manifest, &chain, wallet.address()).await?;
     let (runs, counter) = chain.runs(policy.datasetUid, wallet.address()).await?;
     let (verifier_set, verifier_version) = verifiers::chosen(session, args, policy).await?;
     let draft = Request {
@@ -76,7 +79,7 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
         runs,
         requester: wallet.address(),
         job_id: job_id(&chain.domain(), policy.datasetUid, wallet.address(), counter + 1),
-        admitted: policy.requestersRoot.is_zero(),
+        admitted: policy.requestersRoot.is_zero() || admission.is_some(),
         quote: None,
     };
     admit(policy, &draft, &context)
@@ -99,7 +102,8 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     session.put_json(&spec).await?;
     let request = Request { resultKey: key.public().0, ..draft };
     let (policy, request) = (AbiHex(policy.clone()), AbiHex(request));
-    let pending = Pending { contract: chain.contract(), policy, request, counter, key_file };
+    let admission = admission.map(AbiHex);
+    let pending = Pending { contract: chain.contract(), policy, request, counter, key_file, admission };
     pending.keep(session)?;
     pay(session, &chain, &pending).await
 }
@@ -121,8 +125,7 @@ async fn unfinished(session: &Session, chain: &ChainView, dataset_uid: B256) -> 
 async fn pay(session: &Session, chain: &ChainView, pending: &Pending) -> Outcome<Job> {
     let (policy, request) = (&pending.policy.0, &pending.request.0);
     let price = U256::from(policy.royaltyPerEpoch) * U256::from(request.epochs);
-    let call = DataPolicy::requestAccess_0Call { policy: policy.clone(), request: request.clone() };
-    let mined = session.send(&pending.label(), chain.contract(), &call, price).await?;
+    let mined = pending.send(session, chain, price).await?;
     let grant = Grant {
         requester: session.wallet()?.address(),
         counter: pending.counter + 1,
