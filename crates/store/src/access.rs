@@ -375,6 +375,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_database_of_before_gets_the_table_and_keeps_its_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.sqlite");
+        let store = Store::open(&path).await.unwrap();
+        store.put_record("space", "name", b"body", 1).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        row::run(&mut tx, "DROP TABLE access", &[]).await.unwrap();
+        row::run(&mut tx, "UPDATE schema_version SET version = 1", &[]).await.unwrap();
+        tx.commit().await.unwrap();
+        store.close().await;
+        let store = Store::open(&path).await.unwrap();
+        assert_eq!(put(&store, &asked(1, 7, 10), 1).await, Kept::Yes);
+        store.close().await;
+        let store = Store::open(&path).await.unwrap();
+        assert_eq!(who(&store, AccessKind::Request, 1).await, [7]);
+        assert_eq!(store.record("space", "name").await.unwrap(), Some(Bytes::from_static(b"body")));
+    }
+
+    #[tokio::test]
     async fn a_power_cut_leaves_the_old_row_or_the_new_one() {
         let store = Store::in_memory().await.unwrap();
         for n in 1..=3 {
