@@ -540,6 +540,81 @@ fn by_list(place: &Place, uid: &str) {
     // One run is left of three.
     let job = trained(place, uid, "admitted by the owner's list");
     audited(place, &job, "on the owner's list");
+    let said = publish(place, "Listed", &["--allow", "allow.txt"]);
+    assert!(
+        said.err.contains("Only 2 requesters and whom you approve may request it; the list is public"),
+        "{}",
+        said.err
+    );
+    let (listed, _) = named(place, said.out.trim());
+    assert!(place.licen(&["show", &listed]).out.contains("\naccess        by list\n"));
+    meant(place, uid, &listed);
+    opened(place, uid);
+}
+
+/// Where no dataset is named, an approval goes where all of them asked, if that is one.
+fn meant(place: &Place, uid: &str, listed: &str) {
+    let operator = address(place, "operator").to_string();
+    let approve = ["approve", &operator, "--until", UNTIL];
+    let yes = [&["--yes"], &approve[..]].concat();
+    told(
+        place,
+        &place.owner(&yes),
+        expect![[r#"
+        error: they asked at none of your datasets, and several are not open [LIC0209]
+          because: 0x.. at 0x..
+          because: 0x.. at 0x..
+
+        hint: --dataset with one of them
+        exit 1
+    "#]],
+    );
+    assert_eq!(place.licen_as("operator", &["access", listed, "--ask"]).exit, 0);
+    // Whoever asks must not choose what the owner signs.
+    told(
+        place,
+        &place.owner(&approve),
+        expect![[r#"
+        error: not confirmed, nobody was approved [LIC0106]
+
+        hint: --dataset 0x.., or --yes
+        exit 2
+    "#]],
+    );
+    told(
+        place,
+        &place.owner(&yes),
+        expect![[r#"
+        0x.. may request 0x.. Listed until UNTIL
+          A new list ends what you approved: licen policy update 0x.. --by-approval
+        exit 0
+    "#]],
+    );
+    assert_eq!(place.licen_as("operator", &["access", uid, "--ask"]).exit, 0);
+    told(
+        place,
+        &place.owner(&yes),
+        expect![[r#"
+        error: they asked at several of your datasets [LIC0209]
+          because: 0x.. at 0x..
+          because: 0x.. at 0x..
+
+        hint: --dataset with one of them
+        exit 1
+    "#]],
+    );
+    let may = |dataset| {
+        let records = records(&place.owner(&["--json", "access", dataset]));
+        records
+            .iter()
+            .filter(|r| r["kind"] == "approved" && r["requester"] == operator.to_lowercase())
+            .count()
+    };
+    assert_eq!((may(listed), may(uid)), (1, 0));
+}
+
+/// What is open needs neither list nor word again.
+fn opened(place: &Place, uid: &str) {
     assert_eq!(place.owner(&["policy", "update", uid, "--open"]).exit, 0);
     assert!(place.licen(&["show", uid]).out.contains("\naccess        open\n"));
     told(
@@ -550,12 +625,4 @@ fn by_list(place: &Place, uid: &str) {
         exit 0
     "#]],
     );
-    let said = publish(place, "Listed", &["--allow", "allow.txt"]);
-    assert!(
-        said.err.contains("Only 2 requesters and whom you approve may request it; the list is public"),
-        "{}",
-        said.err
-    );
-    let (listed, _) = named(place, said.out.trim());
-    assert!(place.licen(&["show", &listed]).out.contains("\naccess        by list\n"));
 }
