@@ -10,8 +10,9 @@ use crate::run::{Outcome, cargo, root, run, target};
 const ROWS: &str =
     "{\"text\":\"The heron waits.\"}\n{\"prompt\":\"Who waits?\",\"completion\":\"The heron.\"}\n";
 const LICENSE: &str = "No use in weapons.\n\nNo resale of what the model says.\n";
+const ALLOW: &str = "# labs\n0x0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e0e\n";
 /// Flags that each say something else to the public, by the name of the manifest they make.
-const FLAGS: [(&str, &[&str]); 9] = [
+const FLAGS: [(&str, &[&str]); 11] = [
     ("no_flags", &[]),
     ("epochs", &["--max-epochs", "4294967295"]),
     ("runs", &["--max-runs", "1"]),
@@ -20,6 +21,8 @@ const FLAGS: [(&str, &[&str]); 9] = [
     ("expiry", &["--expires", "1800000000"]),
     ("price", &["--royalty", "340282366920938463463"]),
     ("preview", &["--preview", "2"]),
+    ("by_approval", &["--by-approval"]),
+    ("allow", &["--allow", "allow.txt"]),
     (
         "all_flags",
         &[
@@ -89,7 +92,7 @@ fn golden() -> Result<Vec<PathBuf>, String> {
 fn published() -> Result<Vec<PathBuf>, String> {
     let dir = target().join("documents");
     fs::create_dir_all(&dir).map_err(at(&dir))?;
-    for (name, text) in [("rows.jsonl", ROWS), ("license.txt", LICENSE)] {
+    for (name, text) in [("rows.jsonl", ROWS), ("license.txt", LICENSE), ("allow.txt", ALLOW)] {
         fs::write(dir.join(name), text).map_err(at(&dir))?;
     }
     let mut written = Vec::new();

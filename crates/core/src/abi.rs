@@ -230,6 +230,17 @@ sol! {
         bytes32 datasetUid;
     }
 
+    /// A researcher asks the owner to be admitted (off chain). `askedAt` is Unix seconds of the researcher's
+    /// clock; `note` is `core::admission::is_note`.
+    #[derive(Debug, PartialEq, Eq, Default)]
+    struct AccessRequest {
+        bytes32 datasetUid;
+        bytes32 requestersRoot;
+        address requester;
+        uint64 askedAt;
+        string note;
+    }
+
     /// A custodian's word that an HPKE key is its own (off chain): a set's creator could name any.
     #[derive(Debug, PartialEq, Eq, Default)]
     struct MemberKey {

@@ -1,13 +1,29 @@
-//! Who may request a dataset: the owner's list, kept on chain as one Merkle root, and the proof that a
-//! requester is on it.
+//! Who may request a dataset: the owner's list, kept on chain as one Merkle root, the proof that a
+//! requester is on it, and what a researcher asks who is not.
 
 use alloc::vec::Vec;
 use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::SolValue;
 use serde::{Deserialize, Serialize};
 
+use crate::abi::{AccessRequest, Approval, Policy};
+
 /// Most requesters of one list: the document has to stay small enough to be fetched by everybody.
 pub const MAX_REQUESTERS: usize = 65_536;
+
+/// Longest note of an access request, bytes.
+pub const MAX_NOTE: usize = 280;
+
+/// Whether `text` can be the note of an access request: short, one line, and without what a terminal
+/// obeys or what reorders it, because owners read notes that strangers wrote.
+#[must_use]
+pub fn is_note(text: &str) -> bool {
+    let obeyed = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.len() <= MAX_NOTE && !text.contains(obeyed)
+}
 
 /// A list of requesters. Canonical JSON, public; `Policy.requestersRoot` is [`AllowList::root`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +125,80 @@ pub fn is_on(root: B256, requester: Address, proof: &[B256]) -> bool {
     proof.iter().fold(leaf(requester), |node, sibling| pair(&node, sibling)) == root
 }
 
+/// Why an access request or an approval does not count under a policy. Signatures are looked at elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AccessBreach {
+    /// Nobody has to ask.
+    #[error("the dataset is open to everybody")]
+    Open,
+    /// It is about another dataset.
+    #[error("it is about dataset {0}")]
+    Dataset(B256),
+    /// The list that it names is not the policy's, or no longer.
+    #[error("it names the list {0}, which is not the policy's")]
+    List(B256),
+    /// It is about somebody else, or nobody.
+    #[error("it is about requester {0}")]
+    Requester(Address),
+    /// Its time is over.
+    #[error("it ended at {expires}, now it is {now}")]
+    Expired {
+        /// Unix seconds.
+        expires: u64,
+        /// Unix seconds.
+        now: u64,
+    },
+    /// Its note is not [`is_note`].
+    #[error("its note is not one line of at most {MAX_NOTE} bytes without control characters")]
+    Note,
+}
+
+/// Whether `request` asks for what `policy` now keeps from its requester.
+///
+/// # Errors
+/// [`AccessBreach`].
+pub fn asks(request: &AccessRequest, policy: &Policy) -> Result<(), AccessBreach> {
+    is_under(policy, request.datasetUid, request.requestersRoot)?;
+    if request.requester.is_zero() {
+        return Err(AccessBreach::Requester(request.requester));
+    }
+    if is_note(&request.note) { Ok(()) } else { Err(AccessBreach::Note) }
+}
+
+/// Whether `approval` lets `requester` pass in a block after `now`. The contract takes it up to and
+/// including the second in which it ends.
+///
+/// # Errors
+/// [`AccessBreach`].
+pub fn admits(
+    approval: &Approval,
+    policy: &Policy,
+    requester: Address,
+    now: u64,
+) -> Result<(), AccessBreach> {
+    is_under(policy, approval.datasetUid, approval.requestersRoot)?;
+    if approval.requester != requester || requester.is_zero() {
+        return Err(AccessBreach::Requester(approval.requester));
+    }
+    if now >= approval.expires {
+        return Err(AccessBreach::Expired { expires: approval.expires, now });
+    }
+    Ok(())
+}
+
+fn is_under(policy: &Policy, dataset_uid: B256, requesters_root: B256) -> Result<(), AccessBreach> {
+    if policy.requestersRoot.is_zero() {
+        return Err(AccessBreach::Open);
+    }
+    if dataset_uid != policy.datasetUid {
+        return Err(AccessBreach::Dataset(dataset_uid));
+    }
+    if requesters_root != policy.requestersRoot {
+        return Err(AccessBreach::List(requesters_root));
+    }
+    Ok(())
+}
+
 fn above(level: &[B256]) -> Vec<B256> {
     level
         .chunks(2)
@@ -161,6 +251,72 @@ mod tests {
         let again = AllowList::new(B256::repeat_byte(0xef), requesters).unwrap();
         assert_ne!(again.root(), list(3).root());
         assert_eq!(list(0).root(), B256::repeat_byte(0xee), "by approval only");
+    }
+
+    fn closed() -> Policy {
+        Policy { datasetUid: B256::repeat_byte(1), requestersRoot: B256::repeat_byte(2), ..Policy::default() }
+    }
+
+    #[test]
+    fn an_approval_is_for_one_requester_of_one_dataset_under_one_list_for_a_time() {
+        let (policy, who) = (closed(), Address::repeat_byte(3));
+        let approval = Approval {
+            datasetUid: policy.datasetUid,
+            requestersRoot: policy.requestersRoot,
+            requester: who,
+            expires: 10,
+        };
+        assert_eq!(admits(&approval, &policy, who, 9), Ok(()));
+        assert_eq!(admits(&approval, &policy, who, 10), Err(AccessBreach::Expired { expires: 10, now: 10 }));
+        let refused = |policy: &Policy, who| admits(&approval, policy, who, 9).unwrap_err();
+        assert_eq!(refused(&policy, Address::repeat_byte(4)), AccessBreach::Requester(who));
+        let (other, next) = (B256::repeat_byte(8), B256::repeat_byte(9));
+        let elsewhere = Policy { datasetUid: other, ..closed() };
+        assert_eq!(refused(&elsewhere, who), AccessBreach::Dataset(policy.datasetUid));
+        let later = Policy { requestersRoot: next, ..closed() };
+        assert_eq!(refused(&later, who), AccessBreach::List(policy.requestersRoot));
+        let open = Policy { requestersRoot: B256::ZERO, ..closed() };
+        assert_eq!(refused(&open, who), AccessBreach::Open);
+    }
+
+    #[test]
+    fn a_request_asks_for_what_is_kept_from_somebody() {
+        let policy = closed();
+        let asked = AccessRequest {
+            datasetUid: policy.datasetUid,
+            requestersRoot: policy.requestersRoot,
+            requester: Address::repeat_byte(3),
+            askedAt: 9,
+            note: "please".into(),
+        };
+        assert_eq!(asks(&asked, &policy), Ok(()));
+        let nobody = AccessRequest { requester: Address::ZERO, ..asked.clone() };
+        assert_eq!(asks(&nobody, &policy), Err(AccessBreach::Requester(Address::ZERO)));
+        let loud = AccessRequest { note: "\u{1b}[31mpay me".into(), ..asked.clone() };
+        assert_eq!(asks(&loud, &policy), Err(AccessBreach::Note));
+        let open = Policy { requestersRoot: B256::ZERO, ..closed() };
+        assert_eq!(asks(&asked, &open), Err(AccessBreach::Open));
+    }
+
+    #[test]
+    fn a_note_is_one_short_line_that_drives_no_terminal() {
+        for good in ["", "For a paper on birds, ünïcode", &"x".repeat(MAX_NOTE)] {
+            assert!(is_note(good), "{good:?}");
+        }
+        let long = "ü".repeat(MAX_NOTE / 2) + "x";
+        for bad in [
+            "a\nb",
+            "a\u{1b}[2Jb",
+            "a\rb",
+            "a\u{0}",
+            "a\u{202e}b",
+            "a\u{2067}",
+            "a\u{2028}b",
+            "\u{9b}2J",
+            &long,
+        ] {
+            assert!(!is_note(bad), "{bad:?}");
+        }
     }
 
     #[test]

@@ -130,6 +130,9 @@ pub struct Facts {
     /// The split that the policy pays, and every split inside, each before those inside it.
     #[serde(rename = "licen:split", default, skip_serializing_if = "Vec::is_empty")]
     pub split: Vec<SplitTerms>,
+    /// Root of the `AllowList`, where the policy is not open to everybody.
+    #[serde(rename = "licen:allowList", default, skip_serializing_if = "Option::is_none")]
+    pub allow_list: Option<B256>,
 }
 
 /// Why a manifest is refused.
@@ -199,7 +202,20 @@ impl PolicyManifest {
         self
     }
 
-    /// Whether the offer in words is what `policy` enforces.
+    /// The same dataset under a policy that admits who is on the list with this root; everybody where there
+    /// is none.
+    #[must_use]
+    pub fn with_allow_list(mut self, allow_list: Option<B256>) -> Self {
+        match allow_list {
+            None => self.document.remove("licen:allowList"),
+            Some(root) => self.document.insert("licen:allowList".into(), json!(root)),
+        };
+        self.facts.allow_list = allow_list;
+        self
+    }
+
+    /// Whether the offer in words is what `policy` enforces, and whether the list of who is admitted is
+    /// named exactly where there is one.
     ///
     /// # Errors
     /// [`ManifestError::Offer`] with the first part that differs.
@@ -217,6 +233,11 @@ impl PolicyManifest {
         }
         if self.document.get("license") != Some(&words::license(policy, self.license_text())) {
             return Err(ManifestError::Offer("the license"));
+        }
+        let listed = self.facts.allow_list.is_some_and(|root| !root.is_zero());
+        if (listed, self.document.contains_key("licen:allowList")) != (restricted(policy), restricted(policy))
+        {
+            return Err(ManifestError::Offer("the allow-list"));
         }
         Ok(())
     }
@@ -350,6 +371,11 @@ impl PolicyManifest {
     pub fn token_counts(&self) -> &[TokenCount] {
         &self.facts.token_counts
     }
+}
+
+/// Whether only those may request whom the owner admits.
+fn restricted(policy: &Policy) -> bool {
+    !policy.requestersRoot.is_zero()
 }
 
 fn distribution(policy: &Policy, file: &StoredFile) -> Value {

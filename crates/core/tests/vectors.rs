@@ -1,7 +1,7 @@
 //! `vectors/contracts.json` says what the deployed contracts compute; here the same comes out in Rust.
 
 use licen_core::abi::{
-    Approval, Delivery, ErasureStatement, FailureReport, Held, Job, MemberKey, Policy, Quote,
+    AccessRequest, Approval, Delivery, ErasureStatement, FailureReport, Held, Job, MemberKey, Policy, Quote,
     RefusalStatement, RegisterDataset, ResultManifest, Retire, Silence, Split, Verdict,
 };
 use licen_core::eip712::{Domain, abi_hash};
@@ -112,6 +112,20 @@ fn what_custodians_sign_names_every_root() {
     assert_eq!(held, word("0x9a64111a6badadf81faaba31f21163b48c6ebc2e48272f098854d80905019961"));
     let known = vectors.file["expected"]["structHash"].as_object().unwrap();
     assert!(!known.contains_key(Delivery::NAME) && !known.contains_key(Held::NAME), "the contracts take it");
+}
+
+/// As above.
+#[test]
+fn who_asks_for_access_signs_every_field() {
+    let asked = AccessRequest {
+        datasetUid: B256::repeat_byte(0x11),
+        requestersRoot: B256::repeat_byte(0x22),
+        requester: Address::repeat_byte(0x33),
+        askedAt: 1_790_000_000,
+        note: "For a paper on birds, ünïcode".into(),
+    };
+    let digest = hex::encode(Vectors::read().domain.digest(&asked));
+    assert_eq!(digest, "0252b521560392ea4ff455183f5db7eecf650685701f09c7a07f9d8ff5985a8d");
 }
 
 /// As above, under the domain {name, version, chainId}.

@@ -7,8 +7,7 @@ use licen_core::abi::{Custody, DataPolicy, Job, Member, Policy, Provider, Result
 use licen_core::eip712::Domain;
 use licen_core::id::{account_of, policy_hash};
 use licen_core::job::JobState;
-use licen_core::primitives::{Address, B256, U256};
-use licen_core::sol_types::SolStruct;
+use licen_core::primitives::{Address, B256, Bytes, U256};
 
 use crate::codes;
 use crate::command::audit::JobHistory;
@@ -146,6 +145,14 @@ impl ChainView {
         Ok(DatasetState { paused })
     }
 
+    /// Whether `signer` signed `digest`: by its key, or, where it is a contract, by its own rule now.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn is_signed_by(&self, signer: Address, digest: B256, signature: &[u8]) -> Outcome<bool> {
+        self.chain.is_signed_by(signer, digest, signature).await.map_err(chain_error)
+    }
+
     /// Runs of a requester that count, and its counter.
     ///
     /// # Errors
@@ -190,20 +197,6 @@ impl ChainView {
         let from = time.saturating_sub(VERDICT_SECONDS);
         let found = self.chain.providers_at(id, self.start_block, block, from).await;
         found.map_err(chain_error)
-    }
-
-    /// Whether `signer` signed `message` for this contract: by its key, or as a contract wallet (EIP-1271).
-    ///
-    /// # Errors
-    /// The RPC does not answer.
-    pub async fn signed<T: SolStruct>(
-        &self,
-        signer: Address,
-        message: &T,
-        signature: &[u8],
-    ) -> Outcome<bool> {
-        let digest = self.domain().digest(message);
-        self.chain.is_signed_by(signer, digest, signature).await.map_err(chain_error)
     }
 
     /// The protocol fee, basis points.
@@ -256,6 +249,22 @@ impl ChainView {
         live.map_err(chain_error)
     }
 
+    /// Whether an account is a contract.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn is_contract(&self, account: Address) -> Outcome<bool> {
+        Ok(self.chain.is_contract(account).await.map_err(chain_error)?.value)
+    }
+
+    /// Whom a transaction called, and with what.
+    ///
+    /// # Errors
+    /// The RPC does not answer, or does not have it.
+    pub async fn called_in(&self, transaction: B256) -> Outcome<(Option<Address>, Bytes)> {
+        self.chain.called_in(transaction).await.map_err(chain_error)
+    }
+
     /// What the logs say of a job's end, and the transaction that settled it.
     ///
     /// # Errors
@@ -267,6 +276,7 @@ impl ChainView {
         for event in events {
             let block = event.block_number;
             match event.kind {
+                EventKind::JobOpened(_) => history.opened = Some((block, event.tx_hash)),
                 EventKind::JobStarted(e) if e.attempt == job.attempt => {
                     history.started = Some((block, self.block_time(block).await?));
                 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use licen_core::wire::compute::CustodianUrl;
 
+mod access;
 mod owner;
 mod payee;
 mod provider;
@@ -12,6 +13,8 @@ mod provider;
 pub use provider::{
     ProviderArgs, ProviderCommand, ProviderRegisterArgs, ProviderShowArgs, ProviderUpdateArgs,
 };
+
+pub use access::{AccessArgs, AllowArgs, ApproveArgs};
 
 pub use payee::{DistributeArgs, EarningsArgs, PayeeArgs, WithdrawArgs};
 
@@ -90,6 +93,10 @@ pub enum Command {
 
 Each line of it is {index, row, salt, proof, rowCount, rowsRoot}: ten lines of Python in docs/protocol.md §1 verify it.")]
     Preview(DatasetArg),
+    /// Show who asked for access to a dataset and who has it; ask for it
+    Access(AccessArgs),
+    /// Admit requesters to a dataset of yours until a moment, by signature
+    Approve(ApproveArgs),
     /// Pay escrow and ask for a training job
     Request(RequestArgs),
     /// List jobs; show, follow, stop or settle one

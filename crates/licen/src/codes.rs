@@ -50,6 +50,7 @@ codes! {
     NODE_NOT_READY = 902, "the node's index is not ready", "The index is behind the chain or saw another chain. Wait, or look at the node's log.";
     AUDIT_FAILED = 903, "the audit found something that does not hold", "The first line marked FAILED names the broken link.";
     DEMO = 904, "the demo did not end as promised", "The lines above say which step failed; logs are in the directory named there.";
+    ACCESS = 905, "a request for access or an approval was not taken", "The node keeps only what the dataset's current policy asks for and its requester or owner signed. The message names what does not fit: the list may have changed since, the clock may be wrong, or a newer one stands. Where it says to try again, nothing is wrong but the moment.";
 }
 
 /// The entry of a code, whichever program says it.

@@ -139,6 +139,8 @@ async fn dispatch(session: &Session, command: &Command) -> Outcome {
         Command::Search(args) => command::search::search(session, args).await,
         Command::Show(args) => command::search::show(session, args).await,
         Command::Preview(args) => command::search::preview(session, args).await,
+        Command::Access(args) => command::access::access(session, args).await,
+        Command::Approve(args) => command::approve::approve(session, args).await,
         Command::Request(args) => {
             let job = command::request::request(session, args).await?;
             command::request::report(session, args, &job).await

@@ -9,7 +9,7 @@ use licen_core::primitives::{Address, B256, U256, hex};
 use licen_core::sol_types::SolValue;
 use licen_core::wire::Problem;
 use licen_core::wire::compute::{ComputeInfo, QuoteRequest, QuoteResponse, StopRequest, TaskStatus};
-use licen_core::wire::node::{DeploymentInfo, ModelInfo};
+use licen_core::wire::node::{AccessList, DeploymentInfo, ModelInfo, SignedAccessRequest, SignedApproval};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -136,6 +136,32 @@ impl NodeClient {
     pub async fn stop(&self, job: B256, request: &StopRequest) -> Outcome {
         let url = format!("{}/v1/jobs/{job}/{}/stop", self.base, request.stop.0.attempt);
         let response = self.http.post(url).json(request).send().await;
+        self.read::<Value>(response).await.map(|_| ())
+    }
+
+    /// Who asked for access to a dataset and who was approved, as the node tells it: for the caller to verify.
+    ///
+    /// # Errors
+    /// The node does not answer, or does not know the dataset.
+    pub async fn access(&self, contract: Address, uid: B256) -> Outcome<AccessList> {
+        self.get(&format!("/v1/access/{contract}/{uid}")).await
+    }
+
+    /// Leaves a request for access with the node, for the owner to find.
+    ///
+    /// # Errors
+    /// The node does not answer or refuses.
+    pub async fn ask_access(&self, request: &SignedAccessRequest) -> Outcome {
+        let response = self.http.post(format!("{}/v1/access", self.base)).json(request).send().await;
+        self.read::<Value>(response).await.map(|_| ())
+    }
+
+    /// Leaves an approval with the node, for the requester to find.
+    ///
+    /// # Errors
+    /// The node does not answer or refuses.
+    pub async fn put_approval(&self, approval: &SignedApproval) -> Outcome {
+        let response = self.http.post(format!("{}/v1/approvals", self.base)).json(approval).send().await;
         self.read::<Value>(response).await.map(|_| ())
     }
 
@@ -281,13 +307,31 @@ impl NodeClient {
             error
         })?;
         if !status.is_success() {
-            let said = serde_json::from_slice::<Problem>(&body)
-                .map_or_else(|_| status.to_string(), |p| p.to_string());
+            let problem = serde_json::from_slice::<Problem>(&body).ok();
+            if let Some(problem) = problem.as_ref().filter(|problem| problem.code == "LIC0905") {
+                return Err(not_taken(problem));
+            }
+            let said = problem.map_or_else(|| status.to_string(), |p| p.to_string());
             return Err(CliError::environment(codes::NODE, format!("the node refused: {said}"))
                 .hint("licen config tells where `node` comes from"));
         }
         serde_json::from_slice(&body)
             .map_err(|e| node_error("the node's answer is not what was expected", &e))
+    }
+}
+
+/// What the node says where it does not keep a request for access or an approval.
+fn not_taken(problem: &Problem) -> CliError {
+    let said = if problem.detail.is_empty() {
+        problem.title.clone()
+    } else {
+        format!("{}: {}", problem.title, problem.detail)
+    };
+    let error = CliError::refused(codes::ACCESS, format!("the node did not take it: {said}"));
+    if matches!(problem.status, 429 | 503) {
+        error.hint("the same command again, a little later")
+    } else {
+        error
     }
 }
 

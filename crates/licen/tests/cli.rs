@@ -595,3 +595,29 @@ fn a_dry_run_shows_what_the_public_would_be_told() {
     assert!(manifest.published().starts_with("20") && manifest.file().unwrap().bytes > 30);
     assert!(String::from_utf8(bytes).unwrap().contains("\"@value\":\"500000000000000000\""));
 }
+
+/// A list is named in the manifest, and its blob has the root that is named there.
+#[test]
+fn a_dry_run_names_the_list_of_who_may_request() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("rows.jsonl"), "{\"text\":\"one\"}\n").unwrap();
+    let address = format!("0x{}", "0e".repeat(20));
+    std::fs::write(dir.path().join("allow.txt"), format!("{address} # the lab\n")).unwrap();
+    let told = |more: &[&str]| {
+        let first = ["publish", "rows.jsonl", "--name", "N", "--royalty", "1", "--purpose", "p"];
+        let said = licen(&[&first[..], more, &["--dry-run", "--manifest", "told.json"]].concat(), dir.path());
+        assert!(said.ends_with("exit 0\n"), "{said}");
+        let bytes = std::fs::read(dir.path().join("told.json")).unwrap();
+        (said, licen_core::policy_manifest::PolicyManifest::from_bytes(&bytes).unwrap().facts().allow_list)
+    };
+    assert_eq!(told(&[]).1, None);
+    let (said, by_list) = told(&["--allow", "allow.txt"]);
+    assert!(
+        said.contains("Only 1 requester and whom you approve may request it; the list is public"),
+        "{said}"
+    );
+    let (said, by_approval) = told(&["--by-approval"]);
+    assert!(said.contains("Only whom you approve may request it; approvals are public"), "{said}");
+    assert!(by_list.is_some() && by_approval.is_some() && by_list != by_approval);
+    assert_ne!(told(&["--by-approval"]).1, by_approval, "every list is another one");
+}

@@ -11,6 +11,7 @@
 //! second pool comes when one machine is not enough.
 #![forbid(unsafe_code)]
 
+mod access;
 mod batch;
 mod custody;
 mod error;
@@ -27,6 +28,7 @@ mod tx;
 mod value;
 mod work;
 
+pub use access::{Access, AccessKind, AccessLimits, Kept};
 pub use batch::{Batch, Change, Cursor, JobPatch, Position};
 pub use custody::{AuditEntry, HeldResult, Release, ResultKeyRecord};
 pub use error::StoreError;

@@ -1,7 +1,7 @@
 //! The tables. A migration is never edited once released; the next one is appended.
 
 /// Each entry brings the schema from its index to the next version.
-pub(crate) const MIGRATIONS: &[&str] = &[V1];
+pub(crate) const MIGRATIONS: &[&str] = &[V1, V2];
 
 const V1: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -88,4 +88,13 @@ CREATE TABLE audit_chain (
   seq BIGINT PRIMARY KEY, prev BLOB NOT NULL, hash BLOB NOT NULL UNIQUE, record BLOB NOT NULL, created_ms BIGINT NOT NULL);
 CREATE TABLE tombstones (dataset_uid BLOB PRIMARY KEY, statement BLOB NOT NULL, created_ms BIGINT NOT NULL);
 CREATE TABLE records (space TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL, updated_ms BIGINT NOT NULL, PRIMARY KEY (space, name));
+";
+
+/// Who asked for access to a dataset, and who was approved. The chain knows neither, so no block takes
+/// them back.
+const V2: &str = "
+CREATE TABLE access (
+  kind TEXT NOT NULL, contract BLOB NOT NULL, dataset_uid BLOB NOT NULL, requester BLOB NOT NULL,
+  requesters_root BLOB NOT NULL, moment BIGINT NOT NULL, body BLOB NOT NULL, received_ms BIGINT NOT NULL,
+  PRIMARY KEY (kind, contract, dataset_uid, requester));
 ";

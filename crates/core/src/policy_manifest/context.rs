@@ -46,7 +46,7 @@ const CROISSANT: [&str; 35] = [
 /// Members of ours whose inside is JSON and no linked data: an owner's words must not become terms.
 const OPAQUE: [&str; 5] = ["datasheet", "preview", "rowShapes", "split", "tokenCounts"];
 /// Members of ours that are text of no language.
-const HASHES: [&str; 3] = ["datasetRoot", "humanTextHash", "rowsRoot"];
+const HASHES: [&str; 4] = ["allowList", "datasetRoot", "humanTextHash", "rowsRoot"];
 
 pub(super) fn context() -> Value {
     let mut context = Map::new();

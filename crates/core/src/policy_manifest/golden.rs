@@ -98,6 +98,28 @@ fn each_constraint_is_what_it_was() {
     golden!("constraint_token", &changed(|p| p.token = [0x70; 20].into()));
 }
 
+/// Under a policy that is not open the manifest names the list, and under an open one it names none.
+#[test]
+fn a_list_is_named_exactly_where_there_is_one() {
+    let open = Policy { purposes: vec![purpose_id("research")], ..policy() };
+    let closed = Policy { requestersRoot: B256::repeat_byte(0xa1), ..open.clone() };
+    let told = Facts { allow_list: Some(B256::repeat_byte(0xa0)), ..facts() };
+    let listed = PolicyManifest::build(&titled(), told, &FILE, &closed, &["research".into()]).unwrap();
+    golden!("allow_list", &listed);
+    assert_eq!(listed.offers(&closed), Ok(()));
+    let bare = build(&titled(), &policy(), &["research"]);
+    let refused = Err(ManifestError::Offer("the allow-list"));
+    assert_eq!((listed.offers(&open), bare.offers(&closed)), (refused.clone(), refused.clone()));
+    assert_eq!(bare.clone().with_allow_list(listed.facts().allow_list), listed);
+    assert_eq!(listed.clone().with_allow_list(None), bare);
+    // A member that says nothing is one that is missing for one policy and one too many for the other.
+    let mut silent = bare.document.clone();
+    silent.insert("licen:allowList".into(), Value::Null);
+    let silent = PolicyManifest::from_bytes(&json_to_vec(&silent).unwrap()).unwrap();
+    assert_eq!((silent.offers(&open), silent.offers(&closed)), (refused.clone(), refused.clone()));
+    assert_eq!(bare.with_allow_list(Some(B256::ZERO)).offers(&closed), refused);
+}
+
 #[test]
 fn what_an_owner_says_is_read_again() {
     let (about, all) = (described(), build(&described(), &policy(), &["research"]));

@@ -2,10 +2,12 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 
+use super::AbiHex;
 use super::compute::CustodianUrl;
+use crate::abi::{AccessRequest, Approval};
 
 /// Addresses of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,4 +57,39 @@ pub struct ModelInfo {
     pub tokens_per_second: f64,
     /// keccak256 of tokenizer.json, by which datasets publish token counts.
     pub tokenizer_hash: B256,
+}
+
+/// `POST /v1/access`: a researcher asks to be admitted. Public; shown again as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SignedAccessRequest {
+    /// The `DataPolicy` contract, which the signature names as well.
+    pub contract: Address,
+    /// What is asked.
+    pub request: AbiHex<AccessRequest>,
+    /// The requester's signature (EIP-712 or EIP-1271).
+    pub signature: Bytes,
+}
+
+/// `POST /v1/approvals`: the owner admits one requester. Public; shown again as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SignedApproval {
+    /// The `DataPolicy` contract, which the signature names as well.
+    pub contract: Address,
+    /// Who may request, and until when.
+    pub approval: AbiHex<Approval>,
+    /// The owner's signature (EIP-712 or EIP-1271).
+    pub signature: Bytes,
+}
+
+/// `GET /v1/access/{contract}/{datasetUid}`: who asked and who was approved under the current list. A
+/// reader verifies every signature for itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccessList {
+    /// One for each requester who asked.
+    pub requests: Vec<SignedAccessRequest>,
+    /// One for each requester who was approved.
+    pub approvals: Vec<SignedApproval>,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{DatasetArg, PayeeArgs};
+use super::{AllowArgs, DatasetArg, PayeeArgs};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -16,6 +16,8 @@ use super::{DatasetArg, PayeeArgs};
   licen publish a.jsonl --name A --royalty 0.002 --purpose research \\
       --payee 0xA1...=60 --payee 0xB2...=30 --payee 0x51ab...=10 --vest 2026-12-01..2027-12-01
   licen publish a.jsonl --name A --royalty 0.002 --purpose research --jurisdiction CH --jurisdiction DE
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research --allow labs.txt
+  licen publish a.jsonl --name A --royalty 0.002 --purpose research --by-approval
   licen publish a.jsonl --name A --royalty 0.002 --purpose research --dry-run
   licen publish a.jsonl --name A --royalty 0.002 --purpose research --dry-run --manifest a.json")]
 pub struct PublishArgs {
@@ -40,6 +42,8 @@ pub struct PublishArgs {
     pub purposes: Vec<String>,
     #[command(flatten)]
     pub payee: PayeeArgs,
+    #[command(flatten)]
+    pub access: AllowArgs,
     /// Seconds a granted job may wait to start
     #[arg(long, default_value_t = licen_core::policy::DEFAULT_START_WINDOW)]
     pub start_window: u32,
@@ -121,7 +125,7 @@ pub struct DescriptionArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
-    /// Change price, caps, expiry or payees; running jobs keep what they pinned
+    /// Change price, caps, expiry, payees or who may request; running jobs keep what they pinned
     Update(PolicyUpdateArgs),
     /// Refuse new requests
     Pause(DatasetArg),
@@ -137,7 +141,9 @@ pub enum PolicyCommand {
 #[command(after_help = "Examples:
   licen policy update 0x9c1e --royalty 0.02
   licen policy update 0x9c1e --payee 0xA1...=50 --payee 0xB2...=50
-What jobs of earlier versions owe goes to the payees of their version.")]
+  licen policy update 0x9c1e --allow labs.txt
+  licen policy update 0x9c1e --by-approval       also ends every approval that you gave
+What jobs of earlier versions owe goes to the payees of their version. A new list ends every approval given before it.")]
 pub struct PolicyUpdateArgs {
     /// Root or uid of the dataset, or its first digits
     pub dataset: String,
@@ -155,6 +161,11 @@ pub struct PolicyUpdateArgs {
     pub expires: Option<u64>,
     #[command(flatten)]
     pub payee: PayeeArgs,
+    #[command(flatten)]
+    pub access: AllowArgs,
+    /// Admit everybody
+    #[arg(long, conflicts_with_all = ["allow", "by_approval"], help_heading = "Access")]
+    pub open: bool,
 }
 
 /// The dataset key out of its recovery file.

@@ -16,6 +16,7 @@ use crate::error::{CliError, Outcome};
 use crate::node_client::IndexedJob;
 use crate::session::Session;
 
+mod admission;
 mod custody;
 mod evidence;
 mod logs;
@@ -28,6 +29,8 @@ const MAX_DOCUMENT: u64 = 8 << 20;
 /// What the chain says of one job, gathered from its logs and the settling transaction.
 #[derive(Debug, Default)]
 pub struct JobHistory {
+    /// `JobOpened`: its block and transaction.
+    pub opened: Option<(u64, B256)>,
     /// `JobStarted` of the last attempt: its block and that block's time.
     pub started: Option<(u64, u64)>,
     /// What compute stated, as `ResultRecorded` has it.
@@ -160,6 +163,7 @@ async fn of_job(session: &Session, job: &str) -> Outcome {
     provider::constraints_kept(&mut audit, &chain, &indexed, &history).await;
     stored(&mut audit, "dataset ciphertext", policy.datasetRoot).await;
     logs::anchored(&mut audit, job).await?;
+    admission::admitted(&mut audit, &chain, &indexed, &history).await;
     match state {
         JobState::Completed => settlement::completed(&mut audit, &domain, job, &history).await,
         JobState::Failed | JobState::Expired | JobState::Cancelled => {

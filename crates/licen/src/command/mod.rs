@@ -1,7 +1,9 @@
 //! One file per verb.
 
+pub mod access;
 pub mod account;
 pub mod anchor;
+pub mod approve;
 pub mod attest;
 pub mod audit;
 pub mod cancel;

@@ -3,7 +3,7 @@
 use licen_core::abi::{DataPolicy, Policy, Split};
 use licen_core::id::policy_hash;
 use licen_core::policy::validate;
-use licen_core::primitives::{Address, U256, keccak256};
+use licen_core::primitives::{Address, B256, U256, keccak256};
 use serde_json::json;
 
 use crate::cli::{DatasetArg, PolicyCommand, PolicyUpdateArgs};
@@ -13,6 +13,7 @@ use crate::command::reseal::reseal;
 use crate::command::search::{manifest, short};
 use crate::error::{CliError, Outcome};
 use crate::node_client::IndexedDataset;
+use crate::owner::allow_list::allow_list;
 use crate::owner::payees::payees;
 use crate::owner::terms::terms_text;
 use crate::session::Session;
@@ -40,9 +41,13 @@ async fn update(session: &Session, args: &PolicyUpdateArgs) -> Outcome {
         && args.max_runs.is_none()
         && args.expires.is_none()
         && args.payee.payees.is_empty()
+        && args.access.allow.is_none()
+        && !args.access.by_approval
+        && !args.open
     {
-        return Err(CliError::environment(codes::USAGE, "nothing to change")
-            .hint("give --royalty, --max-epochs, --max-runs, --expires or --payee"));
+        return Err(CliError::environment(codes::USAGE, "nothing to change").hint(
+            "give --royalty, --max-epochs, --max-runs, --expires, --payee, --allow, --by-approval or --open",
+        ));
     }
     // An index that is behind would make a next version that the contract has already.
     chain.dataset(&old).await?;
@@ -60,14 +65,29 @@ async fn update(session: &Session, args: &PolicyUpdateArgs) -> Outcome {
     let paid = payees(Some(session), &args.payee).await?;
     next.payee = paid.as_ref().map_or(next.payee, |paid| paid.account);
     let splits = paid.map(|paid| paid.splits).unwrap_or_default();
-    let next = replace(session, &dataset, next, &splits).await?;
+    let list = admitted(session, args, &mut next).await?;
+    let next = replace(session, &dataset, next, &splits, list).await?;
     announce_payees(session, dataset.contract, &next, &splits).await;
     session.ui.record(&json!({"datasetUid": next.datasetUid, "version": next.version}));
     Ok(())
 }
 
+/// Changes whom `next` admits as the flags say; gives the root of a list that is new, stored.
+async fn admitted(session: &Session, args: &PolicyUpdateArgs, next: &mut Policy) -> Outcome<Option<B256>> {
+    if args.open {
+        next.requestersRoot = B256::ZERO;
+        session.ui.progress("Everybody may request it");
+    }
+    let Some(list) = allow_list(&session.ui, &args.access)? else { return Ok(None) };
+    if !next.requestersRoot.is_zero() {
+        session.ui.progress("Every approval that was given before ends with this");
+    }
+    next.requestersRoot = list.root();
+    session.put_json(&list).await.map(Some)
+}
+
 /// Puts the next version of a dataset's policy into force; gives it with its documents named. `splits` are
-/// those of a payee that is new.
+/// those of a payee that is new, `list` is the root of an allow-list that is new.
 ///
 /// # Errors
 /// Terms the contract would refuse, or storage and chain.
@@ -76,11 +96,12 @@ pub async fn replace(
     dataset: &IndexedDataset,
     mut next: Policy,
     splits: &[Split],
+    list: Option<B256>,
 ) -> Outcome<Policy> {
     let chain = session.chain_at(dataset.contract).await?;
     validate(&next, chain.domain().chain_id, chain.now().await?)
         .map_err(|e| CliError::refused(codes::POLICY_INVALID, e.to_string()))?;
-    describe(session, dataset, &mut next, splits).await?;
+    describe(session, dataset, &mut next, splits, list).await?;
     let (uid, version) = (next.datasetUid, next.version);
     let label = format!("policy:{}:{uid}:{version}:{}", dataset.contract, policy_hash(&next));
     let call = DataPolicy::updatePolicyCall { old: dataset.policy.clone(), next: next.clone() };
@@ -99,8 +120,12 @@ async fn describe(
     dataset: &IndexedDataset,
     next: &mut Policy,
     splits: &[Split],
+    list: Option<B256>,
 ) -> Outcome {
     let mut manifest = manifest(session, dataset).await?;
+    if next.requestersRoot != dataset.policy.requestersRoot {
+        manifest = manifest.with_allow_list(list);
+    }
     if next.payee != dataset.policy.payee {
         manifest = manifest.with_split(splits.iter().map(Into::into).collect());
     }

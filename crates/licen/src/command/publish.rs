@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use licen_core::abi::{DataPolicy, Member, Policy, Split};
+use licen_core::admission::AllowList;
 use licen_core::canonical::json_to_vec;
 use licen_core::constraints::{Constraints, TrainingLimits};
 use licen_core::id::{account_of, dataset_uid, policy_hash, purpose_id};
@@ -27,6 +28,7 @@ use crate::command::search::{short, warnings};
 use crate::error::{CliError, Outcome};
 use crate::ledger::Token;
 use crate::output::Ui;
+use crate::owner::allow_list::allow_list;
 use crate::owner::announce::announce;
 use crate::owner::describe::description;
 use crate::owner::encrypt::{Encrypted, encrypt};
@@ -64,6 +66,7 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     let uid = dataset_uid(domain.chain_id, wallet.address(), salt);
     let passphrase = passphrase(args)?;
     let constraints = constraints(args)?;
+    let list = allow_list(ui, &args.access)?;
     args.count_with.iter().try_for_each(|base| tokenizer(base).map(drop))?;
     let (terms, members) = custody(session, args, uid).await?;
     let paid = payees(Some(session), &args.payee).await?.unwrap_or_else(|| alone(wallet.address()));
@@ -93,7 +96,7 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     let tokens: Vec<TokenCount> =
         args.count_with.iter().map(|base| count_tokens(ui, &args.file, base)).collect::<Outcome<_>>()?;
     let about = Description { published: chain.now().await?, ..about };
-    let told = Told { about, tokens, splits: paid.splits };
+    let told = Told { about, tokens, splits: paid.splits, list };
     let policy = store(session, args, draft, &constraints, &encrypted, &told, envelope).await?;
     let recovery = match (&args.recovery, passphrase) {
         (Some(path), Some(passphrase)) => {
@@ -159,6 +162,7 @@ pub async fn dry_run(session: &Session, args: &PublishArgs) -> Outcome {
     let paid = payees(None, &args.payee).await?.unwrap_or_else(|| alone(Address::ZERO));
     let policy = offered(args, Address::ZERO, paid.account, level(args, 0))?;
     constraints(args)?;
+    let list = allow_list(&session.ui, &args.access)?;
     args.count_with.iter().try_for_each(|base| tokenizer(base).map(drop))?;
     let key =
         DatasetKey::generate().map_err(|e| CliError::of(codes::SEAL, "cannot make a dataset key", &e))?;
@@ -177,8 +181,9 @@ pub async fn dry_run(session: &Session, args: &PublishArgs) -> Outcome {
     if let Some(path) = &args.manifest {
         let published = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let about = Description { published, ..about };
-        let told = Told { about, tokens: tokens.clone(), splits: paid.splits };
-        let policy = Policy { datasetRoot: encrypted.dataset_root, ..policy };
+        let told = Told { about, tokens: tokens.clone(), splits: paid.splits, list };
+        let requesters = told.requesters_root();
+        let policy = Policy { datasetRoot: encrypted.dataset_root, requestersRoot: requesters, ..policy };
         let text = terms_text(&policy, &Token::coin(), &args.purposes, &told.about.license_text);
         write_manifest(path, &told.manifest(args, &encrypted, &policy, &text)?)?;
     }
@@ -405,9 +410,15 @@ struct Told {
     about: Description,
     tokens: Vec<TokenCount>,
     splits: Vec<Split>,
+    /// Whom the policy admits; everybody where there is none.
+    list: Option<AllowList>,
 }
 
 impl Told {
+    fn requesters_root(&self) -> B256 {
+        self.list.as_ref().map(AllowList::root).unwrap_or_default()
+    }
+
     /// The manifest of a dataset whose policy is complete but for it, under the terms `text`.
     fn manifest(
         &self,
@@ -424,6 +435,7 @@ impl Told {
             preview: encrypted.preview.clone(),
             human_text_hash: keccak256(text),
             split: self.splits.iter().map(Into::into).collect(),
+            allow_list: self.list.as_ref().map(|list| Ok(json_root(list)?.0)).transpose()?,
             ..Facts::default()
         };
         PolicyManifest::build(&self.about, facts, &encrypted.file, policy, &args.purposes)
@@ -449,6 +461,10 @@ async fn store(
     envelope: Vec<u8>,
 ) -> Outcome<Policy> {
     policy.datasetRoot = encrypted.dataset_root;
+    policy.requestersRoot = told.requesters_root();
+    if let Some(list) = &told.list {
+        session.put_json(list).await?;
+    }
     policy.constraintsHash = session.put_json(constraints).await?;
     policy.envelopeHash = session.put_blob(envelope).await?;
     let token = session.token(policy.token).await?;

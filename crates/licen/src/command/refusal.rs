@@ -78,9 +78,7 @@ pub fn of_policy(
         PolicyBreach::Paused => {
             error.hint(format!("licen show {dataset} tells when the owner takes requests again"))
         }
-        PolicyBreach::NotAdmitted { requester } => {
-            error.hint(format!("ask the owner {} to admit {requester}", policy.owner))
-        }
+        PolicyBreach::NotAdmitted { .. } => error.hint(format!("licen access {dataset} --ask")),
         PolicyBreach::TooManyRuns { .. } => error.hint(format!(
             "licen jobs shows your runs; the owner {} can raise the cap, or licen search for another dataset",
             policy.owner

@@ -1,5 +1,6 @@
 //! `licen request`: predict every refusal, show every amount and deadline, then pay.
 
+pub mod admission;
 mod bill;
 mod pending;
 mod quote;
@@ -8,7 +9,7 @@ mod verifiers;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use licen_core::abi::{Admission, DataPolicy, Job, Member, Policy, Request};
+use licen_core::abi::{Job, Member, Policy, Request};
 use licen_core::constraints::{ConstraintBreach, Constraints};
 use licen_core::id::{job_id, purpose_id};
 use licen_core::job::{Grant, JobState, granted};
@@ -62,7 +63,10 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     if let Some((key, _)) = &given {
         draft.resultKey = key.public().0;
     }
-    let context = context(session, &chain, policy, paused).await?;
+    let requester = session.wallet()?.address();
+    let admission = admission::admission(session, args, &dataset, &manifest, &chain, requester).await?;
+    let admitted = policy.requestersRoot.is_zero() || admission.is_some();
+    let context = context(session, &chain, policy, (paused, admitted)).await?;
     admit(policy, &draft, &context)
         .map_err(|breach| refusal::of_policy(args, policy, &manifest.purposes(), &breach))?;
     let constraints: Constraints = session.json_blob(policy.constraintsHash).await?;
@@ -93,7 +97,8 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     let provider = offer.as_ref().map_or(B256::ZERO, |offer| offer.quote().providerId);
     let request = Request { resultKey: key.public().0, providerId: provider, ..draft };
     let (policy, request) = (AbiHex(policy.clone()), AbiHex(request));
-    let pending = Pending { contract: chain.contract(), policy, request, offer, counter, key_file };
+    let (contract, admission) = (chain.contract(), admission.map(AbiHex));
+    let pending = Pending { contract, policy, request, offer, admission, counter, key_file };
     pending.keep(session)?;
     pay(session, &chain, &pending).await
 }
@@ -123,7 +128,7 @@ async fn context(
     session: &Session,
     chain: &ChainView,
     policy: &Policy,
-    paused: bool,
+    (paused, admitted): (bool, bool),
 ) -> Outcome<RequestContext> {
     let (uid, requester) = (policy.datasetUid, session.wallet()?.address());
     let counter = chain.counter_at_head(uid, requester).await?;
@@ -133,7 +138,7 @@ async fn context(
         runs: chain.runs(uid, requester).await?.0,
         requester,
         job_id: job_id(&chain.domain(), uid, requester, counter + 1),
-        admitted: policy.requestersRoot.is_zero(),
+        admitted,
         quote: None,
     })
 }
@@ -195,22 +200,7 @@ async fn pay(session: &Session, chain: &ChainView, pending: &Pending) -> Outcome
     let (policy, request) = (&pending.policy.0, &pending.request.0);
     let token = session.token(policy.token).await?;
     let price = Bill::new(token, policy, request.epochs, pending.offer.as_ref()).total();
-    let (label, contract) = (pending.label(), chain.contract());
-    let mined = match &pending.offer {
-        None => {
-            let call = DataPolicy::requestAccess_0Call { policy: policy.clone(), request: request.clone() };
-            session.send(&label, contract, &call, price).await?
-        }
-        Some(offer) => {
-            let call = DataPolicy::requestAccess_1Call {
-                policy: policy.clone(),
-                request: request.clone(),
-                quote: offer.signed.0.clone(),
-                admission: Admission::default(),
-            };
-            session.send(&label, contract, &call, price).await?
-        }
-    };
+    let mined = pending.send(session, chain, price).await?;
     let grant = Grant {
         requester: session.wallet()?.address(),
         counter: pending.counter + 1,

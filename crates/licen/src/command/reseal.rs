@@ -71,7 +71,7 @@ pub async fn reseal(session: &Session, args: &ResealArgs) -> Outcome {
     drop(key);
     let envelope_hash = session.put_blob(envelope).await?;
     let next = Policy { envelopeHash: envelope_hash, ..next };
-    let next = replace(session, &dataset, next, &[]).await?;
+    let next = replace(session, &dataset, next, &[], None).await?;
     session.ui.progress(&format!("Sealed to {} custodians, {t} needed", members.len()));
     session.ui.record(&json!({"datasetUid": next.datasetUid, "version": next.version,
         "custodianSet": set, "setVersion": set_version, "envelopeHash": envelope_hash}));

@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, watch};
 use crate::chain_view::chain_error;
 use crate::codes;
 use crate::error::{CliError, Outcome};
+use crate::node::access::{AccessBook, Limits};
 use crate::node::forward::Computes;
 use crate::node::models::Models;
 use crate::node::serve::{NodeConfig, Shared, read_toml, router};
@@ -48,7 +49,16 @@ pub async fn node(path: &Path) -> Outcome {
         compute: Computes::new(&config.compute, &config.blob_url())
             .map_err(|e| broken("no HTTP client", &e))?,
     });
+    let contracts = deployment.contracts.data_policies.clone();
+    let book = AccessBook::new(
+        store.clone(),
+        deployment.chain_id,
+        contracts,
+        deployment.chains(&rpcs),
+        Limits::default(),
+    );
     let app = router(shared)
+        .merge(crate::node::access::router(Arc::new(book)))
         .merge(licen_indexer::router(
             licen_indexer::graphql::schema(store.clone(), freshness.clone()),
             freshness.clone(),

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::cli::{DatasetArg, SearchArgs};
 use crate::codes;
+use crate::command::access::{admits_by, listed};
 use crate::command::provider;
 use crate::error::{CliError, Outcome};
 use crate::ledger::Token;
@@ -40,13 +41,17 @@ pub async fn search(session: &Session, args: &SearchArgs) -> Outcome {
             "description": about, "languages": manifest.as_ref().map(PolicyManifest::languages),
             "tasks": manifest.as_ref().map(PolicyManifest::tasks),
             "keywords": manifest.as_ref().map(PolicyManifest::keywords), "royaltyPerEpoch": policy.royaltyPerEpoch.to_string(),
-            "rows": manifest.as_ref().map(PolicyManifest::row_count), "active": dataset.fields["active"], "paused": dataset.fields["paused"]
+            "rows": manifest.as_ref().map(PolicyManifest::row_count), "requestersRoot": policy.requestersRoot, "active": dataset.fields["active"], "paused": dataset.fields["paused"]
         })));
         listed += 1;
         let price = token.shown(U256::from(policy.royaltyPerEpoch));
         let rows = manifest.as_ref().map_or(0, PolicyManifest::row_count);
         let paused = if dataset.fields["paused"] == json!(true) { "  (paused)" } else { "" };
-        ui.data(&format!("{}  {rows:>9} rows  {price:>10} per epoch  {name}{paused}", short(&root)));
+        let access = match who_may(session, manifest.as_ref(), policy).await {
+            word if word == admits_by(None) => String::new(),
+            word => format!("  ({word})"),
+        };
+        ui.data(&format!("{}  {rows:>9} rows  {price:>10} per epoch  {name}{paused}{access}", short(&root)));
     }
     if listed == 0 {
         ui.progress(if args.words.is_empty() {
@@ -82,6 +87,7 @@ pub async fn show(session: &Session, args: &DatasetArg) -> Outcome {
         "maxEpochsPerRun": policy.maxEpochsPerRun,
         "maxRunsPerRequester": policy.maxRunsPerRequester, "purposes": manifest.purposes(),
         "startWindow": policy.startWindow, "runWindow": policy.runWindow, "policyExpiry": policy.policyExpiry,
+        "requestersRoot": policy.requestersRoot, "allowList": manifest.facts().allow_list,
         "requiredLevel": policy.requiredLevel, "threshold": t, "custodians": members.len(),
         "version": policy.version, "paused": paused, "constraints": constraints,
         "contract": dataset.contract, "manifestHash": policy.manifestHash, "envelopeHash": policy.envelopeHash
@@ -104,6 +110,7 @@ pub async fn show(session: &Session, args: &DatasetArg) -> Outcome {
         ("training", limits(&constraints)),
         ("access lasts", format!("{} s to start, then {} s to run", policy.startWindow, policy.runWindow)),
         ("requests", taken(policy, paused)),
+        ("access", who_may(session, Some(&manifest), policy).await),
         ("custodians", format!("{t} of {} release a key", members.len())),
         ("attestation", level_name(policy.requiredLevel).to_string()),
         ("license", manifest.license_text().to_string()),
@@ -161,6 +168,19 @@ fn taken(policy: &Policy, paused: bool) -> String {
         (true, _) => "refused: the owner has paused the dataset".into(),
         (false, 0) => "taken".into(),
         (false, end) => format!("taken until Unix time {end}"),
+    }
+}
+
+/// Whom the policy admits, in words.
+async fn who_may(session: &Session, manifest: Option<&PolicyManifest>, policy: &Policy) -> String {
+    let unusable = "nobody can tell: its allow-list is missing or wrong";
+    if policy.requestersRoot.is_zero() {
+        return admits_by(None).into();
+    }
+    let Some(manifest) = manifest else { return unusable.into() };
+    match listed(session, manifest, policy).await {
+        Ok(list) => admits_by(list.as_ref()).into(),
+        Err(_) => unusable.into(),
     }
 }
 

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use super::world::{OWNER, RESEARCHER, World};
 use super::{Stage, fail, follow, sample};
-use crate::cli::{DemoArgs, DescriptionArgs, FailMode, FetchArgs, PayeeArgs, PublishArgs, RequestArgs};
+use crate::cli::{
+    AllowArgs, DemoArgs, DescriptionArgs, FailMode, FetchArgs, PayeeArgs, PublishArgs, RequestArgs,
+};
 use crate::codes;
 use crate::command::publish::Published;
 use crate::command::search::short;
@@ -87,6 +89,7 @@ async fn owner(stage: &Stage, world: &World, args: &DemoArgs) -> Outcome<Publish
         max_runs: 3,
         purposes: vec![PURPOSE.into()],
         payee: PayeeArgs::default(),
+        access: AllowArgs::default(),
         start_window,
         run_window,
         expires: 0,

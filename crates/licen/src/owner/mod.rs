@@ -1,5 +1,6 @@
 //! What only an owner's machine does: encrypt a dataset and describe it.
 
+pub mod allow_list;
 pub mod announce;
 pub mod commitment;
 pub mod describe;

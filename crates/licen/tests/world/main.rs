@@ -3,6 +3,7 @@
 
 #![expect(unreachable_pub, reason = "a test has no outside: pub marks what other files of it use")]
 
+mod access;
 mod appraisal;
 mod deployments;
 mod liar;

@@ -192,18 +192,27 @@ impl Place {
 
     /// Calls a method of the local chain, which must not answer an error; gives the answer.
     pub fn rpc(&self, method: &str, params: &Value) -> Value {
-        let body =
-            serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-        let url = self.setting("rpc");
+        let answer = self.rpc_answer(method, params);
+        assert!(answer["error"].is_null(), "{answer}");
+        answer
+    }
+
+    /// The same where an error is an answer as well.
+    pub fn rpc_answer(&self, method: &str, params: &Value) -> Value {
+        let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        self.post("rpc", "/", &body)
+    }
+
+    /// Posts to a setting that is a URL; gives the answer, whatever its status.
+    pub fn post(&self, setting: &str, path: &str, body: &Value) -> Value {
+        let (url, body) = (self.setting(setting), body.to_string());
         let host = url.trim_start_matches("http://").to_owned();
         let mut stream = std::net::TcpStream::connect(&host).unwrap();
-        let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
         write!(stream, "{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        let answer: Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
-        assert!(answer["error"].is_null(), "{answer}");
-        answer
+        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
     }
 
     /// Ends a custodian that [`Self::custodian`] started.

@@ -232,6 +232,7 @@ fn of_other_datasets(place: &Place) {
             training      at most 5 steps, base models 0x..
             access lasts  1800 s to start, then 21600 s to run
             requests      taken
+            access        open
             custodians    2 of 3 release a key
             attestation   SOFTWARE (simulated, not confidential)
             warning: attestation is simulated (level SOFTWARE): compute is not confidential
@@ -277,7 +278,7 @@ fn of_other_datasets(place: &Place) {
         expect![[r#"
             error: nothing to change [LIC0101]
 
-            hint: give --royalty, --max-epochs, --max-runs, --expires or --payee
+            hint: give --royalty, --max-epochs, --max-runs, --expires, --payee, --allow, --by-approval or --open
             exit 2
         "#]],
     );

@@ -5,15 +5,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use licen_chain::Journal;
-use licen_chain::sender::End;
-use licen_core::abi::{Policy, Request};
-use licen_core::primitives::{Address, B256};
+use licen_chain::sender::{End, Mined};
+use licen_core::abi::{Admission, DataPolicy, Policy, Request, SignedQuote};
+use licen_core::primitives::{Address, B256, U256};
 use licen_core::wire::AbiHex;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::key_dir;
 use super::quote::Offer;
+use crate::chain_view::ChainView;
 use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::sending::send_error;
@@ -36,6 +37,9 @@ pub(super) struct Pending {
     pub counter: u64,
     /// The result key.
     pub key_file: PathBuf,
+    /// What lets the requester pass, where the policy is not open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<AbiHex<Admission>>,
 }
 
 impl Pending {
@@ -44,6 +48,23 @@ impl Pending {
         let (policy, request) = (&self.policy.0, &self.request.0);
         let (contract, uid) = (self.contract, policy.datasetUid);
         format!("request:{contract}:{uid}:{}:{}", self.counter, request.resultKey)
+    }
+
+    /// Sends it, or goes on with what was sent.
+    ///
+    /// # Errors
+    /// The contract refuses, or the chain does not answer.
+    pub async fn send(&self, session: &Session, chain: &ChainView, price: U256) -> Outcome<Mined> {
+        let (label, contract) = (self.label(), chain.contract());
+        let (policy, request) = (self.policy.0.clone(), self.request.0.clone());
+        if self.admission.is_none() && self.offer.is_none() {
+            let call = DataPolicy::requestAccess_0Call { policy, request };
+            return session.send(&label, contract, &call, price).await;
+        }
+        let quote = self.offer.as_ref().map_or_else(SignedQuote::default, |offer| offer.signed.0.clone());
+        let admission = self.admission.clone().unwrap_or_default().0;
+        let call = DataPolicy::requestAccess_1Call { policy, request, quote, admission };
+        session.send(&label, contract, &call, price).await
     }
 
     /// What this wallet began to request of a dataset and never heard the end of.

@@ -171,7 +171,7 @@ async fn offer(session: &Session, id: B256, case: &Case<'_>) -> Outcome<Offer> {
     if quote.expiresAt < case.context.now + MARGIN {
         return Err(refused(format!("its quote lives for less than {MARGIN} s")));
     }
-    if !case.chain.signed(provider.signer, &quote, &answer.signature).await? {
+    if !case.chain.is_signed_by(provider.signer, domain.digest(&quote), &answer.signature).await? {
         return Err(refused("its quote is not signed by the address that it registered".into()));
     }
     let signed = AbiHex(SignedQuote { quote, signature: answer.signature });

@@ -1,0 +1,98 @@
+//! That the owner admitted the requester, where the policy is not open to everybody.
+
+use licen_core::abi::{Approval, DataPolicy, MemberSignature};
+use licen_core::admission::{admits, is_on};
+use licen_core::eip712::Domain;
+use licen_core::id::policy_hash;
+use licen_core::primitives::{Address, B256};
+use licen_core::sol_types::SolCall;
+
+use super::{Audit, JobHistory, holds};
+use crate::chain_view::ChainView;
+use crate::node_client::IndexedJob;
+use crate::owner::when::shown;
+
+/// One line, and none where everybody may request.
+pub(super) async fn admitted(
+    audit: &mut Audit<'_>,
+    chain: &ChainView,
+    indexed: &IndexedJob,
+    history: &JobHistory,
+) {
+    if !indexed.policy.requestersRoot.is_zero() {
+        let verdict = by_what(chain, indexed, history).await;
+        audit.line("requester admitted", verdict);
+    }
+}
+
+/// What the request itself showed: the argument of its own transaction.
+async fn by_what(chain: &ChainView, indexed: &IndexedJob, history: &JobHistory) -> Result<String, String> {
+    let IndexedJob { job, policy, .. } = indexed;
+    let (block, transaction) = history.opened.ok_or("no JobOpened event")?;
+    let (to, input) = chain.called_in(transaction).await.map_err(|e| e.to_string())?;
+    if to != Some(chain.contract()) {
+        // Whoever requests chooses through whom. DataPolicy, whose code was compared, took no other admission.
+        return Ok("checked by DataPolicy; requested through another contract".into());
+    }
+    let call = DataPolicy::requestAccess_1Call::abi_decode(&input)
+        .map_err(|_| "the request shows no admission".to_string())?;
+    if policy_hash(&call.policy) != job.policyHash {
+        return Err("the request is under another policy".into());
+    }
+    let (root, admission) = (policy.requestersRoot, call.admission);
+    if admission.signature.is_empty() {
+        return holds(
+            is_on(root, job.requester, &admission.proof),
+            "on the owner's list",
+            "its proof does not lead to the owner's list",
+        );
+    }
+    let approval = &admission.approval;
+    let opened = chain.block_time(block).await.map_err(|e| e.to_string())?;
+    // The contract takes an approval up to and including the second in which it ends.
+    admits(approval, policy, job.requester, opened.saturating_sub(1)).map_err(|e| e.to_string())?;
+    let until = shown(approval.expires);
+    if signer_of(&chain.domain(), approval, &admission.signature) == Some(policy.owner) {
+        return Ok(format!("approved by the owner until {until}"));
+    }
+    // A contract wallet may have changed its mind since.
+    let contract = chain.is_contract(policy.owner).await.map_err(|e| e.to_string())?;
+    holds(
+        contract,
+        format!("approved by the owner's contract wallet until {until}, as DataPolicy checked"),
+        "the approval is not signed by the owner",
+    )
+}
+
+/// The key that signed an approval, in each form that the contract takes: who requests chooses the form.
+fn signer_of(domain: &Domain, approval: &Approval, signature: &[u8]) -> Option<Address> {
+    match signature.split_at_checked(32) {
+        Some((r, vs)) if vs.len() == 32 => {
+            let compact = MemberSignature { index: 0, r: B256::from_slice(r), vs: B256::from_slice(vs) };
+            domain.member_of(approval, &compact)
+        }
+        _ => domain.signer_of(approval, signature),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use licen_chain::WalletKey;
+    use licen_core::eip712::compact;
+
+    #[test]
+    fn a_requester_who_shortens_a_signature_breaks_no_audit() {
+        let domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(1) };
+        let (owner, approval) = (WalletKey::generate(), Approval { expires: 9, ..Approval::default() });
+        let signature = owner.sign_digest(&domain.digest(&approval));
+        let short = compact(0, &signature).unwrap();
+        let short = [short.r.as_slice(), short.vs.as_slice()].concat();
+        for form in [&signature[..], &short] {
+            assert_eq!(signer_of(&domain, &approval, form), Some(owner.address()));
+            let other = Approval { expires: 10, ..approval.clone() };
+            assert_ne!(signer_of(&domain, &other, form), Some(owner.address()));
+        }
+        assert_eq!(signer_of(&domain, &approval, &[]), None);
+    }
+}
