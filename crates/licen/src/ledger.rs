@@ -108,6 +108,17 @@ impl ChainView {
         let block = rpcs.confirmed_head().await.map_err(chain_error)?;
         said(rpcs.view(&block, token, &Erc20::balanceOfCall { account }).await)
     }
+
+    /// What `spender` may take of an owner's tokens.
+    ///
+    /// # Errors
+    /// The RPC does not answer, or the contract does not tell.
+    pub async fn allowance(&self, token: Address, owner: Address, spender: Address) -> Outcome<U256> {
+        let rpcs = self.rpcs();
+        let block = rpcs.confirmed_head().await.map_err(chain_error)?;
+        let call = Erc20::allowanceCall { owner, spender };
+        rpcs.view(&block, token, &call).await.map_err(chain_error)
+    }
 }
 
 /// What a contract answered; nothing where it is none, or answers something else. An RPC that is down says

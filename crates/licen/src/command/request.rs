@@ -1,5 +1,6 @@
 //! `licen request`: predict every refusal, show every amount and deadline, then pay.
 
+mod payment;
 mod pending;
 mod verifiers;
 
@@ -12,7 +13,7 @@ use licen_core::id::{job_id, purpose_id};
 use licen_core::job::{Grant, JobState, granted};
 use licen_core::money::{escrow, total_escrow};
 use licen_core::policy::{LEVEL_HARDWARE, RequestContext, admit};
-use licen_core::primitives::{Address, B256, U256};
+use licen_core::primitives::{B256, U256};
 use licen_core::wire::AbiHex;
 use licen_core::wire::node::ModelInfo;
 use licen_seal::RecipientKey;
@@ -86,7 +87,7 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     compute_fits(session, policy).await?;
     let price = U256::from(policy.royaltyPerEpoch) * U256::from(args.epochs);
     let token = session.token(policy.token).await?;
-    afford(session, args, policy, &token, wallet.address(), price).await?;
+    payment::afford(session, args, policy, &token, wallet.address(), price).await?;
     let (t, members) = chain.custodians(policy.custodianSet, policy.setVersion).await?;
     show_price(session, args, policy, (&token, price), &model, manifest.byte_count(), t);
     custodians_answer(session, t, &members).await;
@@ -94,6 +95,7 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
         return Err(CliError::refused(codes::NOT_CONFIRMED, "not confirmed, nothing was paid")
             .hint(format!("{} --yes", refusal::corrected(args, None, None, None))));
     }
+    payment::allow(session, &chain, &token, price, (policy.datasetUid, counter)).await?;
     let (key, key_file) = match given {
         Some(given) => given,
         None => fresh_key(session)?,
@@ -124,7 +126,8 @@ async fn pay(session: &Session, chain: &ChainView, pending: &Pending) -> Outcome
     let (policy, request) = (&pending.policy.0, &pending.request.0);
     let price = U256::from(policy.royaltyPerEpoch) * U256::from(request.epochs);
     let call = DataPolicy::requestAccess_0Call { policy: policy.clone(), request: request.clone() };
-    let mined = session.send(&pending.label(), chain.contract(), &call, price).await?;
+    let value = payment::value(policy.token, price);
+    let mined = session.send(&pending.label(), chain.contract(), &call, value).await?;
     let grant = Grant {
         requester: session.wallet()?.address(),
         counter: pending.counter + 1,
@@ -288,27 +291,6 @@ fn show_price(
     }
     for warning in warnings(policy.requiredLevel, threshold) {
         ui.warn(&warning);
-    }
-}
-
-async fn afford(
-    session: &Session,
-    args: &RequestArgs,
-    policy: &Policy,
-    token: &Token,
-    who: Address,
-    price: U256,
-) -> Outcome {
-    let balance = session.chain().await?.balance(who).await?;
-    if balance >= price {
-        return Ok(());
-    }
-    let (has, needs) = (token.shown(balance), token.shown(price));
-    let error = CliError::refused(codes::FUNDS, format!("the wallet {who} has {has}, the escrow is {needs}"));
-    let fewer = balance / U256::from(policy.royaltyPerEpoch.max(1));
-    match u32::try_from(fewer) {
-        Ok(epochs) if epochs > 0 => Err(error.hint(refusal::corrected(args, Some(epochs), None, None))),
-        _ => Err(error.hint(format!("send coins to {who}, then run the same command again"))),
     }
 }
 
