@@ -241,7 +241,7 @@ impl Token {
     #[must_use]
     pub fn beside_record(&self, mut record: Value) -> Value {
         if let Some(map) = record.as_object_mut() {
-            map.insert("token".into(), json!(self.address));
+            map.insert("token".into(), json!(self.address.to_string()));
             map.insert("decimals".into(), json!(self.decimals));
             map.insert("symbol".into(), json!(self.symbol));
         }
@@ -285,7 +285,10 @@ mod tests {
         assert_eq!(Token::unread(address).shown(U256::from(7)), format!("7 base units of {address}"));
         assert_eq!(Token::unread(Address::ZERO), Token::coin());
         let record = usdc.beside_record(json!({"escrow": "7"}));
-        assert_eq!(record, json!({"escrow": "7", "token": address, "decimals": 6, "symbol": "USDC"}));
+        assert_eq!(
+            record,
+            json!({"escrow": "7", "token": address.to_string(), "decimals": 6, "symbol": "USDC"})
+        );
         assert_eq!(Token::coin().came_back(U256::ZERO), "0 came back");
         assert!(usdc.came_back(U256::from(7)).contains(&format!("licen withdraw --token {address}")));
         assert_eq!((usdc.parsed("1.5"), usdc.parsed("1.0000001")), (Some(U256::from(1_500_000)), None));
