@@ -13,6 +13,7 @@ mod refusals;
 mod restart;
 mod rows;
 mod stages;
+mod tokens;
 
 use expect_test::{Expect, expect};
 

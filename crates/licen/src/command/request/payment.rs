@@ -118,6 +118,38 @@ async fn unspent(journal: &FileJournal, label: &str) -> Outcome<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use licen_chain::ChainIdentity;
+    use licen_chain::sender::Outcome as Ended;
+    use licen_core::primitives::Bytes;
+
+    /// What was sent and not heard of is gone on with; what was carried out and spent since is not taken for
+    /// the one that is needed now.
+    #[tokio::test]
+    async fn an_approval_is_repeated_only_once_it_is_spent() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = ChainIdentity { chain_id: 31_337, genesis_hash: B256::repeat_byte(1) };
+        let journal = FileJournal::open(dir.path(), &identity, Address::repeat_byte(2)).unwrap();
+        let first = unspent(&journal, "approve:1").await.unwrap();
+        let intent = Intent {
+            idem_key: first.clone(),
+            chain_id: 31_337,
+            signer: Address::repeat_byte(2),
+            nonce: 0,
+            to: Some(Address::repeat_byte(3)),
+            value: U256::ZERO,
+            data: Bytes::new(),
+            gas_limit: 60_000,
+            created_ms: 0,
+            outcome: None,
+        };
+        journal.reserve(&intent, 0).await.unwrap();
+        assert_eq!(unspent(&journal, "approve:1").await.unwrap(), first, "it is under way");
+        let done = Ended { end: End::Succeeded, mined: None, revert_data: None };
+        journal.finish(&first, &done).await.unwrap();
+        let second = unspent(&journal, "approve:1").await.unwrap();
+        assert_ne!(second, first);
+        assert_eq!(unspent(&journal, "approve:1").await.unwrap(), second);
+    }
 
     #[test]
     fn coins_go_along_and_tokens_are_taken() {
