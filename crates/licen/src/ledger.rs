@@ -14,16 +14,19 @@ use crate::error::{CliError, Outcome};
 sol! {
     #![sol(alloy_sol_types = licen_core::sol_types)]
 
-    interface Erc20Words {
+    interface Erc20 {
         function decimals() external view returns (uint8);
         function symbol() external view returns (string);
+        function balanceOf(address account) external view returns (uint256);
+        function allowance(address owner, address spender) external view returns (uint256);
+        function approve(address spender, uint256 amount) external;
     }
 }
 
 /// Places of the native coin behind the point, on every chain of the EVM.
 const COIN_DECIMALS: u8 = 18;
 /// More decimals than any token has that means them.
-const MOST_DECIMALS: u8 = 36;
+pub const MOST_DECIMALS: u8 = 36;
 /// Longest symbol that is shown.
 const LONGEST_SYMBOL: usize = 12;
 
@@ -79,11 +82,42 @@ impl ChainView {
         }
         let rpcs = self.rpcs();
         let block = rpcs.confirmed_head().await.map_err(chain_error)?;
-        let decimals = said(rpcs.view(&block, address, &Erc20Words::decimalsCall {}).await)?;
-        let symbol = said(rpcs.view(&block, address, &Erc20Words::symbolCall {}).await)?;
+        let decimals = said(rpcs.view(&block, address, &Erc20::decimalsCall {}).await)?;
+        let symbol = said(rpcs.view(&block, address, &Erc20::symbolCall {}).await)?;
         let decimals = decimals.filter(|decimals| *decimals <= MOST_DECIMALS);
         let symbol = symbol.filter(|symbol| is_symbol(symbol));
         Ok(Token { address, decimals, symbol })
+    }
+
+    /// Whether there is a contract at an address.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn has_code(&self, address: Address) -> Outcome<bool> {
+        let rpcs = self.rpcs();
+        let block = rpcs.confirmed_head().await.map_err(chain_error)?;
+        Ok(!rpcs.code(&block, address).await.map_err(chain_error)?.is_empty())
+    }
+
+    /// What an address has of an ERC-20; nothing where the contract does not tell.
+    ///
+    /// # Errors
+    /// The RPC does not answer.
+    pub async fn tokens_of(&self, token: Address, account: Address) -> Outcome<Option<U256>> {
+        let rpcs = self.rpcs();
+        let block = rpcs.confirmed_head().await.map_err(chain_error)?;
+        said(rpcs.view(&block, token, &Erc20::balanceOfCall { account }).await)
+    }
+
+    /// What `spender` may take of an owner's tokens.
+    ///
+    /// # Errors
+    /// The RPC does not answer, or the contract does not tell.
+    pub async fn allowance(&self, token: Address, owner: Address, spender: Address) -> Outcome<U256> {
+        let rpcs = self.rpcs();
+        let block = rpcs.confirmed_head().await.map_err(chain_error)?;
+        let call = Erc20::allowanceCall { owner, spender };
+        rpcs.view(&block, token, &call).await.map_err(chain_error)
     }
 }
 
@@ -125,6 +159,12 @@ impl Token {
         Self { address: Address::ZERO, decimals: Some(COIN_DECIMALS), symbol: None }
     }
 
+    /// A token as its contract says.
+    #[cfg(test)]
+    pub fn of(address: Address, decimals: u8, symbol: &str) -> Self {
+        Self { address, decimals: Some(decimals), symbol: Some(symbol.into()) }
+    }
+
     /// A token that nobody was asked about: its amounts are shown in base units.
     #[must_use]
     pub fn unread(address: Address) -> Self {
@@ -135,6 +175,12 @@ impl Token {
     #[must_use]
     pub fn is_coin(&self) -> bool {
         self.address.is_zero()
+    }
+
+    /// Its decimals, where it says them.
+    #[must_use]
+    pub fn decimals(&self) -> Option<u8> {
+        self.decimals
     }
 
     /// An amount for people.
@@ -195,7 +241,7 @@ impl Token {
     #[must_use]
     pub fn beside_record(&self, mut record: Value) -> Value {
         if let Some(map) = record.as_object_mut() {
-            map.insert("token".into(), json!(self.address));
+            map.insert("token".into(), json!(self.address.to_string()));
             map.insert("decimals".into(), json!(self.decimals));
             map.insert("symbol".into(), json!(self.symbol));
         }
@@ -230,7 +276,7 @@ mod tests {
     fn amounts_say_their_token_and_only_a_word_is_a_symbol() {
         let usdc = Address::repeat_byte(7);
         assert_eq!(Token::coin().shown(U256::from(10u64).pow(U256::from(16))), "0.01");
-        let usdc = Token { address: usdc, decimals: Some(6), symbol: Some("USDC".into()) };
+        let usdc = Token::of(usdc, 6, "USDC");
         let address = usdc.address;
         assert_eq!(usdc.shown(U256::from(1_500_000)), format!("1.5 USDC ({address})"));
         assert_eq!(usdc.amount(U256::from(7))["value"], "7");
@@ -239,7 +285,10 @@ mod tests {
         assert_eq!(Token::unread(address).shown(U256::from(7)), format!("7 base units of {address}"));
         assert_eq!(Token::unread(Address::ZERO), Token::coin());
         let record = usdc.beside_record(json!({"escrow": "7"}));
-        assert_eq!(record, json!({"escrow": "7", "token": address, "decimals": 6, "symbol": "USDC"}));
+        assert_eq!(
+            record,
+            json!({"escrow": "7", "token": address.to_string(), "decimals": 6, "symbol": "USDC"})
+        );
         assert_eq!(Token::coin().came_back(U256::ZERO), "0 came back");
         assert!(usdc.came_back(U256::from(7)).contains(&format!("licen withdraw --token {address}")));
         assert_eq!((usdc.parsed("1.5"), usdc.parsed("1.0000001")), (Some(U256::from(1_500_000)), None));

@@ -107,18 +107,17 @@ impl NodeClient {
         found.split()
     }
 
-    /// Every announced split that pays an account.
+    /// Every announced split.
     ///
     /// # Errors
     /// As [`Self::split`].
-    pub async fn splits_that_pay(&self, account: B256) -> Outcome<Vec<Split>> {
-        let mut paying = Vec::new();
+    pub async fn splits(&self) -> Outcome<Vec<Split>> {
+        let mut known = Vec::new();
         let rows: Vec<Value> = self.all("Split", "account", SPLIT_FIELDS, json!({}), SPLITS).await?;
         for row in rows {
-            let split = read::<IndexedSplit>(&row)?.split()?;
-            paying.extend(split.filter(|split| split.accounts.contains(&account)));
+            known.extend(read::<IndexedSplit>(&row)?.split()?);
         }
-        Ok(paying)
+        Ok(known)
     }
 
     /// The payments that `filter` (a `Payment_bool_exp`) names, in chain order.

@@ -408,6 +408,16 @@ fn what_cannot_be_published_is_refused_before_anything_is_asked() {
         exit 2
     "#]],
     );
+    // A royalty of the old token says nothing in a new one.
+    check(
+        &["policy", "update", "0x9c1e", "--token", "0x0000000000000000000000000000000000000000"],
+        expect![[r#"
+        error: the following required arguments were not provided: --royalty <AMOUNT> [LIC0101]
+
+        hint: licen policy update --help
+        exit 2
+    "#]],
+    );
 }
 
 #[test]

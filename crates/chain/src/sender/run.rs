@@ -245,12 +245,25 @@ impl<J: Journal> Sender<J> {
     }
 
     async fn can_pay(&self, intent: &Intent) -> Result<(), SendError> {
-        let balance = self.rpc().balance(intent.signer).await?;
+        self.has(intent.value, intent.gas_limit).await
+    }
+
+    /// Whether the wallet can pay for so much gas now, at the highest fee it would offer: for whoever is about
+    /// to send several transactions that only make sense together.
+    ///
+    /// # Errors
+    /// [`SendError::NoFunds`], and [`SendError::Chain`].
+    pub async fn can_pay_gas(&self, gas: u64) -> Result<(), SendError> {
+        self.has(U256::ZERO, gas).await
+    }
+
+    async fn has(&self, value: U256, gas: u64) -> Result<(), SendError> {
+        let signer = self.key.address();
+        let balance = self.rpc().balance(signer).await?;
         let fees = self.market().await?;
-        let gas = U256::from(intent.gas_limit).saturating_mul(U256::from(fees.max_fee));
-        let needed = intent.value.saturating_add(gas);
+        let needed = value.saturating_add(U256::from(gas).saturating_mul(U256::from(fees.max_fee)));
         if balance < needed {
-            return Err(SendError::NoFunds { signer: intent.signer, balance, needed });
+            return Err(SendError::NoFunds { signer, balance, needed });
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use super::{AllowArgs, DatasetArg, PayeeArgs};
   licen publish a.jsonl --name A --royalty 0.002 --purpose research --jurisdiction CH --jurisdiction DE
   licen publish a.jsonl --name A --royalty 0.002 --purpose research --allow labs.txt
   licen publish a.jsonl --name A --royalty 0.002 --purpose research --by-approval
+  licen publish a.jsonl --name A --royalty 1.50 --token 0x70c3... --purpose research
   licen publish a.jsonl --name A --royalty 0.002 --purpose research --dry-run
   licen publish a.jsonl --name A --royalty 0.002 --purpose research --dry-run --manifest a.json")]
 pub struct PublishArgs {
@@ -28,9 +29,12 @@ pub struct PublishArgs {
     pub name: String,
     #[command(flatten)]
     pub about: DescriptionArgs,
-    /// Price of one epoch in whole coins
+    /// Price of one epoch in whole coins, or in whole ones of --token
     #[arg(long, value_name = "AMOUNT")]
     pub royalty: String,
+    /// ERC-20 token that the price is in; the native coin where left out
+    #[arg(long, value_name = "ADDRESS")]
+    pub token: Option<String>,
     /// Most epochs of one run
     #[arg(long, default_value_t = 5)]
     pub max_epochs: u32,
@@ -76,7 +80,8 @@ pub struct PublishArgs {
     /// compute counts again; may be repeated
     #[arg(long = "count-with", value_name = "DIR")]
     pub count_with: Vec<PathBuf>,
-    /// Check, commit and encrypt as publishing does, under a key thrown away; needs no node, keeps nothing
+    /// Check, commit and encrypt as publishing does, under a key thrown away; needs no node but for --token,
+    /// keeps nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Also write the manifest, all that the public is told, to this file; with --dry-run its roots and owner
@@ -140,6 +145,7 @@ pub enum PolicyCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   licen policy update 0x9c1e --royalty 0.02
+  licen policy update 0x9c1e --royalty 1.50 --token 0x70c3...
   licen policy update 0x9c1e --payee 0xA1...=50 --payee 0xB2...=50
   licen policy update 0x9c1e --allow labs.txt
   licen policy update 0x9c1e --by-approval       also ends every approval that you gave
@@ -147,9 +153,12 @@ What jobs of earlier versions owe goes to the payees of their version. A new lis
 pub struct PolicyUpdateArgs {
     /// Root or uid of the dataset, or its first digits
     pub dataset: String,
-    /// New price of one epoch in whole coins
+    /// New price of one epoch, in whole coins or whole ones of the dataset's token
     #[arg(long, value_name = "AMOUNT")]
     pub royalty: Option<String>,
+    /// ERC-20 token that the new price is in; 0x and 40 zeros for the native coin
+    #[arg(long, value_name = "ADDRESS", requires = "royalty")]
+    pub token: Option<String>,
     /// New cap of epochs per run
     #[arg(long)]
     pub max_epochs: Option<u32>,

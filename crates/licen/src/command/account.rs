@@ -50,10 +50,8 @@ pub async fn withdraw(session: &Session, args: &WithdrawArgs) -> Outcome {
             }
         };
         session.indexed(&mined).await;
-        session
-            .ui
-            .record(&json!({"account": account.to_string(), "token": token.to_string(), "to": receiver,
-            "contract": contract, "amount": credit.to_string()}));
+        session.ui.record(&words.beside_record(json!({"account": account.to_string(), "to": receiver,
+            "contract": contract, "amount": credit.to_string()})));
         paid += credit;
     }
     if paid.is_zero() {

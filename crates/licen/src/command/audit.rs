@@ -20,6 +20,7 @@ mod admission;
 mod custody;
 mod evidence;
 mod logs;
+mod payees;
 mod provider;
 mod settlement;
 
@@ -214,6 +215,7 @@ async fn documents(audit: &mut Audit<'_>, chain_id: u64, indexed: &IndexedJob) {
         if let Ok(manifest) = read {
             let offers = manifest.offers(policy).map_err(|e| e.to_string());
             audit.line("offer", offers.map(|()| "in words it is what the policy enforces".to_string()));
+            audit.line("payees", payees::payees(policy.payee, &manifest.facts().split));
             if let Some(terms) = audit.blob("terms", policy.termsHash).await {
                 let named = keccak256(terms) == manifest.facts().human_text_hash;
                 audit.line(

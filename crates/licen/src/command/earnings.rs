@@ -9,6 +9,9 @@ use licen_core::primitives::{Address, B256, U256};
 use licen_core::split::{parts, vested};
 use serde_json::json;
 
+mod upstream;
+
+use self::upstream::{Coming, Level, above, coming};
 use crate::chain_view::ChainView;
 use crate::cli::EarningsArgs;
 use crate::command::search::short;
@@ -114,10 +117,14 @@ pub async fn earnings(session: &Session, args: &EarningsArgs) -> Outcome {
         tell(session, account, *contract, &words, credit, sums);
     }
     own_split(session, &chains, account, &accounts).await?;
-    for split in session.node()?.splits_that_pay(account).await? {
-        for chain in &chains {
-            waiting(session, chain, account, only, &split, &accounts).await?;
-        }
+    let above = above(account, &session.node()?.splits().await?);
+    let mut came = BTreeMap::new();
+    for split in &above {
+        let inside = split_account(split);
+        came.insert(inside, session.node()?.payments(json!({"account": {"_eq": inside}})).await?);
+    }
+    for chain in &chains {
+        waiting(session, chain, account, only, &above, &came, &accounts).await?;
     }
     Ok(())
 }
@@ -213,26 +220,85 @@ async fn own_split(session: &Session, chains: &[ChainView], account: B256, accou
     Ok(())
 }
 
-/// What an account has to come of one split at one contract.
+/// What an account has to come of the splits above it at one contract; `came` are the payments of each.
 async fn waiting(
     session: &Session,
     chain: &ChainView,
     account: B256,
     only: Option<Address>,
-    split: &Split,
+    above: &[Split],
+    came: &BTreeMap<B256, Vec<Payment>>,
     accounts: &Accounts,
 ) -> Outcome {
-    let (inside, contract) = (split_account(split), chain.contract());
-    let payments = session.node()?.payments(json!({"account": {"_eq": inside}})).await?;
-    let came =
-        payments.iter().filter(|p| p.contract == contract && only.is_none_or(|token| p.token == token));
-    for token in came.map(|p| p.token).collect::<BTreeSet<_>>() {
-        let (books, words) = (chain.books(split, token).await?, session.token(token).await?);
+    let contract = chain.contract();
+    let here = |p: &&Payment| p.contract == contract && only.is_none_or(|token| p.token == token);
+    for token in came.values().flatten().filter(here).map(|p| p.token).collect::<BTreeSet<_>>() {
+        let (words, mut levels, mut at) = (session.token(token).await?, BTreeMap::new(), 0);
         let sums = accounts.get(&(contract, token));
-        let got = sums.and_then(|sums| sums.0.get(&Source::Split(inside))).copied().unwrap_or_default();
-        say_waiting(session, account, chain, &words, split, to_come(split, account, &books, got));
+        for split in above {
+            let inside = split_account(split);
+            let payments: Vec<&Payment> =
+                came[&inside].iter().filter(here).filter(|p| p.token == token).collect();
+            if payments.is_empty() {
+                continue;
+            }
+            let books = chain.books(split, token).await?;
+            at = books.at.max(at);
+            levels.insert(inside, level(&books, &payments)?);
+            if split.accounts.contains(&account) {
+                let got =
+                    sums.and_then(|sums| sums.0.get(&Source::Split(inside))).copied().unwrap_or_default();
+                say_waiting(session, account, chain, &words, split, to_come(split, account, &books, got));
+            }
+        }
+        for (inside, coming) in coming(account, above, &levels, at) {
+            say_coming(session, account, chain, &words, (inside, coming), above);
+        }
     }
     Ok(())
+}
+
+/// What a split holds, and what it got of the splits before it.
+fn level(books: &Books, payments: &[&Payment]) -> Outcome<Level> {
+    let mut level = Level { total_in: books.total_in, ..Level::default() };
+    for payment in payments {
+        if let Source::Split(before) = Source::of(payment) {
+            let got: &mut U256 = level.got.entry(before).or_default();
+            *got = got.saturating_add(payment.amount()?);
+        }
+    }
+    Ok(level)
+}
+
+/// What comes through the split `inside` once those before it are distributed, the outermost first.
+fn say_coming(
+    session: &Session,
+    account: B256,
+    chain: &ChainView,
+    words: &Token,
+    (inside, coming): (B256, Coming),
+    splits: &[Split],
+) {
+    if coming == Coming::default() {
+        return;
+    }
+    let before = above(inside, splits);
+    let paid: BTreeSet<B256> = before.iter().flat_map(|split| split.accounts.iter().copied()).collect();
+    let outermost: Vec<B256> =
+        before.iter().map(split_account).filter(|split| !paid.contains(split)).collect();
+    session.ui.record(&json!({"kind": "upstream", "account": account, "contract": chain.contract(),
+        "split": inside, "outermost": outermost, "due": words.amount(coming.due), "later": words.amount(coming.later)}));
+    let name = short(&inside.to_string());
+    if !coming.due.is_zero() {
+        let commands: Vec<String> =
+            outermost.iter().map(|split| format!("licen distribute {split}")).collect();
+        let (amount, commands) = (words.shown(coming.due), commands.join(", "));
+        session.ui.data(&format!("upstream      {amount} comes by split {name}, due: {commands}"));
+    }
+    if !coming.later.is_zero() {
+        let amount = words.shown(coming.later);
+        session.ui.data(&format!("upstream      {amount} comes by split {name}, once it vests before it"));
+    }
 }
 
 /// What is due to a payee that got `got` of the split so far, and what vests later.

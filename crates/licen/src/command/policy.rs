@@ -15,6 +15,7 @@ use crate::error::{CliError, Outcome};
 use crate::node_client::IndexedDataset;
 use crate::owner::allow_list::allow_list;
 use crate::owner::payees::payees;
+use crate::owner::price::{priced_in, royalty};
 use crate::owner::terms::terms_text;
 use crate::session::Session;
 
@@ -53,11 +54,11 @@ async fn update(session: &Session, args: &PolicyUpdateArgs) -> Outcome {
     chain.dataset(&old).await?;
     let mut next = Policy { version: old.version + 1, ..old.clone() };
     if let Some(text) = &args.royalty {
-        let royalty = session.token(old.token).await?.parsed(text).and_then(|r| u128::try_from(r).ok());
-        next.royaltyPerEpoch = royalty.ok_or_else(|| {
-            CliError::environment(codes::USAGE, format!("--royalty {text:?} is not an amount in whole coins"))
-                .hint("for example --royalty 0.01")
-        })?;
+        let token = match &args.token {
+            Some(token) => priced_in(session, Some(token)).await?,
+            None => session.token(old.token).await?,
+        };
+        (next.token, next.royaltyPerEpoch) = (token.address, royalty(text, &token)?);
     }
     next.maxEpochsPerRun = args.max_epochs.unwrap_or(next.maxEpochsPerRun);
     next.maxRunsPerRequester = args.max_runs.unwrap_or(next.maxRunsPerRequester);

@@ -34,6 +34,7 @@ use crate::owner::describe::description;
 use crate::owner::encrypt::{Encrypted, encrypt};
 use crate::owner::members::confirmed;
 use crate::owner::payees::{Payees, payees};
+use crate::owner::price::{priced_in, royalty};
 use crate::owner::recovery::read_passphrase;
 use crate::owner::terms::terms_text;
 use crate::owner::tokens::{count_tokens, tokenizer};
@@ -67,10 +68,11 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     let passphrase = passphrase(args)?;
     let constraints = constraints(args)?;
     let list = allow_list(ui, &args.access)?;
+    let token = priced_in(session, args.token.as_deref()).await?;
     args.count_with.iter().try_for_each(|base| tokenizer(base).map(drop))?;
     let (terms, members) = custody(session, args, uid).await?;
     let paid = payees(Some(session), &args.payee).await?.unwrap_or_else(|| alone(wallet.address()));
-    let offered = offered(args, wallet.address(), paid.account, terms.required_level)?;
+    let offered = offered(args, &token, wallet.address(), paid.account, terms.required_level)?;
     let draft = draft(session, args, offered, uid, salt, &terms)?;
     // Everything but the file is known to pass before hours may go into encrypting it.
     let stand_in = Policy { datasetRoot: B256::repeat_byte(1), ..draft.clone() };
@@ -110,7 +112,7 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     register(session, &policy, recovery.map(PathBuf::as_path)).await?;
     ui.progress(&format!(
         "Registered: {} per epoch, at most {} per run, purposes {}",
-        args.royalty,
+        token.shown(U256::from(policy.royaltyPerEpoch)),
         args.max_epochs,
         args.purposes.join(", ")
     ));
@@ -160,7 +162,8 @@ pub async fn dry_run(session: &Session, args: &PublishArgs) -> Outcome {
     looks_like_rows(&args.file)?;
     let about = description(args)?;
     let paid = payees(None, &args.payee).await?.unwrap_or_else(|| alone(Address::ZERO));
-    let policy = offered(args, Address::ZERO, paid.account, level(args, 0))?;
+    let token = told_offline(session, args).await?;
+    let policy = offered(args, &token, Address::ZERO, paid.account, level(args, 0))?;
     constraints(args)?;
     let list = allow_list(&session.ui, &args.access)?;
     args.count_with.iter().try_for_each(|base| tokenizer(base).map(drop))?;
@@ -184,7 +187,7 @@ pub async fn dry_run(session: &Session, args: &PublishArgs) -> Outcome {
         let told = Told { about, tokens: tokens.clone(), splits: paid.splits, list };
         let requesters = told.requesters_root();
         let policy = Policy { datasetRoot: encrypted.dataset_root, requestersRoot: requesters, ..policy };
-        let text = terms_text(&policy, &Token::coin(), &args.purposes, &told.about.license_text);
+        let text = terms_text(&policy, &token, &args.purposes, &told.about.license_text);
         write_manifest(path, &told.manifest(args, &encrypted, &policy, &text)?)?;
     }
     session.ui.record(&json!({"rows": encrypted.row_count, "bytes": encrypted.byte_count,
@@ -194,6 +197,18 @@ pub async fn dry_run(session: &Session, args: &PublishArgs) -> Outcome {
         encrypted.row_count, encrypted.byte_count
     ));
     Ok(())
+}
+
+/// The token of the price. What it is called and how it is counted only a chain can say.
+async fn told_offline(session: &Session, args: &PublishArgs) -> Outcome<Token> {
+    if args.token.is_some()
+        && let Err(error) = session.chain().await
+    {
+        return Err(
+            error.hint("with --token --dry-run asks the chain for its decimals: set `node` and `rpc`")
+        );
+    }
+    priced_in(session, args.token.as_deref()).await
 }
 
 /// Processor time of this process so far.
@@ -356,12 +371,13 @@ fn draft(
 }
 
 /// What the flags alone say of the policy: all that the offer in words is made of, but for names and roots.
-fn offered(args: &PublishArgs, owner: Address, payee: B256, level: u8) -> Outcome<Policy> {
+fn offered(args: &PublishArgs, token: &Token, owner: Address, payee: B256, level: u8) -> Outcome<Policy> {
     Ok(Policy {
         owner,
         version: 1,
         payee,
-        royaltyPerEpoch: royalty(args)?,
+        token: token.address,
+        royaltyPerEpoch: royalty(&args.royalty, token)?,
         maxEpochsPerRun: args.max_epochs,
         maxRunsPerRequester: args.max_runs,
         startWindow: args.start_window,
@@ -370,17 +386,6 @@ fn offered(args: &PublishArgs, owner: Address, payee: B256, level: u8) -> Outcom
         purposes: args.purposes.iter().map(|p| purpose_id(p)).collect(),
         requiredLevel: level,
         ..Policy::default()
-    })
-}
-
-/// Base units of the price of one epoch.
-fn royalty(args: &PublishArgs) -> Outcome<u128> {
-    Token::coin().parsed(&args.royalty).and_then(|r| u128::try_from(r).ok()).ok_or_else(|| {
-        CliError::environment(
-            codes::USAGE,
-            format!("--royalty {:?} is not an amount in whole coins", args.royalty),
-        )
-        .hint("for example --royalty 0.01")
     })
 }
 

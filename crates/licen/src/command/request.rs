@@ -2,6 +2,7 @@
 
 pub mod admission;
 mod bill;
+mod payment;
 mod pending;
 mod quote;
 mod verifiers;
@@ -15,7 +16,7 @@ use licen_core::id::{job_id, purpose_id};
 use licen_core::job::{Grant, JobState, granted};
 use licen_core::money::{escrow, total_escrow};
 use licen_core::policy::{LEVEL_HARDWARE, RequestContext, admit};
-use licen_core::primitives::{Address, B256, U256};
+use licen_core::primitives::B256;
 use licen_core::wire::AbiHex;
 use licen_core::wire::node::ModelInfo;
 use licen_seal::RecipientKey;
@@ -80,7 +81,7 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     };
     let offer = offered(session, args, wanted, &models, &case).await?;
     let bill = Bill::new(session.token(policy.token).await?, policy, args.epochs, offer.as_ref());
-    afford(session, args, context.requester, &bill).await?;
+    payment::afford(session, args, context.requester, &bill).await?;
     let (t, members) = chain.custodians(policy.custodianSet, policy.setVersion).await?;
     show_price(session, args, policy, &model, manifest.byte_count(), &bill, t);
     custodians_answer(session, t, &members).await;
@@ -89,6 +90,8 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
             .hint(format!("{} --yes", refusal::corrected(args, None, None, None))));
     }
     session.put_json(&spec).await?;
+    // Takes blocks of time, so it comes before the quote is looked at again.
+    payment::allow(session, &chain, &bill, &context).await?;
     let (counter, offer) = renewed(session, &case, offer).await?;
     let (key, key_file) = match given {
         Some(given) => given,
@@ -199,8 +202,8 @@ async fn unfinished(session: &Session, chain: &ChainView, dataset_uid: B256) -> 
 async fn pay(session: &Session, chain: &ChainView, pending: &Pending) -> Outcome<Job> {
     let (policy, request) = (&pending.policy.0, &pending.request.0);
     let token = session.token(policy.token).await?;
-    let price = Bill::new(token, policy, request.epochs, pending.offer.as_ref()).total();
-    let mined = pending.send(session, chain, price).await?;
+    let bill = Bill::new(token, policy, request.epochs, pending.offer.as_ref());
+    let mined = pending.send(session, chain, payment::value(policy.token, bill.total())).await?;
     let grant = Grant {
         requester: session.wallet()?.address(),
         counter: pending.counter + 1,
@@ -372,20 +375,6 @@ fn show_price(
     }
     for warning in warnings(policy.requiredLevel, threshold) {
         ui.warn(&warning);
-    }
-}
-
-async fn afford(session: &Session, args: &RequestArgs, who: Address, bill: &Bill) -> Outcome {
-    let balance = session.chain().await?.balance(who).await?;
-    if balance >= bill.total() {
-        return Ok(());
-    }
-    let (has, needs) = (bill.shown(balance), bill.shown(bill.total()));
-    let error = CliError::refused(codes::FUNDS, format!("the wallet {who} has {has}, the escrow is {needs}"));
-    let fewer = balance / bill.per_epoch().max(U256::ONE);
-    match u32::try_from(fewer) {
-        Ok(epochs) if epochs > 0 => Err(error.hint(refusal::corrected(args, Some(epochs), None, None))),
-        _ => Err(error.hint(format!("send coins to {who}, then run the same command again"))),
     }
 }
 

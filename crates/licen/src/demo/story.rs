@@ -85,6 +85,7 @@ async fn owner(stage: &Stage, world: &World, args: &DemoArgs) -> Outcome<Publish
             ..DescriptionArgs::default()
         },
         royalty: PRICE.into(),
+        token: None,
         max_epochs: args.epochs.max(5),
         max_runs: 3,
         purposes: vec![PURPOSE.into()],

@@ -7,6 +7,7 @@ pub mod describe;
 pub mod encrypt;
 pub mod members;
 pub mod payees;
+pub mod price;
 pub mod recovery;
 pub mod terms;
 pub mod tokens;

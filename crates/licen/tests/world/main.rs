@@ -15,6 +15,7 @@ mod refusals;
 mod restart;
 mod rows;
 mod stages;
+mod tokens;
 
 use expect_test::{Expect, expect};
 
@@ -228,6 +229,7 @@ fn audit(place: &Place) {
             ok      policy manifest        N bytes hash to 0x..
             ok      rows and preview       48 rows, preview proven
             ok      offer                  in words it is what the policy enforces
+            ok      payees                 0x.. is paid directly
             ok      terms                  N bytes hash to 0x..
             ok      terms agreed to        the manifest names this text
             ok      envelope               N bytes hash to 0x..
@@ -252,7 +254,7 @@ fn audit(place: &Place) {
             ok      job report             N bytes hash to 0x..
             ok      report fields          loss N -> N, rows 48 text (5 held out), N compute seconds
             ok      result blob            N bytes hash to 0x.., key shared to the job's custodians, 2 needed
-              31 checks, all hold
+              32 checks, all hold
             exit 0
         "#]],
     );

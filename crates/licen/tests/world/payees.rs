@@ -182,9 +182,16 @@ fn after_the_cliff(place: &Place, uid: &str, (outer, inner): (&Split, &Split), c
     let due: U256 = waiting.iter().filter(|r| r["kind"] == "waiting").map(|r| units(&r["due"])).sum();
     let [to_owner, to_p, to_inner] = parts(outer, came)[..] else { panic!("three payees") };
     assert_eq!(due, to_p, "{waiting:?}");
-    let moved = records(&place.licen(&["--json", "distribute", uid]));
     let [p_inside, q_inside] = parts(inner, to_inner)[..] else { panic!("two payees") };
     let (first, second) = (split_account(outer), split_account(inner));
+    // Who is only inside sees what waits one level above.
+    for (payee, part) in [(P, p_inside), (Q, q_inside)] {
+        let told = records(&place.licen(&["--json", "earnings", "--account", &payee.to_string()]));
+        let above: Vec<&Value> = told.iter().filter(|r| r["kind"] == "upstream").collect();
+        assert!(above.len() == 1 && units(&above[0]["due"]) == part, "{told:?}");
+        assert_eq!((&above[0]["split"], &above[0]["outermost"]), (&json!(second), &json!([first])));
+    }
+    let moved = records(&place.licen(&["--json", "distribute", uid]));
     let expected = [
         (first, account_of(owner), to_owner),
         (first, account_of(P), to_p),

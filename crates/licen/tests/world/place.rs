@@ -190,6 +190,13 @@ impl Place {
         self.rpc("anvil_setBalance", &serde_json::json!([address, "0xde0b6b3a7640000"]));
     }
 
+    /// Puts blocks on top, so that commands believe what was just done without them.
+    pub fn deepen(&self) {
+        for _ in 0..3 {
+            self.rpc("evm_mine", &serde_json::json!([]));
+        }
+    }
+
     /// Calls a method of the local chain, which must not answer an error; gives the answer.
     pub fn rpc(&self, method: &str, params: &Value) -> Value {
         let answer = self.rpc_answer(method, params);

@@ -31,6 +31,11 @@ impl Bill {
         }
     }
 
+    /// What it is paid in.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
     /// What one epoch costs.
     pub fn per_epoch(&self) -> U256 {
         self.royalty_per_epoch + self.fee_per_epoch
