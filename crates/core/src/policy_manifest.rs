@@ -3,7 +3,6 @@
 //! canonical JSON and named by its root as `manifestHash`.
 
 use alloc::collections::BTreeMap;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloy_primitives::B256;
@@ -16,6 +15,7 @@ use crate::id::purpose_id;
 use crate::row_tree::{self, row_leaf};
 
 mod context;
+mod distribution;
 #[cfg(test)]
 mod golden;
 mod offer;
@@ -53,15 +53,6 @@ pub struct PreviewRow {
     pub salt: B256,
     /// Siblings from the leaf to the root.
     pub proof: Vec<B256>,
-}
-
-/// The ciphertext as it is stored, for readers that know no 0G file root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoredFile {
-    /// Length in bytes.
-    pub bytes: u64,
-    /// SHA-256 of the bytes.
-    pub sha256: B256,
 }
 
 /// A split of the policy's payee, or one inside it: the preimage of an account that is a hash.
@@ -161,7 +152,7 @@ impl PolicyManifest {
     pub fn build(
         about: &Description,
         facts: Facts,
-        file: &StoredFile,
+        stored_bytes: u64,
         policy: &Policy,
         purposes: &[String],
     ) -> Result<Self, ManifestError> {
@@ -169,7 +160,7 @@ impl PolicyManifest {
         document.insert("@context".into(), context::context());
         document.insert("@type".into(), json!("sc:Dataset"));
         document.insert("conformsTo".into(), json!([CONFORMS_TO, CONFORMS_TO_RAI]));
-        document.insert("distribution".into(), distribution(policy, file));
+        document.insert("distribution".into(), distribution::distribution(policy.datasetRoot, stored_bytes));
         document.insert("usageInfo".into(), json!([offer::offer(policy, purposes)]));
         let Value::Object(members) = serde_json::to_value(&facts).unwrap_or_default() else {
             return Err(CanonicalError::NotCanonical("JSON").into());
@@ -227,8 +218,9 @@ impl PolicyManifest {
         if self.document.get("usageInfo") != Some(&json!([offer::offer(policy, &purposes)])) {
             return Err(ManifestError::Offer("the offer"));
         }
-        let file = self.file().ok_or(ManifestError::Offer("the distribution"))?;
-        if self.document.get("distribution") != Some(&distribution(policy, &file)) {
+        let bytes = self.stored_bytes().ok_or(ManifestError::Offer("the distribution"))?;
+        let expected = distribution::distribution(policy.datasetRoot, bytes);
+        if self.document.get("distribution") != Some(&expected) {
             return Err(ManifestError::Offer("the distribution"));
         }
         if self.document.get("license") != Some(&words::license(policy, self.license_text())) {
@@ -322,13 +314,12 @@ impl PolicyManifest {
         self.text("datePublished")
     }
 
-    /// The ciphertext as it is stored; nothing where the distribution is not one of ours.
+    /// Length of the ciphertext as it is stored; nothing where the distribution is not one of ours.
     #[must_use]
-    pub fn file(&self) -> Option<StoredFile> {
-        let object = self.document.get("distribution")?.get(0)?;
-        let bytes = object.get("contentSize")?.as_str()?.strip_suffix(" B")?.parse().ok()?;
-        let sha256 = format!("0x{}", object.get("sha256")?.as_str()?).parse().ok()?;
-        Some(StoredFile { bytes, sha256 })
+    pub fn stored_bytes(&self) -> Option<u64> {
+        let files = self.document.get("distribution")?.as_array()?;
+        let object = files.iter().find(|file| file.get("@id") == Some(&json!(distribution::CIPHERTEXT)))?;
+        object.get("contentSize")?.as_str()?.strip_suffix(" B")?.parse().ok()
     }
 
     /// Names of allowed purposes, as the owner wrote them.
@@ -378,26 +369,12 @@ fn restricted(policy: &Policy) -> bool {
     !policy.requestersRoot.is_zero()
 }
 
-fn distribution(policy: &Policy, file: &StoredFile) -> Value {
-    json!([{
-        "@type": "cr:FileObject",
-        "@id": "ciphertext",
-        "name": "ciphertext",
-        "description": "Encrypted JSON Lines; the key is released to attested compute only.",
-        "encodingFormat": "application/octet-stream",
-        "contentUrl": format!("zgs:{}", policy.datasetRoot),
-        "contentSize": format!("{} B", file.bytes),
-        "sha256": format!("{:x}", file.sha256),
-        "licen:datasetRoot": policy.datasetRoot
-    }])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use alloc::vec;
 
-    pub(super) const FILE: StoredFile = StoredFile { bytes: 1_234, sha256: B256::repeat_byte(5) };
+    pub(super) const STORED: u64 = 1_234;
 
     pub(super) fn facts() -> Facts {
         let rows: [&str; 3] = ["{\"text\":\"a\"}", "{\"text\":\"b\"}", "{\"text\":\"c\"}"];
@@ -421,7 +398,7 @@ mod tests {
     fn manifest() -> PolicyManifest {
         let about = Description { name: "Letters".into(), ..Description::default() };
         let policy = Policy { maxEpochsPerRun: 5, maxRunsPerRequester: 2, ..Policy::default() };
-        PolicyManifest::build(&about, facts(), &FILE, &policy, &["medical-research".into()]).unwrap()
+        PolicyManifest::build(&about, facts(), STORED, &policy, &["medical-research".into()]).unwrap()
     }
 
     #[test]

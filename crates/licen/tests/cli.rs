@@ -602,7 +602,7 @@ fn a_dry_run_shows_what_the_public_would_be_told() {
     assert_eq!((manifest.languages(), manifest.tasks()), (vec!["en".into()], vec!["summarization".into()]));
     assert_eq!((manifest.license_text(), manifest.purposes()), ("No resale.", vec!["research".into()]));
     assert_eq!(manifest.contact().unwrap().as_str(), "owner@example.org");
-    assert!(manifest.published().starts_with("20") && manifest.file().unwrap().bytes > 30);
+    assert!(manifest.published().starts_with("20") && manifest.stored_bytes().unwrap() > 30);
     assert!(String::from_utf8(bytes).unwrap().contains("\"@value\":\"500000000000000000\""));
 }
 

@@ -8,7 +8,7 @@ use licen_core::canonical::json_to_vec;
 use licen_core::constraints::Constraints;
 use licen_core::id::{account_of, dataset_uid, purpose_id, split_account};
 use licen_core::policy::{self, LEVEL_SOFTWARE};
-use licen_core::policy_manifest::{Description, Facts, PolicyManifest, StoredFile};
+use licen_core::policy_manifest::{Description, Facts, PolicyManifest};
 use licen_core::primitives::{B256, keccak256};
 use licen_core::sol_types::SolCall;
 use licen_seal::envelope::{EnvelopeMember, EnvelopeTerms, MemberPublicKey, Uses, seal_envelope};
@@ -141,8 +141,8 @@ impl World {
             ..Facts::default()
         };
         let about = Description { name: "rows of a seed".into(), ..Description::default() };
-        let file = StoredFile { bytes: committed.byte_count, sha256: B256::ZERO };
-        let manifest = PolicyManifest::build(&about, facts, &file, policy, &[PURPOSE.to_owned()]);
+        let manifest =
+            PolicyManifest::build(&about, facts, committed.byte_count, policy, &[PURPOSE.to_owned()]);
         let bytes = manifest.and_then(|m| m.to_bytes()).map_err(SimError::world)?;
         self.storage.put(&bytes)
     }

@@ -122,15 +122,14 @@ fn without_content(error: &RowError) -> String {
 mod tests {
     use super::*;
     use licen_core::abi::Policy;
-    use licen_core::policy_manifest::{Description, Facts, StoredFile};
+    use licen_core::policy_manifest::{Description, Facts};
     use licen_seal::stream::{dataset_aad, encrypt};
 
     const TEXT: &[u8] = b"{\"text\":\"one\"}\n\n{\"text\":\"two\"}\r\n{\"text\":\"three\"}";
 
     fn published(rows_root: B256, row_count: u64, byte_count: u64) -> PolicyManifest {
         let facts = Facts { rows_root, row_count, byte_count, ..Facts::default() };
-        let file = StoredFile { bytes: 1, sha256: B256::ZERO };
-        PolicyManifest::build(&Description::default(), facts, &file, &Policy::default(), &[]).unwrap()
+        PolicyManifest::build(&Description::default(), facts, 1, &Policy::default(), &[]).unwrap()
     }
 
     fn open(text: &[u8], published: impl Fn(B256) -> PolicyManifest) -> Result<Rows, Broken> {

@@ -19,7 +19,7 @@ use licen_core::eip712::Domain;
 use licen_core::id::{dataset_uid, purpose_id};
 use licen_core::job::{Grant, granted, started};
 use licen_core::merkle::file_tree;
-use licen_core::policy_manifest::{Description, Facts, PolicyManifest, StoredFile, TokenCount};
+use licen_core::policy_manifest::{Description, Facts, PolicyManifest, TokenCount};
 use licen_core::primitives::{Address, B256, keccak256};
 use licen_core::row_tree;
 use licen_core::wire::AbiHex;
@@ -423,8 +423,7 @@ fn manifest(key: &DatasetKey, uid: &B256, policy: &Policy, lie: Option<Lie>) -> 
         ..Facts::default()
     };
     let about = Description { name: "feathers".into(), ..Description::default() };
-    let file = StoredFile { bytes: 1, sha256: B256::ZERO };
-    PolicyManifest::build(&about, facts, &file, policy, &["research".into()]).unwrap().to_bytes().unwrap()
+    PolicyManifest::build(&about, facts, 1, policy, &["research".into()]).unwrap().to_bytes().unwrap()
 }
 
 fn job(domain: &Domain, policy: &Policy, setting: &Setting, spec: B256, requester: &SigningKey) -> Job {

@@ -5,7 +5,7 @@ use alloc::vec;
 use expect_test::expect_file;
 use proptest::prelude::*;
 
-use super::tests::{FILE, facts};
+use super::tests::{STORED, facts};
 use super::*;
 
 const OWNER: [u8; 20] = [0x0e; 20];
@@ -50,7 +50,7 @@ fn build(about: &Description, policy: &Policy, purposes: &[&str]) -> PolicyManif
     let purposes: Vec<String> = purposes.iter().map(ToString::to_string).collect();
     let policy =
         Policy { purposes: purposes.iter().map(|name| purpose_id(name)).collect(), ..policy.clone() };
-    let manifest = PolicyManifest::build(about, facts(), &FILE, &policy, &purposes).unwrap();
+    let manifest = PolicyManifest::build(about, facts(), STORED, &policy, &purposes).unwrap();
     let read = PolicyManifest::from_bytes(&manifest.to_bytes().unwrap()).unwrap();
     assert_eq!(read, manifest);
     assert_eq!(read.offers(&policy), Ok(()));
@@ -104,7 +104,7 @@ fn a_list_is_named_exactly_where_there_is_one() {
     let open = Policy { purposes: vec![purpose_id("research")], ..policy() };
     let closed = Policy { requestersRoot: B256::repeat_byte(0xa1), ..open.clone() };
     let told = Facts { allow_list: Some(B256::repeat_byte(0xa0)), ..facts() };
-    let listed = PolicyManifest::build(&titled(), told, &FILE, &closed, &["research".into()]).unwrap();
+    let listed = PolicyManifest::build(&titled(), told, STORED, &closed, &["research".into()]).unwrap();
     golden!("allow_list", &listed);
     assert_eq!(listed.offers(&closed), Ok(()));
     let bare = build(&titled(), &policy(), &["research"]);
@@ -129,7 +129,7 @@ fn what_an_owner_says_is_read_again() {
         (about.languages, about.tasks, about.keywords)
     );
     assert_eq!((all.license_text(), all.contact()), (&*about.license_text, about.contact));
-    assert_eq!((all.published(), all.file()), ("2026-09-21T14:13:20Z", Some(FILE)));
+    assert_eq!((all.published(), all.stored_bytes()), ("2026-09-21T14:13:20Z", Some(STORED)));
     let bare = build(&titled(), &policy(), &["research"]);
     assert_eq!((bare.description(), bare.license_text()), ("Letters", ""));
     let silent = build(&Description { published: 0, ..titled() }, &policy(), &["research"]);
@@ -168,7 +168,7 @@ fn members_that_nothing_writes_yet_are_kept() {
         split: vec![split],
         ..facts()
     };
-    let manifest = PolicyManifest::build(&titled(), filled.clone(), &FILE, &policy(), &[]).unwrap();
+    let manifest = PolicyManifest::build(&titled(), filled.clone(), STORED, &policy(), &[]).unwrap();
     let mut document = manifest.document.clone();
     document.insert("licen:unheardOf".into(), json!({"of": 1}));
     let bytes = json_to_vec(&document).unwrap();
@@ -192,8 +192,8 @@ fn an_offer_that_says_something_else_is_refused() {
         ("the offer", |d| d["usageInfo"].as_array_mut().unwrap().push(json!({"@type": "odrl:Offer"}))),
         ("the purposes", |d| d["usageInfo"] = d["usageInfo"][0].clone()),
         ("the purposes", |d| d["usageInfo"][0]["licen:purposes"] = json!(["research", "resale"])),
-        ("the distribution", |d| d["distribution"][0]["contentUrl"] = json!("https://example.org/other")),
-        ("the distribution", |d| d["distribution"][0]["contentSize"] = json!("+1234 B")),
+        ("the distribution", |d| d["distribution"][1]["contentUrl"] = json!("https://example.org/other")),
+        ("the distribution", |d| d["distribution"][1]["contentSize"] = json!("+1234 B")),
         ("the distribution", |d| d["distribution"][0]["sha256"] = json!("none")),
         ("the license", |d| d["license"]["url"] = json!("https://example.org/free")),
     ];
@@ -209,7 +209,7 @@ fn an_offer_that_says_something_else_is_refused() {
 #[test]
 fn a_license_text_of_megabytes_is_refused_when_it_is_written() {
     let about = Description { license_text: "x".repeat(MAX_BYTES), ..titled() };
-    let manifest = PolicyManifest::build(&about, facts(), &FILE, &policy(), &[]).unwrap();
+    let manifest = PolicyManifest::build(&about, facts(), STORED, &policy(), &[]).unwrap();
     assert!(matches!(manifest.to_bytes(), Err(ManifestError::TooLarge(_))));
 }
 

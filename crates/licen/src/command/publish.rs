@@ -443,7 +443,7 @@ impl Told {
             allow_list: self.list.as_ref().map(|list| Ok(json_root(list)?.0)).transpose()?,
             ..Facts::default()
         };
-        PolicyManifest::build(&self.about, facts, &encrypted.file, policy, &args.purposes)
+        PolicyManifest::build(&self.about, facts, encrypted.stored_bytes, policy, &args.purposes)
             .and_then(|manifest| manifest.offers(policy).and_then(|()| manifest.to_bytes()))
             .map_err(|e| CliError::environment(codes::USAGE, "cannot write the manifest").because(&e))
     }

@@ -82,7 +82,7 @@ pub async fn show(session: &Session, args: &DatasetArg) -> Outcome {
         "name": manifest.name(), "description": manifest.description(), "languages": manifest.languages(),
         "tasks": manifest.tasks(), "keywords": manifest.keywords(), "license": manifest.license_text(),
         "contact": manifest.contact().as_ref().map(Contact::as_str), "published": manifest.published(),
-        "storedBytes": manifest.file().map(|file| file.bytes), "rows": manifest.row_count(),
+        "storedBytes": manifest.stored_bytes(), "rows": manifest.row_count(),
         "bytes": manifest.byte_count(), "royaltyPerEpoch": policy.royaltyPerEpoch.to_string(),
         "maxEpochsPerRun": policy.maxEpochsPerRun,
         "maxRunsPerRequester": policy.maxRunsPerRequester, "purposes": manifest.purposes(),

@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use licen_core::merkle::FileTreeBuilder;
-use licen_core::policy_manifest::{PreviewRow, StoredFile};
+use licen_core::policy_manifest::PreviewRow;
 use licen_core::primitives::B256;
 use licen_core::rows::{RowError, RowScanner};
 use licen_seal::rows::RowsKey;
 use licen_seal::stream::{Encryptor, Segment, dataset_aad};
 use licen_seal::{DatasetKey, SealError};
 use licen_storage::keccak::Keccak;
-use sha2::{Digest, Sha256};
 
 use crate::codes;
 use crate::error::{CliError, Outcome};
@@ -34,8 +33,8 @@ pub struct Encrypted {
     pub path: PathBuf,
     /// Its 0G file root.
     pub dataset_root: B256,
-    /// Its length and SHA-256.
-    pub file: StoredFile,
+    /// Its length.
+    pub stored_bytes: u64,
     /// Root over salted row leaves.
     pub rows_root: B256,
     /// Rows.
@@ -52,7 +51,6 @@ pub struct Encrypted {
 struct Named {
     file: File,
     tree: FileTreeBuilder<Keccak>,
-    sha256: Sha256,
     bytes: u64,
 }
 
@@ -60,7 +58,6 @@ impl Write for Named {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
         for piece in data.chunks(PIECE_BYTES) {
             self.tree.update(piece);
-            self.sha256.update(piece);
             self.file.write_all(piece)?;
         }
         self.bytes += data.len() as u64;
@@ -112,7 +109,7 @@ fn pass(
     let input = File::open(plain).map_err(|e| reading(&e))?;
     let file = File::create(out).map_err(|e| writing(&e))?;
     let tree = FileTreeBuilder::new(Keccak::detect());
-    let named = Named { file, tree, sha256: Sha256::new(), bytes: 0 };
+    let named = Named { file, tree, bytes: 0 };
     let encryptor =
         Encryptor::new(key, &dataset_aad(chain_id, dataset_uid), named).map_err(|e| writing(&e))?;
     let mut rows = Commitment::new(RowsKey::derive(key, dataset_uid), preview);
@@ -131,14 +128,14 @@ fn pass(
         Stop::Read(e) => reading(&e),
     })?;
     let named = written.map_err(|e| writing(&e))?;
-    let file = StoredFile { bytes: named.bytes, sha256: B256::from_slice(&named.sha256.finalize()) };
+    let stored_bytes = named.bytes;
     let tree = named.tree.finish().map_err(|e| writing(&e))?;
     let trainable = rows.trainable();
     let (rows_root, preview) = rows.finish(row_count)?;
     Ok(Encrypted {
         path: out.to_path_buf(),
         dataset_root: tree.root,
-        file,
+        stored_bytes,
         rows_root,
         row_count,
         byte_count,
