@@ -9,7 +9,6 @@ use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::rand;
 use licen_core::primitives::{B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -99,8 +98,8 @@ pub fn save_recovery(
     }
     let mut salt = B256::ZERO;
     let mut nonce = [0; NONCE_BYTES];
-    rand::fill(salt.as_mut_slice()).map_err(|_| SealError::Random)?;
-    rand::fill(&mut nonce).map_err(|_| SealError::Random)?;
+    getrandom::fill(salt.as_mut_slice()).map_err(|_| SealError::Random)?;
+    getrandom::fill(&mut nonce).map_err(|_| SealError::Random)?;
     let kdf = Kdf {
         name: KDF.to_owned(),
         memory_kib: cost.memory_kib,

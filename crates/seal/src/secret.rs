@@ -1,6 +1,5 @@
 //! 32 secret bytes that never leave their own page of memory.
 
-use aws_lc_rs::rand;
 use zeroize::Zeroize;
 
 use crate::error::SealError;
@@ -17,7 +16,7 @@ impl Secret {
 
     pub(crate) fn random() -> Result<Self, SealError> {
         let mut secret = Self::zero();
-        rand::fill(secret.bytes_mut()).map_err(|_| SealError::Random)?;
+        getrandom::fill(secret.bytes_mut()).map_err(|_| SealError::Random)?;
         Ok(secret)
     }
 

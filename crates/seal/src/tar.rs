@@ -8,8 +8,6 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::rand;
-
 use crate::error::SealError;
 
 const BLOCK: usize = 512;
@@ -277,7 +275,7 @@ struct Partial(PathBuf);
 impl Partial {
     fn beside(target: &Path) -> Result<Self, SealError> {
         let mut suffix = [0; 8];
-        rand::fill(&mut suffix).map_err(|_| SealError::Random)?;
+        getrandom::fill(&mut suffix).map_err(|_| SealError::Random)?;
         let mut name = target.file_name().ok_or(SealError::Tar("the target has no name"))?.to_owned();
         name.push(format!(".partial-{}", hex::encode(suffix)));
         let path = target.with_file_name(name);

@@ -35,6 +35,7 @@ use crate::owner::encrypt::{Encrypted, encrypt};
 use crate::owner::members::confirmed;
 use crate::owner::payees::{Payees, payees};
 use crate::owner::price::{priced_in, royalty};
+use crate::owner::random_salt;
 use crate::owner::recovery::read_passphrase;
 use crate::owner::terms::terms_text;
 use crate::owner::tokens::{count_tokens, tokenizer};
@@ -63,7 +64,7 @@ pub async fn publish(session: &Session, args: &PublishArgs) -> Outcome<Published
     let wallet = session.wallet()?;
     session.same_world().await?;
     let domain = chain.domain();
-    let salt = dataset_salt(&args.file)?;
+    let salt = random_salt()?;
     let uid = dataset_uid(domain.chain_id, wallet.address(), salt);
     let passphrase = passphrase(args)?;
     let constraints = constraints(args)?;
@@ -284,16 +285,6 @@ impl Drop for Leftover {
             let _ = std::fs::remove_file(path);
         }
     }
-}
-
-/// A fresh salt: it names the dataset together with the owner, and need not be secret.
-fn dataset_salt(file: &std::path::Path) -> Outcome<B256> {
-    use std::io::Read;
-    let mut random = [0u8; 32];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut random))
-        .map_err(|e| CliError::environment(codes::FILE, "no randomness").because(&e))?;
-    Ok(keccak256([file.as_os_str().as_encoded_bytes(), &random[..]].concat()))
 }
 
 async fn custody(session: &Session, args: &PublishArgs, uid: B256) -> Outcome<(EnvelopeTerms, Vec<Member>)> {

@@ -14,7 +14,7 @@ use licen_core::abi::{Job, Member, Policy, Request};
 use licen_core::constraints::{ConstraintBreach, Constraints};
 use licen_core::id::{job_id, purpose_id};
 use licen_core::job::{Grant, JobState, granted};
-use licen_core::money::{escrow, total_escrow};
+use licen_core::money::total_escrow;
 use licen_core::policy::{LEVEL_HARDWARE, RequestContext, admit};
 use licen_core::primitives::B256;
 use licen_core::wire::AbiHex;
@@ -319,7 +319,8 @@ async fn custodians_answer(session: &Session, t: u8, members: &[Member]) {
 pub async fn report(session: &Session, args: &RequestArgs, job: &Job) -> Outcome {
     let token = session.words(job.token).await;
     session.ui.record(&token.beside_record(json!({
-        "jobId": job.jobId, "state": "Granted", "escrow": escrow(job).to_string(), "requestedEpochs": job.epochs,
+        "jobId": job.jobId, "state": "Granted", "escrow": total_escrow(job).to_string(),
+        "computeFeePerEpoch": job.computeFeePerEpoch.to_string(), "requestedEpochs": job.epochs,
         "startDeadline": job.startDeadline, "runWindow": job.runWindow
     })));
     session.ui.data(&job.jobId.to_string());

@@ -4,12 +4,13 @@ use std::io::Read;
 use std::path::Path;
 
 use licen_core::admission::{AllowList, MAX_REQUESTERS};
-use licen_core::primitives::{Address, B256};
+use licen_core::primitives::Address;
 
 use crate::cli::AllowArgs;
 use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::output::Ui;
+use crate::owner::random_salt;
 
 /// Largest file read, bytes: room for every address and a comment beside it.
 const MAX_BYTES: u64 = (MAX_REQUESTERS as u64) * 256;
@@ -41,7 +42,7 @@ fn read(args: &AllowArgs) -> Outcome<Option<AllowList>> {
         None if args.by_approval => Vec::new(),
         None => return Ok(None),
     };
-    let list = AllowList::new(salt()?, requesters).map_err(|e| {
+    let list = AllowList::new(random_salt()?, requesters).map_err(|e| {
         CliError::refused(codes::POLICY_INVALID, format!("the allow-list is not usable: {e}"))
     })?;
     Ok(Some(list))
@@ -100,14 +101,6 @@ pub fn address(text: &str) -> Result<Address, String> {
         return Err(format!("{text:?} has a letter of the wrong case: a digit of it is mistyped"));
     }
     if address.is_zero() { Err("the zero address is nobody's".into()) } else { Ok(address) }
-}
-
-fn salt() -> Outcome<B256> {
-    let mut random = [0u8; 32];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut random))
-        .map_err(|e| CliError::environment(codes::FILE, "no randomness").because(&e))?;
-    Ok(B256::from(random))
 }
 
 #[cfg(test)]

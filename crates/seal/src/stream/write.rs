@@ -2,8 +2,6 @@
 
 use std::io::{self, Read, Write};
 
-use aws_lc_rs::rand;
-
 use super::segment::{Segment, read_some};
 use super::{HEADER_BYTES, MAX_SEGMENTS, SegmentCipher, StreamAad, StreamKey, TAG_BYTES};
 use crate::error::SealError;
@@ -25,7 +23,7 @@ impl<W: Write> Encryptor<W> {
     /// Randomness or writing.
     pub fn new(key: &impl StreamKey, aad: &StreamAad, inner: W) -> Result<Self, SealError> {
         let mut header = [0; HEADER_BYTES];
-        rand::fill(&mut header[1..]).map_err(|_| SealError::Random)?;
+        getrandom::fill(&mut header[1..]).map_err(|_| SealError::Random)?;
         header[0] = HEADER_BYTES as u8;
         Self::with_header(key, aad, inner, header)
     }
