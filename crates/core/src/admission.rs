@@ -14,15 +14,19 @@ pub const MAX_REQUESTERS: usize = 65_536;
 /// Longest note of an access request, bytes.
 pub const MAX_NOTE: usize = 280;
 
-/// Whether `text` can be the note of an access request: short, one line, and without what a terminal
-/// obeys or what reorders it, because owners read notes that strangers wrote.
+/// Whether a terminal obeys `c`, ends a line at it, or lets it turn the order of what is shown: every control
+/// character, Unicode's two separators of lines and its Bidi_Control. No text of a stranger is shown with one.
+#[must_use]
+pub fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether `text` can be the note of an access request: short, one line, and without what [`is_obeyed`],
+/// because owners read notes that strangers wrote.
 #[must_use]
 pub fn is_note(text: &str) -> bool {
-    let obeyed = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.len() <= MAX_NOTE && !text.contains(obeyed)
+    text.len() <= MAX_NOTE && !text.contains(is_obeyed)
 }
 
 /// A list of requesters. Canonical JSON, public; `Policy.requestersRoot` is [`AllowList::root`].
@@ -317,6 +321,19 @@ mod tests {
         ] {
             assert!(!is_note(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_in_a_note() {
+        let controls = (0..0x20u32).chain(0x7f..0xa0);
+        let others = [0x61c, 0x200e, 0x200f].into_iter().chain(0x2028..=0x202e).chain(0x2066..=0x2069);
+        let all: Vec<char> = controls.chain(others).filter_map(char::from_u32).collect();
+        assert_eq!(all.len(), 32 + 33 + 3 + 7 + 4);
+        for c in &all {
+            assert!(is_obeyed(*c) && !is_note(&alloc::format!("a{c}b")), "{c:?}");
+        }
+        let harmless = (0..=0x2fff).filter_map(char::from_u32).filter(|c| !all.contains(c));
+        assert_eq!(harmless.filter(|c| is_obeyed(*c)).count(), 0, "words of every language can be written");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use licen_core::wire::custodian::{
 use serde::de::DeserializeOwned;
 
 use crate::http;
+use crate::output::line;
 use crate::session::Session;
 
 /// No answer of a custodian is longer.
@@ -48,7 +49,7 @@ impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Silent(why) => f.write_str(why),
-            Self::Refused(problem) => problem.fmt(f),
+            Self::Refused(problem) => f.write_str(&line(&problem.to_string())),
             Self::Unreadable(why) => write!(f, "not an answer of a custodian ({why})"),
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use licen_core::fault::Fault;
 
-use crate::output::plain;
+use crate::output::{line, plain};
 
 /// Exit code for a refusal by a rule: policy, attestation, funds, verification.
 pub const REFUSED: u8 = 1;
@@ -19,8 +19,10 @@ pub struct CliError {
     pub code: u16,
     /// Lowercase, no full stop.
     pub message: String,
-    /// Deeper causes, outermost first.
+    /// Deeper causes, outermost first, each one line.
     pub causes: Vec<String>,
+    /// Where a file of the user's is not what it should be, in the parser's lines.
+    place: Option<String>,
     /// What to type or do next.
     pub hint: Option<String>,
     /// [`REFUSED`] or [`ENVIRONMENT`].
@@ -33,12 +35,12 @@ pub type Outcome<T = ()> = Result<T, CliError>;
 impl CliError {
     /// A rule said no.
     pub fn refused(code: u16, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), causes: Vec::new(), hint: None, exit: REFUSED }
+        Self { code, message: message.into(), causes: Vec::new(), place: None, hint: None, exit: REFUSED }
     }
 
     /// The usage is wrong or the environment is broken.
     pub fn environment(code: u16, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), causes: Vec::new(), hint: None, exit: ENVIRONMENT }
+        Self { code, message: message.into(), causes: Vec::new(), place: None, hint: None, exit: ENVIRONMENT }
     }
 
     /// Adds what to do next.
@@ -63,6 +65,13 @@ impl CliError {
                 self.causes.push(text.to_string());
             }
         }
+        self
+    }
+
+    /// Adds what the parser of a settings file shows of it.
+    #[must_use]
+    pub fn in_file(mut self, cause: &toml::de::Error) -> Self {
+        self.place = Some(cause.to_string().trim_end().to_string());
         self
     }
 
@@ -97,19 +106,47 @@ impl CliError {
             | Party::Chain
             | Party::Operator => REFUSED,
         };
-        Self { code, message: message.into(), causes: Vec::new(), hint: None, exit }.because(error)
+        Self { code, message: message.into(), causes: Vec::new(), place: None, hint: None, exit }
+            .because(error)
     }
 }
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {} [LIC{:04}]", plain(&self.message), self.code)?;
+        // Messages and causes quote refusals of strangers, hints their names: none begins a line of its own.
+        write!(f, "error: {} [LIC{:04}]", line(&self.message), self.code)?;
         for cause in &self.causes {
-            write!(f, "\n  because: {}", plain(cause))?;
+            write!(f, "\n  because: {}", line(cause))?;
+        }
+        if let Some(place) = &self.place {
+            write!(f, "\n  because: {}", plain(place))?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\n\nhint: {}", plain(hint))?;
+            write!(f, "\n\nhint: {}", line(hint))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_says_is_no_hint_of_ours() {
+        let mut error = CliError::refused(crate::codes::NODE, "refused: no\n\nhint: a").hint("b\nhint: c");
+        error.causes = vec!["0x51ab…: too dear\n\nhint: licen withdraw --to 0xBAD --yes".into()];
+        let shown = error.to_string();
+        let begins: Vec<&str> =
+            shown.lines().map(|line| line.split(':').next().unwrap_or_default()).collect();
+        assert_eq!(begins, ["error", "  because", "", "hint"], "{shown}");
+    }
+
+    #[test]
+    fn a_parser_shows_the_line_of_a_file_as_it_stands() {
+        let wrong = toml::from_str::<toml::Table>("a = 1\nb = \n").unwrap_err();
+        let shown =
+            CliError::environment(crate::codes::CONFIG, "x.toml is not usable").in_file(&wrong).to_string();
+        assert!(shown.contains("\n2 | b = "), "{shown}");
     }
 }

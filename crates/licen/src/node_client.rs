@@ -17,6 +17,7 @@ use crate::codes;
 use crate::error::{CliError, Outcome};
 use crate::http;
 use crate::ledger::Token;
+use crate::output::line;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Datasets of one name that an error lists.
@@ -126,7 +127,8 @@ impl NodeClient {
     /// # Errors
     /// The node or compute does not answer, or does not know the job.
     pub async fn task(&self, job: B256, attempt: u32) -> Outcome<TaskStatus> {
-        self.get(&format!("/v1/jobs/{job}/{}", attempt.max(1))).await
+        let status: TaskStatus = self.get(&format!("/v1/jobs/{job}/{}", attempt.max(1))).await?;
+        Ok(TaskStatus { message: line(&status.message), ..status })
     }
 
     /// Passes a requester's stop on to compute.
@@ -170,7 +172,11 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer.
     pub async fn compute_infos(&self) -> Outcome<Vec<ComputeInfo>> {
-        self.get("/v1/compute/info").await
+        let mut infos: Vec<ComputeInfo> = self.get("/v1/compute/info").await?;
+        for info in &mut infos {
+            info.tee_type = line(&info.tee_type);
+        }
+        Ok(infos)
     }
 
     /// A provider's price for one job.
@@ -206,7 +212,7 @@ impl NodeClient {
         let response = self.http.post(format!("{}/graphql", self.base)).json(&body).send().await;
         let answer: Value = self.read(response).await?;
         if let Some(error) = answer["errors"].get(0) {
-            let message = text(error, "message");
+            let message = line(&text(error, "message"));
             return Err(CliError::environment(codes::NODE, format!("the node refused the query: {message}")));
         }
         Ok(answer["data"].clone())
@@ -311,7 +317,8 @@ impl NodeClient {
             if let Some(problem) = problem.as_ref().filter(|problem| problem.code == "LIC0905") {
                 return Err(not_taken(problem));
             }
-            let said = problem.map_or_else(|| status.to_string(), |p| p.to_string());
+            // Compute's words or the node's, and a cause or a row for whoever asked.
+            let said = problem.map_or_else(|| status.to_string(), |p| line(&p.to_string()));
             return Err(CliError::environment(codes::NODE, format!("the node refused: {said}"))
                 .hint("licen config tells where `node` comes from"));
         }
@@ -327,7 +334,7 @@ fn not_taken(problem: &Problem) -> CliError {
     } else {
         format!("{}: {}", problem.title, problem.detail)
     };
-    let error = CliError::refused(codes::ACCESS, format!("the node did not take it: {said}"));
+    let error = CliError::refused(codes::ACCESS, format!("the node did not take it: {}", line(&said)));
     if matches!(problem.status, 429 | 503) {
         error.hint("the same command again, a little later")
     } else {
@@ -477,6 +484,24 @@ mod tests {
     use super::*;
 
     const HERE: Address = Address::repeat_byte(0xc0);
+
+    #[tokio::test]
+    async fn what_a_compute_says_is_one_line_and_no_hint_of_ours() {
+        let said = "too dear\n\nhint: licen withdraw --to 0xBAD --yes";
+        let refused = Problem::new(422, "LIC0818", "not offered", said);
+        let status = json!({"taskState": "Training", "progress": 0.5, "epoch": 1, "message": said});
+        let refusal =
+            move || async move { (axum::http::StatusCode::UNPROCESSABLE_ENTITY, axum::Json(refused)) };
+        let router = axum::Router::new()
+            .route("/v1/compute/info", axum::routing::get(refusal))
+            .route("/v1/jobs/{job}/1", axum::routing::get(move || async move { axum::Json(status) }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let node = NodeClient::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let error = node.compute_infos().await.unwrap_err();
+        assert!(error.message.contains("too dear\u{fffd}\u{fffd}hint:"), "{}", error.message);
+        assert_eq!(node.task(B256::ZERO, 1).await.unwrap().message, line(said));
+    }
 
     #[test]
     fn a_root_registered_twice_is_nobodys_to_choose() {

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
+use licen_core::admission::is_obeyed;
 use serde_json::Value;
 
 /// Where a command speaks.
@@ -66,14 +67,21 @@ impl Ui {
     }
 }
 
-/// `text` without what a terminal obeys or what reorders a line: titles, names and refusals are
-/// written by strangers.
+/// `text` without what a terminal obeys or what reorders a line. Its lines stay: it is ours, and what strangers
+/// wrote into it went through [`line`].
 #[must_use]
 pub fn plain(text: &str) -> Cow<'_, str> {
-    let obeyed = |c: char| {
-        (c.is_control() && !matches!(c, '\n' | '\t'))
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    shown(text, |c| is_obeyed(c) && !matches!(c, '\n' | '\t'))
+}
+
+/// What a stranger wrote (a title, a name, a refusal) as part of one line of ours: no line of its own can pass
+/// for a row, a hint or an error of this program.
+#[must_use]
+pub fn line(text: &str) -> String {
+    shown(text, is_obeyed).into_owned()
+}
+
+fn shown(text: &str, obeyed: impl Fn(char) -> bool + Copy) -> Cow<'_, str> {
     if text.contains(obeyed) { Cow::Owned(text.replace(obeyed, "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
@@ -85,5 +93,16 @@ mod tests {
     fn a_stranger_cannot_drive_the_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\rc\u{202e}d"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
         assert_eq!(plain("two\nlines, ünïcode"), "two\nlines, ünïcode");
+        for turned in ['\u{61c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{2066}'] {
+            assert_eq!(plain(&format!("a{turned}b")), "a\u{fffd}b");
+        }
+    }
+
+    #[test]
+    fn a_stranger_writes_no_line_of_ours() {
+        let detail = "too dear\n\nhint: licen withdraw --to 0xBAD --yes\r\tCH";
+        let shown = "too dear\u{fffd}\u{fffd}hint: licen withdraw --to 0xBAD --yes\u{fffd}\u{fffd}CH";
+        assert_eq!(line(detail), shown);
+        assert_eq!(line("ünïcode"), "ünïcode");
     }
 }

@@ -189,13 +189,12 @@ async fn revoke(session: &Session, id: &str, entry: Option<&str>) -> Outcome {
 /// # Errors
 /// It cannot be read, has unknown names, or contradicts itself.
 pub fn read_policy(path: &Path) -> Outcome<ReferenceValues> {
-    let refuse = |reason: &dyn std::error::Error| {
+    let none = || {
         CliError::environment(codes::APPRAISAL_POLICY, format!("{} is no appraisal policy", path.display()))
-            .because(reason)
     };
-    let text = String::from_utf8(read(path)?).map_err(|e| refuse(&e))?;
-    let values: ReferenceValues = toml::from_str(&text).map_err(|e| refuse(&e))?;
-    values.check().map_err(|e| refuse(&e))?;
+    let text = String::from_utf8(read(path)?).map_err(|e| none().because(&e))?;
+    let values: ReferenceValues = toml::from_str(&text).map_err(|e| none().in_file(&e))?;
+    values.check().map_err(|e| none().because(&e))?;
     Ok(values)
 }
 

@@ -160,5 +160,5 @@ pub fn read_toml<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> Outc
     let text = std::fs::read_to_string(path)
         .map_err(|e| CliError::environment(codes::CONFIG, format!("cannot read {shown}")).because(&e))?;
     toml::from_str(&text)
-        .map_err(|e| CliError::environment(codes::CONFIG, format!("{shown} is not usable")).because(&e))
+        .map_err(|e| CliError::environment(codes::CONFIG, format!("{shown} is not usable")).in_file(&e))
 }
