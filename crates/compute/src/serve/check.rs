@@ -204,24 +204,36 @@ fn check_verifiers(dispatch: &Dispatch) -> Result<(), DispatchError> {
 
 fn check_here(job: &Job, chain_id: u64, config: &Config) -> Result<(), DispatchError> {
     let not_here = |reason: &str| Err(DispatchError::NotHere(reason.into()));
-    if config.chain_id.is_some_and(|served| served != chain_id) {
-        return not_here("it is on another chain than the one this node serves");
-    }
-    let simulated = config.tee == TeeChoice::Simulated;
-    if simulated && chain_id != LOCAL_CHAIN_ID {
-        return not_here("a simulated TEE serves the local chain id 31337 only");
-    }
-    if simulated && job.requiredLevel > LEVEL_SOFTWARE {
-        return not_here("the owner demands hardware, this TEE is simulated");
-    }
-    if !job.providerId.is_zero() && job.providerId != config.provider_id {
-        return not_here("it names another provider");
-    }
+    serves(config, chain_id, job.requiredLevel, job.providerId).or_else(not_here)?;
     if job.providerId.is_zero() && !config.takes_unpaid_jobs() {
         return not_here("it names no provider, and this node trains for its own price only");
     }
     if !job.licenseId.is_zero() {
-        return not_here("jobs under a license are not built yet");
+        return not_here(NO_LICENSES);
+    }
+    Ok(())
+}
+
+/// Why no job under a license is priced or taken.
+pub(super) const NO_LICENSES: &str = "jobs under a license are not built yet";
+
+/// Whether this node prices and takes jobs of a chain, at an attestation level, for a provider; zero is any.
+///
+/// # Errors
+/// Why it does not.
+pub(super) fn serves(config: &Config, chain_id: u64, level: u8, provider: B256) -> Result<(), &'static str> {
+    if config.chain_id.is_some_and(|served| served != chain_id) {
+        return Err("it is on another chain than the one this node serves");
+    }
+    let simulated = config.tee == TeeChoice::Simulated;
+    if simulated && chain_id != LOCAL_CHAIN_ID {
+        return Err("a simulated TEE serves the local chain id 31337 only");
+    }
+    if simulated && level > LEVEL_SOFTWARE {
+        return Err("the owner demands hardware, this TEE is simulated");
+    }
+    if !provider.is_zero() && provider != config.provider_id {
+        return Err("it names another provider");
     }
     Ok(())
 }

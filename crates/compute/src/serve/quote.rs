@@ -4,14 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use licen_attest::TeeChoice;
-use licen_core::abi::{Policy, Quote};
+use licen_core::abi::Quote;
 use licen_core::canonical::{json_from_slice, json_of_blob};
 use licen_core::constraints::{self, Constraints, JobSpec, ProviderFacts};
 use licen_core::eip712::Domain;
 use licen_core::id::policy_hash;
 use licen_core::merkle::file_tree;
-use licen_core::policy::LOCAL_CHAIN_ID;
 use licen_core::policy_manifest::{self, PolicyManifest};
 use licen_core::price::{Price, Rate};
 use licen_core::primitives::{B256, Bytes};
@@ -20,6 +18,7 @@ use licen_core::wire::compute::{QuoteRequest, QuoteResponse};
 use licen_seal::SigningKey;
 use tokio::sync::Semaphore;
 
+use super::check::{NO_LICENSES, serves};
 use super::config::Config;
 use super::documents::MAX_DOCUMENT_BYTES;
 use super::error::ServeError;
@@ -134,28 +133,14 @@ pub(super) fn facts(config: &Config) -> ProviderFacts {
 }
 
 fn check_here(request: &QuoteRequest, config: &Config) -> Result<(), ServeError> {
-    let policy: &Policy = &request.policy.0;
-    if !request.provider_id.is_zero() && request.provider_id != config.provider_id {
-        return Err(declined("this node is another provider"));
-    }
-    if config.chain_id.is_some_and(|served| served != request.chain_id) {
-        return Err(declined("this node serves another chain"));
-    }
-    let simulated = config.tee == TeeChoice::Simulated;
-    if simulated && request.chain_id != LOCAL_CHAIN_ID {
-        return Err(declined("a simulated TEE serves the local chain id 31337 only"));
-    }
-    if simulated && policy.requiredLevel > licen_core::policy::LEVEL_SOFTWARE {
-        return Err(declined("the owner demands hardware, this TEE is simulated"));
-    }
+    let policy = &request.policy.0;
+    serves(config, request.chain_id, policy.requiredLevel, request.provider_id).map_err(declined)?;
     if !request.license_id.is_zero() {
-        return Err(declined("jobs under a license are not built yet"));
+        return Err(declined(NO_LICENSES));
     }
     if !(1..=policy.maxEpochsPerRun).contains(&request.epochs) {
-        return Err(declined(format!(
-            "{} epochs, the owner allows {}",
-            request.epochs, policy.maxEpochsPerRun
-        )));
+        let message = format!("{} epochs, the owner allows {}", request.epochs, policy.maxEpochsPerRun);
+        return Err(declined(message));
     }
     Ok(())
 }

@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 const REMEMBERED: usize = 8;
 /// Base models that are remembered; requesters choose them, so there has to be an end.
 const MODELS: usize = 256;
-/// Shorter trainings are mostly loading, and say little of the speed.
+/// Shorter trainings say little of the speed.
 const LEAST_SECONDS: u64 = 60;
+/// Fewer bytes are mostly held-out rows and writing the adapter.
+const LEAST_BYTES: u64 = 1 << 20;
 
 /// Measurements by base model, the model that was trained last at the end.
 pub(super) struct Speeds {
@@ -47,7 +49,7 @@ impl Speeds {
 
     /// Remembers a training of `base_model`.
     pub(super) fn add(&self, base_model: B256, speed: Speed) {
-        if speed.seconds < LEAST_SECONDS || speed.bytes == 0 {
+        if speed.seconds < LEAST_SECONDS || speed.bytes < LEAST_BYTES {
             return;
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,8 +90,9 @@ mod tests {
 
     const MODEL: B256 = B256::repeat_byte(1);
 
+    /// Of thousands of mebibytes, so that bytes never are too few.
     fn speed(bytes: u64, seconds: u64) -> Speed {
-        Speed { bytes, seconds }
+        Speed { bytes: bytes << 20, seconds }
     }
 
     #[test]
@@ -122,7 +125,8 @@ mod tests {
         (0..3).for_each(|_| speeds.add(MODEL, speed(1_000_000, 100)));
         assert_eq!(speeds.of(MODEL), Some(speed(1_000, 100)));
         speeds.add(B256::repeat_byte(2), speed(1_000_000, LEAST_SECONDS - 1));
-        assert_eq!(speeds.of(B256::repeat_byte(2)), None, "mostly loading");
+        speeds.add(B256::repeat_byte(2), Speed { bytes: LEAST_BYTES - 1, seconds: 1_000_000 });
+        assert_eq!(speeds.of(B256::repeat_byte(2)), None, "too short, or too little: no price for ever");
     }
 
     #[test]

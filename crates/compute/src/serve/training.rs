@@ -263,7 +263,7 @@ fn train_now(
     (tell, mut another): (impl Fn(Event), impl FnMut(u32) -> Result<bool, Broken>),
 ) -> Result<Trained, Broken> {
     let ours = Broken::because(Reason::ComputeTaskFailed);
-    let begin = Instant::now();
+    let (begin, loaded) = (Instant::now(), trainer.cpu_time().map_err(&ours)?);
     trainer.tell(&Order::Train { card: card(prepared, &opened) }, &[]).map_err(&ours)?;
     let mut limits = Limits::new(&prepared.documents.plan, &opened.data);
     let (metering, names) = loop {
@@ -294,7 +294,8 @@ fn train_now(
     let compute = trainer.cpu_time().map_err(&ours)?;
     let whole = prepared.documents.policy_manifest.byte_count();
     let bytes = whole.saturating_mul(u64::from(metering.epochs));
-    let speed = Speed { bytes, seconds: compute_seconds(compute) };
+    // Without loading the base model, or small datasets would make it look slow.
+    let speed = Speed { bytes, seconds: compute_seconds(compute.saturating_sub(loaded)) };
     let base_model = prepared.documents.job_spec.base_model_root;
     node.measured(metering.tokens_seen, begin.elapsed().as_secs_f64(), base_model, speed);
     let (epochs, files) = (metering.epochs, std::mem::take(&mut *files));

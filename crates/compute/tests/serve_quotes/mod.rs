@@ -114,7 +114,7 @@ async fn what_it_has_no_price_for_and_what_it_would_not_train_gets_no_quote() {
             }),
             "demands hardware",
         ),
-        (QuoteRequest { provider_id: B256::repeat_byte(4), ..in_token.clone() }, "another provider"),
+        (QuoteRequest { provider_id: B256::repeat_byte(4), ..in_token.clone() }, "names another provider"),
         (QuoteRequest { chain_id: 1, ..in_token.clone() }, "31337"),
         (QuoteRequest { license_id: "1".parse().unwrap(), ..in_token.clone() }, "license"),
         (QuoteRequest { epochs: 0, ..in_token.clone() }, "0 epochs"),
