@@ -225,7 +225,7 @@ pub struct DeployArgs {
 
 fn custodian_url(text: &str) -> Result<CustodianUrl, String> {
     let (id, url) = text.split_once('=').ok_or("expected ADDRESS=URL")?;
-    let id = id.parse().map_err(|_| format!("{id:?} is not an address"))?;
+    let id = crate::ledger::read_address(id)?;
     if !(url.starts_with("http://") || url.starts_with("https://")) {
         return Err(format!("{url:?} is not an http or https address"));
     }

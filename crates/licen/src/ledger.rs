@@ -136,9 +136,11 @@ fn said<T>(answer: Result<T, ChainError>) -> Outcome<Option<T>> {
     }
 }
 
-/// Letters and digits only: the word is a stranger's, and stands beside an amount.
+/// Letters and digits, a letter first: the word is a stranger's, and stands behind a number.
 fn is_symbol(text: &str) -> bool {
-    (1..=LONGEST_SYMBOL).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
+    (1..=LONGEST_SYMBOL).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 /// What amounts are counted in: a token as it was read, once, from its contract.
@@ -249,6 +251,21 @@ impl Token {
     }
 }
 
+/// An address as people type it. One in letters of both cases has the checksum of EIP-55: money that is sent
+/// to a mistyped address is lost.
+///
+/// # Errors
+/// What it is instead.
+pub fn read_address(text: &str) -> Result<Address, String> {
+    let address: Address = text.parse().map_err(|_| format!("{text:?} is not an address"))?;
+    let has = |of: fn(&u8) -> bool| text.bytes().skip(2).any(|b| of(&b));
+    let mixed = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+    if mixed && address.to_checksum(None) != text {
+        return Err(format!("{text:?} has a letter of the wrong case: a digit of it is mistyped"));
+    }
+    Ok(address)
+}
+
 /// The token of `--token`; the native coin where left out.
 ///
 /// # Errors
@@ -262,8 +279,8 @@ pub fn token_address(text: Option<&str>) -> Outcome<Address> {
 /// # Errors
 /// Something else.
 pub fn address(flag: &str, text: &str) -> Outcome<Address> {
-    text.parse().map_err(|_| {
-        CliError::environment(codes::USAGE, format!("{flag} {text:?} is not an address"))
+    read_address(text).map_err(|what| {
+        CliError::environment(codes::USAGE, format!("{flag} {what}"))
             .hint("an address is 0x and 40 hex digits")
     })
 }
@@ -293,6 +310,13 @@ mod tests {
         assert!(usdc.came_back(U256::from(7)).contains(&format!("licen withdraw --token {address}")));
         assert_eq!((usdc.parsed("1.5"), usdc.parsed("1.0000001")), (Some(U256::from(1_500_000)), None));
         assert_eq!(Token::unread(address).parsed("1"), None, "nobody knows what one of it is");
-        assert!(is_symbol("USDC") && !is_symbol("") && !is_symbol("1 000 ETH") && !is_symbol("\u{202e}HTE"));
+        assert!(
+            is_symbol("USDC")
+                && !is_symbol("")
+                && !is_symbol("1 000 ETH")
+                && !is_symbol("000000")
+                && !is_symbol("0ETH")
+                && !is_symbol("\u{202e}HTE")
+        );
     }
 }

@@ -11,6 +11,7 @@ use crate::cli::{AppraisalArgs, EraseArgs, RegisterArgs, UpdateSetArgs};
 use crate::codes;
 use crate::command::attest;
 use crate::error::{CliError, Outcome};
+use crate::ledger::read_address;
 use crate::node::serve::read_toml;
 use crate::session::{Session, parse_b256};
 
@@ -174,5 +175,8 @@ pub fn member(text: &str) -> Outcome<Member> {
             .hint("licen key new custodian prints it")
     };
     let (address, key) = text.split_once(':').ok_or_else(bad)?;
-    Ok(Member { signer: address.parse().map_err(|_| bad())?, hpkeKey: parse_b256(key).map_err(|_| bad())? })
+    Ok(Member {
+        signer: read_address(address).map_err(|_| bad())?,
+        hpkeKey: parse_b256(key).map_err(|_| bad())?,
+    })
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::cli::DeployArgs;
 use crate::codes;
 use crate::error::{CliError, Outcome};
+use crate::ledger;
 use crate::session::Session;
 
 /// The highest protocol fee that `DataPolicy` takes, basis points of the royalty.
@@ -50,10 +51,7 @@ pub async fn deploy(session: &Session, args: &DeployArgs) -> Outcome<Address> {
     }
     let fee_recipient = match &args.fee_recipient {
         None => session.wallet()?.address(),
-        Some(text) => text.parse().map_err(|_| {
-            CliError::environment(codes::USAGE, format!("--fee-recipient {text:?} is not an address"))
-                .hint("an address is 0x and 40 hex digits")
-        })?,
+        Some(text) => ledger::address("--fee-recipient", text)?,
     };
     // The contract's own bound, asked before anything is deployed.
     if args.fee_bps > MAX_FEE_BPS {

@@ -11,7 +11,7 @@ use serde_json::json;
 
 mod upstream;
 
-use self::upstream::{Coming, Level, above, coming};
+use self::upstream::{Coming, Holding, above, coming};
 use crate::chain_view::ChainView;
 use crate::cli::EarningsArgs;
 use crate::command::search::short;
@@ -112,7 +112,7 @@ pub async fn earnings(session: &Session, args: &EarningsArgs) -> Outcome {
         if !chains.iter().any(|chain| chain.contract() == *contract) {
             continue;
         }
-        let words = session.token(*token).await?;
+        let words = session.words(*token).await;
         let credit = credits.get(&(*contract, *token)).copied().unwrap_or_default();
         tell(session, account, *contract, &words, credit, sums);
     }
@@ -210,7 +210,7 @@ async fn own_split(session: &Session, chains: &[ChainView], account: B256, accou
     };
     for (contract, token) in accounts.keys() {
         let Some(chain) = chains.iter().find(|chain| chain.contract() == *contract) else { continue };
-        let (books, words) = (chain.books(&split, *token).await?, session.token(*token).await?);
+        let (books, words) = (chain.books(&split, *token).await?, session.words(*token).await);
         // What is left over when all has vested waits for more to come in; nothing makes it due.
         let vested = books.at >= split.start.saturating_add(split.duration);
         let later = books.total_in.saturating_sub(books.paid).saturating_sub(books.due);
@@ -233,7 +233,7 @@ async fn waiting(
     let contract = chain.contract();
     let here = |p: &&Payment| p.contract == contract && only.is_none_or(|token| p.token == token);
     for token in came.values().flatten().filter(here).map(|p| p.token).collect::<BTreeSet<_>>() {
-        let (words, mut levels, mut at) = (session.token(token).await?, BTreeMap::new(), 0);
+        let (words, mut holdings, mut at) = (session.words(token).await, BTreeMap::new(), 0);
         let sums = accounts.get(&(contract, token));
         for split in above {
             let inside = split_account(split);
@@ -244,14 +244,14 @@ async fn waiting(
             }
             let books = chain.books(split, token).await?;
             at = books.at.max(at);
-            levels.insert(inside, level(&books, &payments)?);
+            holdings.insert(inside, holding(&books, &payments)?);
             if split.accounts.contains(&account) {
                 let got =
                     sums.and_then(|sums| sums.0.get(&Source::Split(inside))).copied().unwrap_or_default();
                 say_waiting(session, account, chain, &words, split, to_come(split, account, &books, got));
             }
         }
-        for (inside, coming) in coming(account, above, &levels, at) {
+        for (inside, coming) in coming(account, above, &holdings, at) {
             say_coming(session, account, chain, &words, (inside, coming), above);
         }
     }
@@ -259,15 +259,15 @@ async fn waiting(
 }
 
 /// What a split holds, and what it got of the splits before it.
-fn level(books: &Books, payments: &[&Payment]) -> Outcome<Level> {
-    let mut level = Level { total_in: books.total_in, ..Level::default() };
+fn holding(books: &Books, payments: &[&Payment]) -> Outcome<Holding> {
+    let mut holding = Holding { total_in: books.total_in, ..Holding::default() };
     for payment in payments {
         if let Source::Split(before) = Source::of(payment) {
-            let got: &mut U256 = level.got.entry(before).or_default();
+            let got: &mut U256 = holding.got.entry(before).or_default();
             *got = got.saturating_add(payment.amount()?);
         }
     }
-    Ok(level)
+    Ok(holding)
 }
 
 /// What comes through the split `inside` once those before it are distributed, the outermost first.

@@ -15,6 +15,7 @@ use crate::codes;
 use crate::command::search::short;
 use crate::error::{CliError, Outcome};
 use crate::ledger::address;
+use crate::output::line;
 use crate::owner::announce::announce;
 use crate::owner::payees::{Payees, payees};
 use crate::session::{Session, parse_b256};
@@ -203,7 +204,7 @@ async fn show(session: &Session, args: &ProviderShowArgs) -> Outcome {
         ("creator", provider.creator.to_string()),
         ("signs quotes", provider.signer.to_string()),
         ("payee", account_shown(provider.payee)),
-        ("jurisdiction", ProviderFacts::registered(id, &provider).jurisdiction),
+        ("jurisdiction", line(&ProviderFacts::registered(id, &provider).jurisdiction)),
         ("platforms", platforms.join("\n              ")),
     ] {
         if !value.is_empty() {
@@ -230,34 +231,31 @@ async fn show_node(session: &Session) -> Outcome {
             false => info.provider_id.to_string(),
         };
         session.ui.data(&format!("provider      {named}"));
-        session.ui.data(&format!("tee           {}", info.tee_type));
+        session.ui.data(&format!("tee           {}", line(&info.tee_type)));
         if !info.platform_id.is_zero() {
             session.ui.data(&format!("platform      {}", info.platform_id));
         }
-        for price in prices(session, info).await? {
+        for price in prices(session, info, "").await {
             session.ui.data(&format!("price         {price}"));
         }
     }
     Ok(())
 }
 
-/// What a compute asks for, a sentence for each price.
-///
-/// # Errors
-/// The RPC does not answer.
-pub async fn prices(session: &Session, info: &ComputeInfo) -> Outcome<Vec<String>> {
+/// What a compute asks for, a sentence for each price; `whose` stands behind those that a provider signs.
+pub async fn prices(session: &Session, info: &ComputeInfo, whose: &str) -> Vec<String> {
     let mut said = Vec::new();
     for price in &info.prices {
-        said.push(price_shown(session, price).await?);
+        said.push(format!("{}{whose}", price_shown(session, price).await));
     }
     if info.unpaid_jobs {
         said.push("0 for jobs that name no provider".into());
     }
-    Ok(said)
+    said
 }
 
-async fn price_shown(session: &Session, price: &Price) -> Outcome<String> {
-    let words = session.chain().await?.token(price.token).await?;
+async fn price_shown(session: &Session, price: &Price) -> String {
+    let words = session.words(price.token).await;
     let (amount, unit) = match price.rate {
         Rate::Epoch(fee) => (fee, "epoch"),
         Rate::ComputeSecond(fee) => (fee, "compute second"),
@@ -267,7 +265,7 @@ async fn price_shown(session: &Session, price: &Price) -> Outcome<String> {
         0 => String::new(),
         least => format!(", at least {} per epoch", words.shown(U256::from(least))),
     };
-    Ok(format!("{} per {unit} of {model}{least}", words.shown(U256::from(amount))))
+    format!("{} per {unit} of {model}{least}", words.shown(U256::from(amount)))
 }
 
 #[cfg(test)]

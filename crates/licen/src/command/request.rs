@@ -24,7 +24,7 @@ use serde_json::json;
 
 use self::bill::Bill;
 use self::pending::Pending;
-use self::quote::{Case, Offer, Unpaid, Wanted};
+use self::quote::{Case, Quoted, Unpaid, Wanted};
 use crate::chain_view::ChainView;
 use crate::cli::RequestArgs;
 use crate::codes;
@@ -36,6 +36,7 @@ use crate::command::{jobs, refusal};
 use crate::custodian_client::CustodianClient;
 use crate::error::{CliError, Outcome};
 use crate::node_client::IndexedDataset;
+use crate::owner::random_salt;
 use crate::session::Session;
 
 /// How often an index that is behind is asked again, a second apart.
@@ -79,8 +80,8 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
         request: &draft,
         context: &context,
     };
-    let offer = offered(session, args, wanted, &models, &case).await?;
-    let bill = Bill::new(session.token(policy.token).await?, policy, args.epochs, offer.as_ref());
+    let quoted = quoted_for(session, args, wanted, &models, &case).await?;
+    let bill = Bill::new(session.token(policy.token).await?, policy, args.epochs, quoted.as_ref());
     payment::afford(session, args, context.requester, &bill).await?;
     let (t, members) = chain.custodians(policy.custodianSet, policy.setVersion).await?;
     show_price(session, args, policy, &model, manifest.byte_count(), &bill, t);
@@ -90,18 +91,19 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
             .hint(format!("{} --yes", refusal::corrected(args, None, None, None))));
     }
     session.put_json(&spec).await?;
-    // Takes blocks of time, so it comes before the quote is looked at again.
+    // Takes blocks of time, so it comes before the price is looked at again.
     payment::allow(session, &chain, &bill, &context).await?;
-    let (counter, offer) = renewed(session, &case, offer).await?;
+    let (counter, quoted) = renewed(session, &case, quoted).await?;
     let (key, key_file) = match given {
         Some(given) => given,
         None => fresh_key(session)?,
     };
-    let provider = offer.as_ref().map_or(B256::ZERO, |offer| offer.quote().providerId);
+    let provider = quoted.as_ref().map_or(B256::ZERO, |quoted| quoted.quote().providerId);
     let request = Request { resultKey: key.public().0, providerId: provider, ..draft };
     let (policy, request) = (AbiHex(policy.clone()), AbiHex(request));
     let (contract, admission) = (chain.contract(), admission.map(AbiHex));
-    let pending = Pending { contract, policy, request, offer, admission, counter, key_file };
+    let nonce = random_salt()?;
+    let pending = Pending { contract, policy, request, quoted, admission, counter, nonce, key_file };
     pending.keep(session)?;
     pay(session, &chain, &pending).await
 }
@@ -147,42 +149,42 @@ async fn context(
 }
 
 /// Whose compute trains, and for how much; nothing where the request names no provider.
-async fn offered(
+async fn quoted_for(
     session: &Session,
     args: &RequestArgs,
     wanted: Option<Wanted>,
     models: &[ModelInfo],
     case: &Case<'_>,
-) -> Outcome<Option<Offer>> {
+) -> Outcome<Option<Quoted>> {
     match wanted {
         Some(wanted) => {
-            let offer = quote::best(session, wanted, case).await?;
-            quote::within(args, &session.token(case.policy.token).await?, &offer)?;
-            Ok(Some(offer))
+            let quoted = quote::best(session, wanted, case).await?;
+            quote::within(args, &session.token(case.policy.token).await?, &quoted)?;
+            Ok(Some(quoted))
         }
         None => compute_fits(session, args, models, case).await.map(|()| None),
     }
 }
 
-/// The counter before the request, and the offer as it still holds. A job that was opened meanwhile, by
+/// The counter before the request, and the price as it still holds. A job that was opened meanwhile, by
 /// this wallet elsewhere, moves the counter that the quote names: one new quote is asked for then.
-async fn renewed(session: &Session, case: &Case<'_>, offer: Option<Offer>) -> Outcome<(u64, Option<Offer>)> {
+async fn renewed(
+    session: &Session,
+    case: &Case<'_>,
+    quoted: Option<Quoted>,
+) -> Outcome<(u64, Option<Quoted>)> {
     let (uid, requester) = (case.policy.datasetUid, case.context.requester);
     let counter = case.chain.counter_at_head(uid, requester).await?;
-    let Some(offer) = offer else { return Ok((counter, None)) };
+    let Some(quoted) = quoted else { return Ok((counter, None)) };
     let job_id = job_id(&case.chain.domain(), uid, requester, counter + 1);
     let now = case.chain.now().await?;
-    if offer.holds(job_id, now) {
-        return Ok((counter, Some(offer)));
+    if quoted.holds(job_id, now) {
+        return Ok((counter, Some(quoted)));
     }
     let context = RequestContext { job_id, now, ..case.context.clone() };
-    let wanted = Wanted::Provider(offer.quote().providerId);
+    let wanted = Wanted::Provider(quoted.quote().providerId);
     let again = quote::best(session, wanted, &Case { context: &context, ..*case }).await?;
-    if again.quote().computeFeePerEpoch > offer.quote().computeFeePerEpoch {
-        return Err(CliError::refused(codes::NO_COMPUTE, "the provider asks for more now; nothing was paid")
-            .hint("run the same command again to see its price"));
-    }
-    Ok((counter, Some(again)))
+    quote::no_dearer(&quoted, again).map(|again| (counter, Some(again)))
 }
 
 /// The job of a request that was sent and whose end nobody heard, unless it has ended since.
@@ -202,15 +204,15 @@ async fn unfinished(session: &Session, chain: &ChainView, dataset_uid: B256) -> 
 async fn pay(session: &Session, chain: &ChainView, pending: &Pending) -> Outcome<Job> {
     let (policy, request) = (&pending.policy.0, &pending.request.0);
     let token = session.token(policy.token).await?;
-    let bill = Bill::new(token, policy, request.epochs, pending.offer.as_ref());
+    let bill = Bill::new(token, policy, request.epochs, pending.quoted.as_ref());
     let mined = pending.send(session, chain, payment::value(policy.token, bill.total())).await?;
     let grant = Grant {
         requester: session.wallet()?.address(),
         counter: pending.counter + 1,
         now: chain.block_time(mined.block_number).await?,
         protocol_fee_bps: chain.fee_bps().await?,
-        compute_fee_per_epoch: pending.offer.as_ref().map_or(0, |offer| offer.quote().computeFeePerEpoch),
-        compute_payee: pending.offer.as_ref().map_or(B256::ZERO, |offer| offer.payee),
+        compute_fee_per_epoch: pending.quoted.as_ref().map_or(0, |quoted| quoted.quote().computeFeePerEpoch),
+        compute_payee: pending.quoted.as_ref().map_or(B256::ZERO, |quoted| quoted.payee),
     };
     // Its id is made of contract, dataset, requester and counter: that the contract knows it proves who
     // it is of, and every later command compares its terms.

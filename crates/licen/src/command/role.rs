@@ -48,6 +48,7 @@ pub async fn node(path: &Path) -> Outcome {
         models: Models::open(config.state.join("models.json"))?,
         compute: Computes::new(&config.compute, &config.blob_url())
             .map_err(|e| broken("no HTTP client", &e))?,
+        index: store.clone(),
     });
     let contracts = deployment.contracts.data_policies.clone();
     let book = AccessBook::new(
@@ -109,8 +110,7 @@ async fn orchestrate(
         return Ok(());
     }
     let mut orchestrator = licen_orchestrator::Config::new(config.wallet.clone(), config.blob_url());
-    let compute = |url: &String| licen_orchestrator::ComputeUrl { url: url.clone(), provider_id: None };
-    orchestrator.compute = config.compute.iter().map(compute).collect();
+    orchestrator.compute = config.compute.clone();
     orchestrator.custodians = deployment.custodians.clone();
     orchestrator.poll_ms = config.poll_ms;
     let (progress, _) = broadcast::channel(PROGRESS);

@@ -149,8 +149,7 @@ async fn compute_prices(session: &Session) -> String {
             true => String::new(),
             false => format!(", provider {}", short(&info.provider_id.to_string())),
         };
-        let prices = provider::prices(session, &info).await.unwrap_or_default();
-        said.extend(prices.into_iter().map(|price| format!("{price}{named}")));
+        said.extend(provider::prices(session, &info, &named).await);
     }
     said.join("\n")
 }

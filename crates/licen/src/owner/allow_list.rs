@@ -9,6 +9,7 @@ use licen_core::primitives::Address;
 use crate::cli::AllowArgs;
 use crate::codes;
 use crate::error::{CliError, Outcome};
+use crate::ledger::read_address;
 use crate::output::Ui;
 use crate::owner::random_salt;
 
@@ -92,14 +93,7 @@ fn parse(text: &str) -> Result<Vec<Address>, (usize, String)> {
 /// # Errors
 /// What it is instead.
 pub fn address(text: &str) -> Result<Address, String> {
-    let wrong = || format!("{text:?} is not an address");
-    let digits = text.strip_prefix("0x").ok_or_else(wrong)?;
-    let address: Address = text.parse().map_err(|_| wrong())?;
-    let mixed =
-        digits.bytes().any(|b| b.is_ascii_lowercase()) && digits.bytes().any(|b| b.is_ascii_uppercase());
-    if mixed && address.to_checksum(None) != text {
-        return Err(format!("{text:?} has a letter of the wrong case: a digit of it is mistyped"));
-    }
+    let address = read_address(text)?;
     if address.is_zero() { Err("the zero address is nobody's".into()) } else { Ok(address) }
 }
 

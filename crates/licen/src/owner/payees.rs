@@ -14,6 +14,7 @@ use licen_core::split::validate;
 use crate::cli::PayeeArgs;
 use crate::codes;
 use crate::error::{CliError, Outcome};
+use crate::ledger::read_address;
 use crate::owner::when::{duration, moment};
 use crate::session::Session;
 
@@ -153,9 +154,11 @@ fn payee(text: &str) -> Outcome<(B256, Option<u16>)> {
 /// # Errors
 /// Neither.
 pub fn account(flag: &str, text: &str) -> Outcome<B256> {
-    let address = text.parse::<Address>().map(account_of);
-    address.or_else(|_| text.parse::<B256>()).map_err(|_| {
-        CliError::environment(codes::USAGE, format!("{flag} {text:?} is not an address or a split's account"))
+    if let Ok(account) = text.parse::<B256>() {
+        return Ok(account);
+    }
+    read_address(text).map(account_of).map_err(|what| {
+        CliError::environment(codes::USAGE, format!("{flag} {what}, or a split's account"))
             .hint("an address is 0x and 40 hex digits, a split's account 0x and 64")
     })
 }

@@ -46,6 +46,18 @@ pub fn start_saying(node: &str, path: &str, word: &str, other: &str) -> String {
     })
 }
 
+/// As [`start`], but it changes one digit of what a field of the path's answer has in hex.
+pub fn start_bending(node: &str, path: &str, field: &str) -> String {
+    let name = format!("\"{field}\":\"0x");
+    serve(node, path, move |answer| {
+        let at = answer.windows(name.len()).position(|window| window == name.as_bytes());
+        if let Some(at) = at {
+            let digit = &mut answer[at + name.len() + 40];
+            *digit = if *digit == b'1' { b'2' } else { b'1' };
+        }
+    })
+}
+
 /// What is done to an answer.
 type Change = Arc<dyn Fn(&mut Vec<u8>) + Send + Sync>;
 

@@ -176,8 +176,10 @@ fn looking(place: &Place) {
             state         Completed
             asked         1 epoch
             trained       1 epoch
-            escrow        0.01
+            provider      0x..
+            escrow        0.011
             royalty       0.01
+            compute fee   0.001
             refund        0
             result        0x..
             adapter       0x..
@@ -242,7 +244,7 @@ fn audit(place: &Place) {
             ok      dataset ciphertext     N bytes hash to 0x..
             ok      result manifest        signed by the attested key 0x..
             ok      manifest fields        1 epochs, 43 samples, N text tokens trained, N compute seconds
-            ok      money                  0.01 paid in = 0.01 royalty (0.00025 of it protocol fee) + 0 refund + 0 compute
+            ok      money                  0.011 paid in = 0.01 royalty (0.00025 of it protocol fee) + 0 refund + 0.001 compute
             ok      evidence bundle        N bytes hash to 0x..
             ok      runtime data           its hash is the one on chain
             ok      runtime data fields    bound to this job

@@ -3,8 +3,8 @@
 use expect_test::expect;
 use serde_json::Value;
 
-use super::golden;
 use super::place::{Place, Said};
+use super::{golden, liar};
 
 fn record(said: &Said) -> Value {
     assert_eq!(said.exit, 0, "{}{}", said.out, said.err);
@@ -195,6 +195,17 @@ fn bound_elsewhere(place: &Place) {
             exit 2
         "#]],
     );
+    // A node that shows another quote than the provider signed, or another signature.
+    for field in ["signature", "quote"] {
+        let liar = liar::start_bending(&place.setting("node"), "/v1/compute/quote", field);
+        let lied =
+            ["--yes", "--node", &liar, "request", &place.root, "--epochs", "1", "--provider", "cheapest"];
+        let said = place.licen(&lied);
+        let refused = said.err.contains("no provider of this node offers the job [LIC0213]");
+        assert!(said.exit == 1 && refused, "{field}: {}", said.err);
+        let why = if field == "quote" { "the quote does not match" } else { "is not signed by the address" };
+        assert!(said.err.contains(why), "{field}: {}", said.err);
+    }
     assert!(!place.licen(&["jobs"]).out.contains("Granted"), "nothing was paid");
 }
 

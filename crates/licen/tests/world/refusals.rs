@@ -227,6 +227,8 @@ fn of_other_datasets(place: &Place) {
             name          Strict
             rows          48 (1862 bytes)
             price         0.001 coins per epoch
+            compute       0.001 per epoch of any base model, provider 0x..
+                          0 for jobs that name no provider
             caps          5 epochs per run, 3 runs per requester
             purposes      research
             training      at most 5 steps, base models 0x..

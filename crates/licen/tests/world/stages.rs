@@ -523,11 +523,14 @@ fn retire(place: &Place, root: &str) {
             name          Sparrows
             rows          48 (1862 bytes)
             price         0.01 coins per epoch
+            compute       0.001 per epoch of any base model, provider 0x..
+                          0 for jobs that name no provider
             caps          5 epochs per run, 3 runs per requester
             purposes      research
             training      any base model
             access lasts  1800 s to start, then 21600 s to run
             requests      refused: the owner has paused the dataset
+            access        open
             custodians    3 of 5 release a key
             attestation   SOFTWARE (simulated, not confidential)
             warning: attestation is simulated (level SOFTWARE): compute is not confidential

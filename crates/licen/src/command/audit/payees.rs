@@ -40,8 +40,10 @@ pub(super) fn payees(payee: B256, told: &[SplitTerms]) -> Result<String, String>
     }
     Ok(match (address_of(payee), splits) {
         (Some(address), _) => format!("{address} is paid directly"),
-        (None, 1) => format!("{paid} share by the split of the manifest, which hashes to the payee"),
-        (None, _) => format!("{paid} share by {splits} splits of the manifest, which hash to the payee"),
+        (None, 1) => format!("{paid} are paid through the split of the manifest, which hashes to the payee"),
+        (None, _) => {
+            format!("{paid} are paid through {splits} splits of the manifest, which hash to the payee")
+        }
     })
 }
 
@@ -65,8 +67,10 @@ mod tests {
         let told =
             |splits: &[&Split]| splits.iter().map(|split| (*split).into()).collect::<Vec<SplitTerms>>();
         let both = told(&[&outer, &inner]);
-        assert!(payees(payee, &both).unwrap().starts_with("2 share by 2 splits"));
-        assert!(payees(split_account(&inner), &both[1..]).unwrap().starts_with("2 share by the split"));
+        assert!(payees(payee, &both).unwrap().starts_with("2 are paid through 2 splits"));
+        assert!(
+            payees(split_account(&inner), &both[1..]).unwrap().starts_with("2 are paid through the split")
+        );
         let missing = payees(payee, &both[..1]).unwrap_err();
         assert!(missing.contains(&split_account(&inner).to_string()), "{missing}");
         assert!(payees(payee, &[]).is_err(), "nobody could distribute it");

@@ -1,5 +1,5 @@
 //! What waits for an account in splits before those that pay it: of a split inside a split it is a payee,
-//! but the money is still one level above, or several.
+//! but the money is still one holding above, or several.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +50,7 @@ pub(super) fn above(account: B256, known: &[Split]) -> Vec<Split> {
 
 /// What a split holds of a token at one contract, and what it got of each split that pays it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Level {
+pub(super) struct Holding {
     /// Everything that ever came in.
     pub total_in: U256,
     /// By the split that credited it.
@@ -67,12 +67,12 @@ pub(super) struct Coming {
 }
 
 /// What comes to `account` through each split that pays it, beyond what that one has already. `splits` are
-/// those of [`above`], `levels` what they hold at chain time `at`.
+/// those of [`above`], `holdings` what they hold at chain time `at`.
 #[must_use]
 pub(super) fn coming(
     account: B256,
     splits: &[Split],
-    levels: &BTreeMap<B256, Level>,
+    holdings: &BTreeMap<B256, Holding>,
     at: u64,
 ) -> BTreeMap<B256, Coming> {
     // What will have come in where everything above is distributed: now, and in the end.
@@ -80,20 +80,21 @@ pub(super) fn coming(
     let mut through = BTreeMap::new();
     for split in splits {
         let name = split_account(split);
-        let level = levels.get(&name).cloned().unwrap_or_default();
+        let holding = holdings.get(&name).cloned().unwrap_or_default();
         let (more_now, more_ever) = totals.get(&name).copied().unwrap_or_default();
-        let now = level.total_in.saturating_add(more_now);
-        let ever = level.total_in.saturating_add(more_ever);
+        let now = holding.total_in.saturating_add(more_now);
+        let ever = holding.total_in.saturating_add(more_ever);
         for payee in split.accounts.iter().collect::<BTreeSet<_>>() {
             let part = |vested| part_of(split, *payee, vested);
             if *payee == account {
-                let has = (part(vested(split, level.total_in, at)), part(level.total_in));
+                let has = (part(vested(split, holding.total_in, at)), part(holding.total_in));
                 let due = part(vested(split, now, at)).saturating_sub(has.0);
                 let later = part(ever).saturating_sub(has.1).saturating_sub(due);
                 through.insert(name, Coming { due, later });
                 continue;
             }
-            let got = levels.get(payee).and_then(|level| level.got.get(&name)).copied().unwrap_or_default();
+            let got =
+                holdings.get(payee).and_then(|holding| holding.got.get(&name)).copied().unwrap_or_default();
             let sums = totals.entry(*payee).or_default();
             sums.0 = sums.0.saturating_add(part(vested(split, now, at)).saturating_sub(got));
             sums.1 = sums.1.saturating_add(part(ever).saturating_sub(got));
@@ -127,18 +128,19 @@ mod tests {
         assert_eq!(splits, [outer.clone(), middle.clone(), inner.clone()]);
         let [of_outer, of_middle, of_inner] = [&outer, &middle, &inner].map(split_account);
 
-        let level = |total_in: u64| Level { total_in: U256::from(total_in), ..Level::default() };
-        let levels = BTreeMap::from([(of_outer, level(1_000))]);
+        let holding = |total_in: u64| Holding { total_in: U256::from(total_in), ..Holding::default() };
+        let holdings = BTreeMap::from([(of_outer, holding(1_000))]);
         let of = |due: u64, later: u64| Coming { due: U256::from(due), later: U256::from(later) };
-        let before_the_cliff = coming(me, &splits, &levels, 99);
+        let before_the_cliff = coming(me, &splits, &holdings, 99);
         assert_eq!(before_the_cliff, BTreeMap::from([(of_middle, of(0, 400)), (of_inner, of(0, 100))]));
-        let after = coming(me, &splits, &levels, 100);
+        let after = coming(me, &splits, &holdings, 100);
         assert_eq!(after, BTreeMap::from([(of_middle, of(400, 0)), (of_inner, of(100, 0))]));
 
         // The outermost is distributed: what it moved is the middle one's own, and waits there.
         let got = BTreeMap::from([(of_outer, U256::from(800))]);
-        let levels = BTreeMap::from([(of_outer, level(1_000)), (of_middle, Level { got, ..level(800) })]);
-        let moved = coming(me, &splits, &levels, 100);
+        let holdings =
+            BTreeMap::from([(of_outer, holding(1_000)), (of_middle, Holding { got, ..holding(800) })]);
+        let moved = coming(me, &splits, &holdings, 100);
         assert_eq!(moved, BTreeMap::from([(of_middle, of(0, 0)), (of_inner, of(100, 0))]));
     }
 

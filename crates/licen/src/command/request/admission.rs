@@ -18,6 +18,9 @@ use crate::node_client::IndexedDataset;
 use crate::owner::when::shown;
 use crate::session::Session;
 
+/// Least that an approval has to last on: allowing a token, sending and mining take their time.
+const MARGIN: u64 = 120;
+
 /// An admission, and by what it holds.
 #[derive(Debug)]
 pub struct Admitted {
@@ -92,7 +95,9 @@ pub async fn find(
         return Ok(Some(Admitted { admission, until: None }));
     }
     let mut standing = standing(session, dataset, chain, Some(requester)).await?;
-    Ok(standing.approvals.remove(&requester).map(|(approval, signature)| Admitted {
+    let soon = chain.now().await?.saturating_add(MARGIN);
+    let approval = standing.approvals.remove(&requester).filter(|(approval, _)| approval.expires >= soon);
+    Ok(approval.map(|(approval, signature)| Admitted {
         until: Some(approval.expires),
         admission: Admission { proof: Vec::new(), approval, signature },
     }))

@@ -3,7 +3,7 @@
 use licen_core::abi::Policy;
 use licen_core::primitives::{B256, U256};
 
-use super::quote::Offer;
+use super::quote::Quoted;
 use crate::command::jobs::epochs;
 use crate::command::search::short;
 use crate::ledger::Token;
@@ -19,9 +19,9 @@ pub(super) struct Bill {
 }
 
 impl Bill {
-    /// Of this many epochs, at an offer where there is one.
-    pub fn new(token: Token, policy: &Policy, epochs: u32, offer: Option<&Offer>) -> Self {
-        let quote = offer.map(Offer::quote);
+    /// Of this many epochs, at a provider's price where there is one.
+    pub fn new(token: Token, policy: &Policy, epochs: u32, quoted: Option<&Quoted>) -> Self {
+        let quote = quoted.map(Quoted::quote);
         Self {
             token,
             royalty_per_epoch: U256::from(policy.royaltyPerEpoch),

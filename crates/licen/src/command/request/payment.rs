@@ -1,7 +1,6 @@
 //! How a request is paid: what the wallet must have, and, of an ERC-20, that the contract may take exactly
 //! the escrow. Coins go along with the request itself.
 
-use licen_chain::sender::{End, Intent};
 use licen_chain::{FileJournal, Journal};
 use licen_core::policy::RequestContext;
 use licen_core::primitives::{Address, U256};
@@ -93,14 +92,13 @@ pub(super) async fn allow(
     Err(CliError::refused(codes::TRANSACTION, message).hint("ask the owner for another token"))
 }
 
-/// The label, or the next of its kind: one that was carried out did not last, as its allowance was spent
-/// or taken back since.
+/// The label, or the next of its kind: one that has ended did not last, as its allowance was spent or taken
+/// back since, or had no effect.
 async fn unspent(journal: &FileJournal, label: &str) -> Outcome<String> {
-    let done = |intent: &Intent| intent.outcome.as_ref().is_some_and(|outcome| outcome.end == End::Succeeded);
     let mut key = label.to_string();
     for again in 1_u32.. {
         let kept = journal.load(&key).await.map_err(|e| send_error(e.into()))?;
-        if !kept.is_some_and(|(intent, _)| done(&intent)) {
+        if !kept.is_some_and(|(intent, _)| intent.outcome.is_some()) {
             break;
         }
         key = format!("{label}:{again}");
@@ -112,7 +110,7 @@ async fn unspent(journal: &FileJournal, label: &str) -> Outcome<String> {
 mod tests {
     use super::*;
     use licen_chain::ChainIdentity;
-    use licen_chain::sender::Outcome as Ended;
+    use licen_chain::sender::{End, Intent, Outcome as Ended};
     use licen_core::primitives::{B256, Bytes};
 
     /// What was sent and not heard of is gone on with; what was carried out and spent since is not taken for
@@ -142,6 +140,13 @@ mod tests {
         let second = unspent(&journal, "approve:1").await.unwrap();
         assert_ne!(second, first);
         assert_eq!(unspent(&journal, "approve:1").await.unwrap(), second);
+        // One that reverted says nothing of the one that is needed now either.
+        let again = Intent { idem_key: second.clone(), nonce: 1, ..intent };
+        journal.reserve(&again, 1).await.unwrap();
+        let reverted = Ended { end: End::Reverted, mined: None, revert_data: None };
+        journal.finish(&second, &reverted).await.unwrap();
+        let third = unspent(&journal, "approve:1").await.unwrap();
+        assert!(third != first && third != second);
     }
 
     #[test]

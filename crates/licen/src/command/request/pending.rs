@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::key_dir;
-use super::quote::Offer;
+use super::quote::Quoted;
 use crate::chain_view::ChainView;
 use crate::codes;
 use crate::error::{CliError, Outcome};
@@ -32,9 +32,11 @@ pub(super) struct Pending {
     pub request: AbiHex<Request>,
     /// The provider's price, where the request names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub offer: Option<Offer>,
+    pub quoted: Option<Quoted>,
     /// The requester's counter before it.
     pub counter: u64,
+    /// Fresh for every try: a given result key and an unchanged counter may serve several.
+    pub nonce: B256,
     /// The result key.
     pub key_file: PathBuf,
     /// What lets the requester pass, where the policy is not open.
@@ -43,11 +45,10 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Names its transaction for ever: the key is new for every request.
+    /// Names its transaction for ever, and no other try's: the journal must answer for this one.
     pub fn label(&self) -> String {
-        let (policy, request) = (&self.policy.0, &self.request.0);
-        let (contract, uid) = (self.contract, policy.datasetUid);
-        format!("request:{contract}:{uid}:{}:{}", self.counter, request.resultKey)
+        let (contract, uid) = (self.contract, self.policy.0.datasetUid);
+        format!("request:{contract}:{uid}:{}:{}", self.counter, self.nonce)
     }
 
     /// Sends it, or goes on with what was sent.
@@ -57,11 +58,11 @@ impl Pending {
     pub async fn send(&self, session: &Session, chain: &ChainView, price: U256) -> Outcome<Mined> {
         let (label, contract) = (self.label(), chain.contract());
         let (policy, request) = (self.policy.0.clone(), self.request.0.clone());
-        if self.admission.is_none() && self.offer.is_none() {
+        if self.admission.is_none() && self.quoted.is_none() {
             let call = DataPolicy::requestAccess_0Call { policy, request };
             return session.send(&label, contract, &call, price).await;
         }
-        let quote = self.offer.as_ref().map_or_else(SignedQuote::default, |offer| offer.signed.0.clone());
+        let quote = self.quoted.as_ref().map_or_else(SignedQuote::default, |quoted| quoted.signed.0.clone());
         let admission = self.admission.clone().unwrap_or_default().0;
         let call = DataPolicy::requestAccess_1Call { policy, request, quote, admission };
         session.send(&label, contract, &call, price).await

@@ -15,6 +15,7 @@ use crate::codes;
 use crate::command::search::short;
 use crate::error::{CliError, Outcome};
 use crate::ledger::Token;
+use crate::output::line;
 use crate::session::Session;
 
 /// Least that a quote has to live on: confirming, sending and mining take their time.
@@ -61,14 +62,14 @@ pub(super) struct Case<'a> {
 /// A price, and whose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Offer {
+pub(super) struct Quoted {
     /// What the contract is shown.
     pub signed: AbiHex<SignedQuote>,
     /// Where the fee goes.
     pub payee: B256,
 }
 
-impl Offer {
+impl Quoted {
     /// The quote.
     pub fn quote(&self) -> &Quote {
         &self.signed.0.quote
@@ -80,11 +81,11 @@ impl Offer {
     }
 }
 
-/// The best offer for a job.
+/// The least price of a job.
 ///
 /// # Errors
 /// No provider that is wanted offers it; the causes say why, one provider a line.
-pub(super) async fn best(session: &Session, wanted: Wanted, case: &Case<'_>) -> Outcome<Offer> {
+pub(super) async fn best(session: &Session, wanted: Wanted, case: &Case<'_>) -> Outcome<Quoted> {
     let mut infos = session.node()?.compute_infos().await?;
     infos.retain(|info| !info.provider_id.is_zero());
     infos.sort_by_key(|info| info.provider_id);
@@ -92,9 +93,9 @@ pub(super) async fn best(session: &Session, wanted: Wanted, case: &Case<'_>) -> 
     if let Wanted::Provider(id) = wanted {
         infos.retain(|info| info.provider_id == id);
     }
-    let (mut best, mut refusals): (Option<Offer>, Vec<String>) = (None, Vec::new());
+    let (mut best, mut refusals): (Option<Quoted>, Vec<String>) = (None, Vec::new());
     for info in infos {
-        match offer(session, info.provider_id, case).await {
+        match priced(session, info.provider_id, case).await {
             Ok(found) => {
                 let fee = found.quote().computeFeePerEpoch;
                 if best.as_ref().is_none_or(|known| fee < known.quote().computeFeePerEpoch) {
@@ -102,18 +103,31 @@ pub(super) async fn best(session: &Session, wanted: Wanted, case: &Case<'_>) -> 
                 }
             }
             Err(error) => {
-                refusals.push(format!("{}: {}", short(&info.provider_id.to_string()), error.message));
+                let who = short(&info.provider_id.to_string());
+                refusals.push(format!("{who}: {}", line(&error.message)));
             }
         }
     }
     best.ok_or_else(|| nobody(wanted, refusals))
 }
 
-/// Refuses an offer above `--max-fee`.
+/// The price that was asked for again, where it is not above the one that was agreed to.
+///
+/// # Errors
+/// It is.
+pub(super) fn no_dearer(agreed: &Quoted, again: Quoted) -> Outcome<Quoted> {
+    if again.quote().computeFeePerEpoch <= agreed.quote().computeFeePerEpoch {
+        return Ok(again);
+    }
+    Err(CliError::refused(codes::NO_COMPUTE, "the provider asks for more now; nothing was paid")
+        .hint("run the same command again to see its price"))
+}
+
+/// Refuses a price above `--max-fee`.
 ///
 /// # Errors
 /// That, or an amount that is none.
-pub(super) fn within(args: &RequestArgs, token: &Token, offer: &Offer) -> Outcome {
+pub(super) fn within(args: &RequestArgs, token: &Token, quoted: &Quoted) -> Outcome {
     let Some(text) = &args.max_fee else { return Ok(()) };
     let most = token.parsed(text).ok_or_else(|| {
         CliError::environment(
@@ -122,7 +136,7 @@ pub(super) fn within(args: &RequestArgs, token: &Token, offer: &Offer) -> Outcom
         )
         .hint("for example --max-fee 0.002")
     })?;
-    let fee = U256::from(offer.quote().computeFeePerEpoch);
+    let fee = U256::from(quoted.quote().computeFeePerEpoch);
     if fee <= most {
         return Ok(());
     }
@@ -144,8 +158,8 @@ fn nobody(wanted: Wanted, refusals: Vec<String>) -> CliError {
     error
 }
 
-/// One provider's offer, if it is what the contract will take.
-async fn offer(session: &Session, id: B256, case: &Case<'_>) -> Outcome<Offer> {
+/// One provider's price, if it is what the contract will take.
+async fn priced(session: &Session, id: B256, case: &Case<'_>) -> Outcome<Quoted> {
     let refused = |message: String| CliError::refused(codes::NO_COMPUTE, message);
     let provider = case.chain.provider(id).await?;
     let provider = provider.ok_or_else(|| refused("it is not registered".into()))?;
@@ -175,7 +189,7 @@ async fn offer(session: &Session, id: B256, case: &Case<'_>) -> Outcome<Offer> {
         return Err(refused("its quote is not signed by the address that it registered".into()));
     }
     let signed = AbiHex(SignedQuote { quote, signature: answer.signature });
-    Ok(Offer { signed, payee: provider.payee })
+    Ok(Quoted { signed, payee: provider.payee })
 }
 
 /// Who of the node may train a job that names no provider.
@@ -227,10 +241,21 @@ mod tests {
         let (job, now) = (B256::repeat_byte(1), 1_000);
         let quote = Quote { jobId: job, expiresAt: now + MARGIN, ..Quote::default() };
         let signed = AbiHex(SignedQuote { quote, signature: Bytes::new() });
-        let offer = Offer { signed, payee: B256::ZERO };
-        assert!(offer.holds(job, now));
-        assert!(!offer.holds(job, now + 1), "it would expire on the way");
-        assert!(!offer.holds(B256::repeat_byte(2), now), "the counter moved");
+        let quoted = Quoted { signed, payee: B256::ZERO };
+        assert!(quoted.holds(job, now));
+        assert!(!quoted.holds(job, now + 1), "it would expire on the way");
+        assert!(!quoted.holds(B256::repeat_byte(2), now), "the counter moved");
+    }
+
+    #[test]
+    fn a_second_price_is_never_dearer_than_the_one_agreed_to() {
+        let at = |fee| {
+            let quote = Quote { computeFeePerEpoch: fee, ..Quote::default() };
+            Quoted { signed: AbiHex(SignedQuote { quote, signature: Bytes::new() }), payee: B256::ZERO }
+        };
+        for (again, fits) in [(6, true), (7, true), (8, false)] {
+            assert_eq!(no_dearer(&at(7), at(again)).is_ok(), fits, "{again}");
+        }
     }
 
     #[test]
