@@ -91,10 +91,11 @@ CREATE TABLE records (space TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NUL
 ";
 
 /// Who asked for access to a dataset, and who was approved. The chain knows neither, so no block takes
-/// them back.
+/// them back. The list is part of the key: which one is current changes with the chain, also backwards.
 const V2: &str = "
 CREATE TABLE access (
   kind TEXT NOT NULL, contract BLOB NOT NULL, dataset_uid BLOB NOT NULL, requester BLOB NOT NULL,
   requesters_root BLOB NOT NULL, moment BIGINT NOT NULL, body BLOB NOT NULL, received_ms BIGINT NOT NULL,
-  PRIMARY KEY (kind, contract, dataset_uid, requester));
+  PRIMARY KEY (kind, contract, dataset_uid, requester, requesters_root));
+CREATE INDEX access_moment ON access (kind, moment);
 ";

@@ -1,7 +1,9 @@
 //! Who asks for access to a dataset, and whom its owner approved. The node keeps both for others to
 //! find, and decides nothing: the contract takes an approval by its signature, and readers verify
 //! every line for themselves. What is kept was verified first, so that a stranger fills no disk.
+//! What stands already costs nobody else's turn: all of it is public, so anybody can send it again.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,28 +32,78 @@ const MAX_BODY: usize = 8 << 10;
 const MAX_SIGNATURE: usize = 2 << 10;
 /// How far the asker's clock may be from ours, seconds.
 const CLOCKS: u64 = 300;
-/// Contract wallets that are asked about a signature at once.
-const WALLETS_AT_ONCE: usize = 4;
+/// Contract wallets of one kind that are asked about a signature at once: more than those of one dataset
+/// can be, by its pace, until the first of them has had its time.
+const WALLETS_AT_ONCE: usize = 10;
 /// How long a signature of a contract wallet waits for its turn.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
+/// How long the answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Datasets whose pace is remembered.
+const PACED: usize = 1_024;
 
-/// How much is kept and written.
+/// How often something may be done.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
+    /// In a second, on average.
+    pub per_second: f64,
+    /// At once, after a rest.
+    pub at_once: f64,
+}
+
+/// How often it may be done for one dataset, and for all together.
+#[derive(Debug, Clone, Copy)]
+pub struct Rates {
+    /// For one dataset at one contract.
+    pub per_dataset: Rate,
+    /// For all datasets together.
+    pub in_all: Rate,
+}
+
+/// How much is kept, written and asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Requests.
     pub requests: AccessLimits,
     /// Approvals.
     pub approvals: AccessLimits,
-    /// Writes of each kind in a second: the index waits for the same database.
-    pub writes_per_second: f64,
+    /// Writes of each kind: the index waits for the same database.
+    pub writes: Rates,
+    /// Questions to the chain about signatures of contract wallets, for each kind.
+    pub questions: Rates,
 }
 
 impl Default for Limits {
     fn default() -> Self {
+        let rates = |one: [f64; 2], all: [f64; 2]| {
+            let rate = |[per_second, at_once]: [f64; 2]| Rate { per_second, at_once };
+            Rates { per_dataset: rate(one), in_all: rate(all) }
+        };
         Self {
             requests: AccessLimits { per_dataset: 256, in_all: 16_384 },
             approvals: AccessLimits { per_dataset: 1_024, in_all: 65_536 },
-            writes_per_second: 10.0,
+            writes: rates([2.0, 20.0], [40.0, 80.0]),
+            questions: rates([0.5, 4.0], [10.0, 20.0]),
+        }
+    }
+}
+
+/// What one kind may cost.
+#[derive(Debug)]
+struct Desk {
+    kept: AccessLimits,
+    writes: Paces,
+    questions: Paces,
+    wallets: Semaphore,
+}
+
+impl Desk {
+    fn new(kept: AccessLimits, limits: &Limits) -> Self {
+        Self {
+            kept,
+            writes: Paces::new(limits.writes),
+            questions: Paces::new(limits.questions),
+            wallets: Semaphore::new(WALLETS_AT_ONCE),
         }
     }
 }
@@ -63,10 +115,8 @@ pub struct AccessBook {
     chain_id: u64,
     contracts: Vec<Address>,
     chains: Vec<Chain>,
-    limits: Limits,
-    requests: Pace,
-    approvals: Pace,
-    wallets: Semaphore,
+    requests: Desk,
+    approvals: Desk,
 }
 
 impl AccessBook {
@@ -80,10 +130,16 @@ impl AccessBook {
         chains: Vec<Chain>,
         limits: Limits,
     ) -> Self {
-        let pace = || Pace::new(limits.writes_per_second);
-        let (requests, approvals) = (pace(), pace());
-        let wallets = Semaphore::new(WALLETS_AT_ONCE);
-        Self { store, chain_id, contracts, chains, limits, requests, approvals, wallets }
+        let (requests, approvals) =
+            (Desk::new(limits.requests, &limits), Desk::new(limits.approvals, &limits));
+        Self { store, chain_id, contracts, chains, requests, approvals }
+    }
+
+    fn desk(&self, kind: AccessKind) -> &Desk {
+        match kind {
+            AccessKind::Request => &self.requests,
+            AccessKind::Approval => &self.approvals,
+        }
     }
 
     fn domain(&self, contract: Address) -> Domain {
@@ -105,43 +161,71 @@ impl AccessBook {
     /// That `who` signed `message`: by its key, or, where it is a contract, by its own rule.
     async fn signed<T: SolStruct>(
         &self,
-        contract: Address,
+        access: &Access,
         who: Address,
         message: &T,
         signature: &[u8],
     ) -> Result<(), Refused> {
-        let domain = self.domain(contract);
-        if signature.len() > MAX_SIGNATURE {
-            return Err(Refused::Malformed(format!("the signature has more than {MAX_SIGNATURE} bytes")));
-        }
+        let domain = self.domain(access.contract);
         if domain.signer_of(message, signature) == Some(who) {
             return Ok(());
         }
         let unsigned = Refused::Unsigned(who);
-        let Some(chain) = self.chains.iter().find(|chain| chain.data_policy() == contract) else {
+        let Some(chain) = self.chains.iter().find(|chain| chain.data_policy() == access.contract) else {
             return Err(unsigned);
         };
         // Each costs questions to the chain, and anybody can send signatures that are none.
-        let turn = tokio::time::timeout(TURN_WITHIN, self.wallets.acquire()).await;
+        let desk = self.desk(access.kind);
+        if !desk.questions.may_go((access.contract, access.dataset_uid)) {
+            return Err(Refused::Busy);
+        }
+        let turn = tokio::time::timeout(TURN_WITHIN, desk.wallets.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(Refused::Busy) };
-        match chain.is_signed_by(who, domain.digest(message), signature).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(unsigned),
-            Err(error) => {
+        let asked = chain.is_signed_by(who, domain.digest(message), signature);
+        match tokio::time::timeout(ANSWER_WITHIN, asked).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(unsigned),
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "a signature cannot be checked");
+                Err(Refused::Failing)
+            }
+            Err(_) => {
+                tracing::warn!(after = ?ANSWER_WITHIN, "a signature cannot be checked");
                 Err(Refused::Failing)
             }
         }
     }
 
-    async fn keep(&self, access: &Access, pace: &Pace, limits: AccessLimits) -> Result<(), Refused> {
-        if !pace.may_go() {
+    /// Keeps what `who` signed. What stands already is answered before anything is spent on it.
+    async fn keep<T: SolStruct>(
+        &self,
+        access: &Access,
+        who: Address,
+        message: &T,
+        signature: &[u8],
+    ) -> Result<(), Refused> {
+        if signature.len() > MAX_SIGNATURE {
+            return Err(Refused::Malformed(format!("the signature has more than {MAX_SIGNATURE} bytes")));
+        }
+        if let Some(answer) = self.store.access_stands(access).await.map_err(failing)? {
+            return self.answer(access, answer);
+        }
+        self.signed(access, who, message, signature).await?;
+        let desk = self.desk(access.kind);
+        if !desk.writes.may_go((access.contract, access.dataset_uid)) {
             return Err(Refused::Busy);
         }
-        match self.store.put_access(access, limits, unix_ms()).await.map_err(failing)? {
+        let answer = self.store.put_access(access, desk.kept, unix_ms()).await.map_err(failing)?;
+        self.answer(access, answer)
+    }
+
+    fn answer(&self, access: &Access, kept: Kept) -> Result<(), Refused> {
+        match kept {
             Kept::Yes => Ok(()),
             Kept::Older => Err(Refused::Older),
-            Kept::Full => Err(Refused::Full(limits.per_dataset)),
+            Kept::OtherList => Err(Refused::Breach(AccessBreach::List(access.requesters_root))),
+            Kept::Full => Err(Refused::Full(self.desk(access.kind).kept.per_dataset)),
+            Kept::FullInAll => Err(Refused::FullInAll),
         }
     }
 }
@@ -168,7 +252,6 @@ async fn ask(
     if request.askedAt.abs_diff(now) > CLOCKS {
         return Err(Refused::Clock { said: request.askedAt, now });
     }
-    book.signed(said.contract, request.requester, request, &said.signature).await?;
     let access = Access {
         kind: AccessKind::Request,
         contract: said.contract,
@@ -178,7 +261,7 @@ async fn ask(
         moment: request.askedAt,
         body: encoded(&said)?,
     };
-    book.keep(&access, &book.requests, book.limits.requests).await?;
+    book.keep(&access, request.requester, request, &said.signature).await?;
     Ok(kept())
 }
 
@@ -190,7 +273,6 @@ async fn approve(
     let approval = &said.approval.0;
     let policy = book.policy(said.contract, approval.datasetUid).await?;
     admits(approval, &policy, approval.requester, unix_ms() / 1_000).map_err(Refused::Breach)?;
-    book.signed(said.contract, policy.owner, approval, &said.signature).await?;
     let access = Access {
         kind: AccessKind::Approval,
         contract: said.contract,
@@ -200,7 +282,7 @@ async fn approve(
         moment: approval.expires,
         body: encoded(&said)?,
     };
-    book.keep(&access, &book.approvals, book.limits.approvals).await?;
+    book.keep(&access, policy.owner, approval, &said.signature).await?;
     Ok(kept())
 }
 
@@ -251,25 +333,49 @@ fn failing(error: licen_store::StoreError) -> Refused {
     Refused::Failing
 }
 
-/// So many a second, and as many at once as two seconds have.
+/// A pace for each dataset and a larger one over all, so that who floods one dataset holds up no other.
+#[derive(Debug)]
+struct Paces {
+    rates: Rates,
+    state: Mutex<(Pace, HashMap<(Address, B256), Pace>)>,
+}
+
+impl Paces {
+    fn new(rates: Rates) -> Self {
+        Self { rates, state: Mutex::new((Pace::new(rates.in_all), HashMap::new())) }
+    }
+
+    fn may_go(&self, dataset: (Address, B256)) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (in_all, datasets) = &mut *state;
+        if !datasets.contains_key(&dataset) && datasets.len() >= PACED {
+            // The one that rested longest has most likely its full number again.
+            let oldest = datasets.iter().min_by_key(|(_, pace)| pace.at).map(|(dataset, _)| *dataset);
+            oldest.and_then(|dataset| datasets.remove(&dataset));
+        }
+        let own = datasets.entry(dataset).or_insert_with(|| Pace::new(self.rates.per_dataset));
+        // First its own: what it has too much of takes nothing from the others.
+        own.may_go(self.rates.per_dataset) && in_all.may_go(self.rates.in_all)
+    }
+}
+
 #[derive(Debug)]
 struct Pace {
-    per_second: f64,
-    state: Mutex<(Instant, f64)>,
+    at: Instant,
+    saved: f64,
 }
 
 impl Pace {
-    fn new(per_second: f64) -> Self {
-        Self { per_second, state: Mutex::new((Instant::now(), 2.0 * per_second)) }
+    fn new(rate: Rate) -> Self {
+        Self { at: Instant::now(), saved: rate.at_once }
     }
 
-    fn may_go(&self) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    fn may_go(&mut self, rate: Rate) -> bool {
         let now = Instant::now();
-        let earned = now.duration_since(state.0).as_secs_f64() * self.per_second;
-        let saved = (state.1 + earned).min(2.0 * self.per_second);
+        let earned = now.duration_since(self.at).as_secs_f64() * rate.per_second;
+        let saved = (self.saved + earned).min(rate.at_once);
         let goes = saved >= 1.0;
-        *state = (now, if goes { saved - 1.0 } else { saved });
+        *self = Self { at: now, saved: if goes { saved - 1.0 } else { saved } };
         goes
     }
 }
@@ -285,6 +391,7 @@ enum Refused {
     Unsigned(Address),
     Older,
     Full(u64),
+    FullInAll,
     Busy,
     Failing,
 }
@@ -314,6 +421,10 @@ impl IntoResponse for Refused {
             Self::Full(most) => {
                 let detail = format!("{most} approvals of the dataset stand: name requesters in a list");
                 (StatusCode::INSUFFICIENT_STORAGE, "too many approvals", detail)
+            }
+            Self::FullInAll => {
+                let detail = "this node keeps no more approvals until some have ended".into();
+                (StatusCode::INSUFFICIENT_STORAGE, "full", detail)
             }
             Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "too many at once", "try again".into()),
             Self::Failing => {

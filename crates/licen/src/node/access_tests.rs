@@ -1,13 +1,15 @@
 //! The routes over a real database and HTTP, and everybody who would misuse them. Signatures of contract
 //! wallets are tried in a world (`tests/world/access.rs`), where there is a chain.
 
-use licen_chain::WalletKey;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use licen_chain::{RpcOptions, Rpcs, WalletKey};
 use licen_core::abi::{AccessRequest, Approval};
 use licen_core::id::policy_hash;
 use licen_core::primitives::{Bytes, U256};
 use licen_core::wire::AbiHex;
-use licen_store::{Batch, Change, DatasetRow, PolicyRow};
-use serde_json::Value;
+use licen_store::{Batch, Change, DatasetRow, PolicyRow, Scope};
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -24,18 +26,23 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Self {
-        let fast = Limits { writes_per_second: 1e6, ..Limits::default() };
+        let fast = Rate { per_second: 1e6, at_once: 1e6 };
         Self::start_with(Limits {
             requests: AccessLimits { per_dataset: 3, in_all: 5 },
             approvals: AccessLimits { per_dataset: 2, in_all: 4 },
-            ..fast
+            writes: Rates { per_dataset: fast, in_all: fast },
+            ..Limits::default()
         })
         .await
     }
 
     async fn start_with(limits: Limits) -> Self {
+        Self::start_over(limits, Vec::new()).await
+    }
+
+    async fn start_over(limits: Limits, chains: Vec<Chain>) -> Self {
         let store = Store::in_memory().await.unwrap();
-        let book = AccessBook::new(store.clone(), CHAIN, vec![HERE, THERE], Vec::new(), limits);
+        let book = AccessBook::new(store.clone(), CHAIN, vec![HERE, THERE], chains, limits);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router(Arc::new(book))).await });
@@ -134,10 +141,57 @@ impl Bench {
         approved(&self.owner, HERE, approval)
     }
 
+    /// Empties the index, as when a contract joins that was deployed later.
+    async fn begins_again(&self) {
+        for joined in [&[HERE][..], &[HERE, THERE]] {
+            self.store.follow(&Scope::new(Address::repeat_byte(0xcc), joined, 1)).await.unwrap();
+        }
+    }
+
+    async fn show_status(&self, contract: Address, dataset: u8) -> u16 {
+        let path = format!("{}/v1/access/{contract}/{}", self.base, B256::repeat_byte(dataset));
+        self.http.get(path).send().await.unwrap().status().as_u16()
+    }
+
     async fn nothing_is_kept(&self) {
         assert_eq!(self.shown(HERE, 1).await, AccessList::default());
         assert_eq!(self.shown(THERE, 1).await, AccessList::default());
     }
+}
+
+/// So many at once, and hardly any after that.
+fn at_once(per_dataset: f64, in_all: f64) -> Rates {
+    let rate = |at_once| Rate { per_second: 0.001, at_once };
+    Rates { per_dataset: rate(per_dataset), in_all: rate(in_all) }
+}
+
+/// A chain where every account is a contract that says no, and how often one was asked.
+async fn chain_of_nays() -> (Chain, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counts = asked.clone();
+    let answer = move |Json(question): Json<Value>| async move {
+        let block = json!({
+            "number": "0x9", "hash": B256::repeat_byte(1), "parentHash": B256::ZERO, "timestamp": "0x1",
+        });
+        let result = match question["method"].as_str().unwrap() {
+            "eth_chainId" => json!("0x7a69"),
+            "eth_blockNumber" => json!("0x9"),
+            "eth_getBlockByNumber" => block,
+            "eth_getCode" => json!("0x01"),
+            "eth_call" => {
+                counts.fetch_add(1, Ordering::SeqCst);
+                json!(B256::ZERO)
+            }
+            other => panic!("{other}"),
+        };
+        Json(json!({"jsonrpc": "2.0", "id": question["id"], "result": result}))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let urls = vec![format!("http://{}", listener.local_addr().unwrap())];
+    let app = Router::new().route("/", post(answer));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let rpcs = Rpcs::connect(&RpcOptions { urls, ..RpcOptions::default() }).await.unwrap();
+    (Chain::new(Arc::new(rpcs), HERE, Address::repeat_byte(0xcc)), asked)
 }
 
 fn now() -> u64 {
@@ -341,33 +395,148 @@ async fn a_flood_of_fresh_keys_is_bounded_and_removes_no_approval() {
 }
 
 #[tokio::test]
-async fn requests_in_a_hurry_wait_and_do_not_hold_up_approvals() {
-    let bench = Bench::start_with(Limits { writes_per_second: 1.0, ..Limits::default() }).await;
-    let mut busy = 0;
-    for _ in 0..6 {
-        let stranger = WalletKey::generate();
-        let (status, title) = bench.asks(&signed(&stranger, asked(&stranger, 1))).await;
-        assert!(status == 200 || (status, &*title) == (429, "too many at once"), "{status} {title}");
-        busy += u32::from(status == 429);
+async fn a_full_node_takes_no_approval_and_removes_none() {
+    let bench = Bench::start().await;
+    for dataset in 2..=4 {
+        bench.has(HERE, &bench.policy(dataset)).await;
     }
-    assert!(busy >= 1);
+    let approval = |dataset, n| bench.approval(dataset, Address::repeat_byte(n), now() + 600);
+    for (dataset, n) in [(1, 7), (1, 8), (2, 7), (2, 8)] {
+        assert_eq!(bench.approves(&approval(dataset, n)).await.0, 200);
+    }
+    for dataset in 3..=4 {
+        assert_eq!(bench.approves(&approval(dataset, 7)).await, (507, "full".into()));
+    }
+    for dataset in 1..=2 {
+        assert_eq!(bench.shown(HERE, dataset).await.approvals.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn requests_in_a_hurry_wait_and_hold_up_neither_approvals_nor_other_datasets() {
+    let limits = Limits { writes: at_once(2.0, 4.0), ..Limits::default() };
+    let bench = Bench::start_with(limits).await;
+    bench.has(HERE, &bench.policy(2)).await;
+    let busy = (429, "too many at once".to_string());
+    for n in 0..8 {
+        let stranger = WalletKey::generate();
+        let answer = bench.asks(&signed(&stranger, asked(&stranger, 1))).await;
+        assert!(if n < 2 { answer.0 == 200 } else { answer == busy }, "{n}: {answer:?}");
+    }
+    let honest = WalletKey::generate();
+    assert_eq!(bench.asks(&signed(&honest, asked(&honest, 2))).await.0, 200);
     let approval = bench.approval(1, Address::repeat_byte(7), now() + 600);
     assert_eq!(bench.approves(&approval).await.0, 200);
 }
 
 #[tokio::test]
-async fn a_new_list_ends_what_was_said_under_the_old_one() {
+async fn who_sends_a_public_approval_again_and_again_stops_nobody() {
+    let limits = Limits { writes: at_once(3.0, 3.0), ..Limits::default() };
+    let bench = Bench::start_with(limits).await;
+    let who = Address::repeat_byte(7);
+    let (short, long) = (bench.approval(1, who, now() + 60), bench.approval(1, who, now() + 600));
+    assert_eq!((bench.approves(&short).await.0, bench.approves(&long).await.0), (200, 200));
+    for _ in 0..10 {
+        assert_eq!(bench.approves(&long).await, (200, String::new()), "it is kept");
+        assert_eq!(bench.approves(&short).await, (409, "another one stands".into()));
+    }
+    let other = bench.approval(1, Address::repeat_byte(8), now() + 600);
+    assert_eq!(bench.approves(&other).await.0, 200, "the third write");
+    let none_left = bench.approval(1, Address::repeat_byte(9), now() + 600);
+    assert_eq!(bench.approves(&none_left).await.0, 429, "the pace is as slow as this test needs it");
+}
+
+#[tokio::test]
+async fn signatures_that_are_none_block_only_the_contract_wallets_of_their_dataset() {
+    let (chain, calls) = chain_of_nays().await;
+    let limits = Limits { questions: at_once(2.0, 4.0), ..Limits::default() };
+    let bench = Bench::start_over(limits, vec![chain]).await;
+    bench.has(HERE, &bench.policy(2)).await;
+    let forged = |dataset| {
+        let honest = bench.approval(dataset, Address::repeat_byte(7), now() + 600);
+        SignedApproval { signature: Bytes::from_static(b"none"), ..honest }
+    };
+    let (unsigned, busy) = ((403, "not signed".to_string()), (429, "too many at once".to_string()));
+    for n in 0..8 {
+        let answer = bench.approves(&forged(1)).await;
+        assert_eq!(answer, if n < 2 { unsigned.clone() } else { busy.clone() }, "{n}");
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 2, "who comes too often is refused before the chain is asked");
+    assert_eq!(bench.approves(&forged(2)).await, unsigned, "another dataset's wallet is still asked");
+    let wallet = WalletKey::generate();
+    let request =
+        SignedAccessRequest { signature: Bytes::from_static(b"none"), ..signed(&wallet, asked(&wallet, 1)) };
+    assert_eq!(bench.asks(&request).await, unsigned, "requests have a pace of their own");
+    // Keys need no question.
+    let honest = bench.approval(1, Address::repeat_byte(7), now() + 600);
+    assert_eq!(bench.approves(&honest).await.0, 200);
+}
+
+#[test]
+fn paces_of_datasets_are_forgotten_oldest_first() {
+    let paces = Paces::new(Rates {
+        per_dataset: Rate { per_second: 0.001, at_once: 1.0 },
+        in_all: Rate { per_second: 1e9, at_once: 1e9 },
+    });
+    let dataset = |n: usize| (HERE, B256::from(U256::from(n)));
+    for n in 0..PACED {
+        assert!(paces.may_go(dataset(n)));
+        assert!(!paces.may_go(dataset(n)));
+    }
+    assert!(!paces.may_go(dataset(0)), "nothing is forgotten yet, and this one was used last");
+    assert!(paces.may_go(dataset(PACED)));
+    assert_eq!(paces.state.lock().unwrap().1.len(), PACED);
+    assert!(!paces.may_go(dataset(0)));
+    assert!(paces.may_go(dataset(1)), "the one that rested longest is as new");
+}
+
+#[tokio::test]
+async fn a_new_list_hides_what_was_said_under_the_old_one_until_that_is_current_again() {
     let bench = Bench::start().await;
     let who = WalletKey::generate();
     let request = signed(&who, asked(&who, 1));
     let approval = bench.approval(1, who.address(), now() + 600);
     assert_eq!((bench.asks(&request).await.0, bench.approves(&approval).await.0), (200, 200));
-    bench.has(HERE, &Policy { requestersRoot: B256::repeat_byte(0xa2), version: 2, ..bench.policy(1) }).await;
+    let next = Policy { requestersRoot: B256::repeat_byte(0xa2), version: 2, ..bench.policy(1) };
+    bench.has(HERE, &next).await;
     bench.nothing_is_kept().await;
     assert_eq!((bench.asks(&request).await.0, bench.approves(&approval).await.0), (409, 409));
-    // It is gone, not hidden.
+    // Somebody asks under the new list, too.
+    let under_next = AccessRequest { requestersRoot: next.requestersRoot, ..asked(&who, 1) };
+    let under_next = signed(&who, under_next);
+    assert_eq!(bench.asks(&under_next).await.0, 200);
+    // The block of the update is taken back.
     bench.has(HERE, &bench.policy(1)).await;
-    bench.nothing_is_kept().await;
+    let kept = AccessList { requests: vec![request], approvals: vec![approval] };
+    assert_eq!(bench.shown(HERE, 1).await, kept);
+    bench.has(HERE, &next).await;
+    let kept = AccessList { requests: vec![under_next], approvals: Vec::new() };
+    assert_eq!(bench.shown(HERE, 1).await, kept);
+}
+
+#[tokio::test]
+async fn who_looks_while_the_index_reads_its_history_again_removes_nothing() {
+    let bench = Bench::start().await;
+    let current = Policy { requestersRoot: B256::repeat_byte(0xa2), version: 2, ..bench.policy(1) };
+    bench.has(HERE, &current).await;
+    let who = WalletKey::generate();
+    let request = signed(&who, AccessRequest { requestersRoot: current.requestersRoot, ..asked(&who, 1) });
+    let approval = Approval {
+        datasetUid: current.datasetUid,
+        requestersRoot: current.requestersRoot,
+        requester: who.address(),
+        expires: now() + 600,
+    };
+    let approval = approved(&bench.owner, HERE, approval);
+    assert_eq!((bench.asks(&request).await.0, bench.approves(&approval).await.0), (200, 200));
+    bench.begins_again().await;
+    assert_eq!(bench.show_status(HERE, 1).await, 404, "the dataset is not registered yet");
+    bench.has(HERE, &bench.policy(1)).await;
+    assert_eq!(bench.shown(HERE, 1).await, AccessList::default(), "its first list stands");
+    assert_eq!((bench.asks(&request).await.0, bench.approves(&approval).await.0), (409, 409));
+    bench.has(HERE, &current).await;
+    let kept = AccessList { requests: vec![request], approvals: vec![approval] };
+    assert_eq!(bench.shown(HERE, 1).await, kept);
 }
 
 #[tokio::test]
