@@ -14,17 +14,44 @@ use crate::timer::Pace;
 pub struct ComputeUrl {
     /// Base URL.
     pub url: String,
-    /// Its id in `Custody`; jobs that name another provider are not sent there. Left out, all are, and
-    /// compute refuses those.
+    /// Its id in `Custody`; jobs that name another provider are not sent there. Left out, where it is the only
+    /// one, all are, and compute refuses those.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<B256>,
+}
+
+impl ComputeUrl {
+    /// Whether it may be the one for a job that names `provider`; zero names none.
+    #[must_use]
+    pub fn serves(&self, provider: B256) -> bool {
+        provider.is_zero() || self.provider_id.is_none_or(|own| own == provider)
+    }
+
+    /// Of several, each has to name its provider: what a compute says of itself could take jobs, stops and
+    /// prices from the others, and one without a name would be asked about everybody's. Machines of one
+    /// provider share its id.
+    ///
+    /// # Errors
+    /// Which one does not, for whoever wrote the file.
+    pub fn check(all: &[Self]) -> Result<(), String> {
+        if let Some(unnamed) = all.iter().find(|c| all.len() > 1 && c.provider_id.is_none()) {
+            return Err(format!(
+                "of several computes each names its providerId, and {} does not",
+                unnamed.url
+            ));
+        }
+        match all.iter().find(|c| c.provider_id.is_some_and(|id| id.is_zero())) {
+            Some(zero) => Err(format!("the providerId of compute {} is 0, which is no provider's", zero.url)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The orchestrator's configuration. Orchestrators over one database share one wallet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
-    /// Where jobs are sent.
+    /// Where jobs are sent; they pass [`ComputeUrl::check`].
     pub compute: Vec<ComputeUrl>,
     /// Where custodians listen; who they are is what the chain says.
     pub custodians: Vec<CustodianUrl>,
@@ -107,5 +134,17 @@ mod tests {
         assert_eq!(config.pace(), Pace::default());
         assert!(serde_json::from_str::<Config>(&text.replace("blobUrl", "blobURL")).is_err());
         assert_eq!(Config::new("w".into(), "http://n".into()).lease_ms, config.lease_ms);
+    }
+
+    #[test]
+    fn of_several_computes_each_names_its_provider() {
+        let at = |url: &str, provider_id| ComputeUrl { url: url.into(), provider_id };
+        let (one, two) = (Some(B256::repeat_byte(1)), Some(B256::repeat_byte(2)));
+        assert_eq!(ComputeUrl::check(&[at("http://a", None)]), Ok(()), "compute says itself who it is");
+        assert_eq!(ComputeUrl::check(&[at("http://a", one), at("http://b", two)]), Ok(()));
+        assert_eq!(ComputeUrl::check(&[at("http://a", one), at("http://b", one)]), Ok(()), "two machines");
+        let unnamed = ComputeUrl::check(&[at("http://a", one), at("http://b", None)]).unwrap_err();
+        assert!(unnamed.ends_with("http://b does not"), "{unnamed}");
+        assert!(ComputeUrl::check(&[at("http://a", Some(B256::ZERO))]).unwrap_err().contains("is 0"));
     }
 }

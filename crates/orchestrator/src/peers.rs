@@ -45,8 +45,9 @@ enum Answer<T> {
 
 impl Peers {
     /// # Errors
-    /// No HTTP client can be made on this machine.
+    /// [`ComputeUrl::check`]; no HTTP client can be made on this machine.
     pub fn new(compute: Vec<ComputeUrl>, custodians: &[CustodianUrl]) -> Result<Self, String> {
+        ComputeUrl::check(&compute)?;
         // A redirect would let a peer choose whom a job goes to next.
         let http =
             Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT).redirect(Policy::none()).build();
@@ -66,11 +67,8 @@ impl Peers {
 
     /// The compute nodes that may take a job, in an order of its own.
     fn candidates(&self, job: &Job) -> Vec<usize> {
-        // Who nobody knows is asked: compute refuses a job that names another provider.
-        let fits = |c: &ComputeUrl| {
-            job.providerId.is_zero() || c.provider_id.is_none_or(|known| known == job.providerId)
-        };
-        let mut fitting: Vec<usize> = (0..self.compute.len()).filter(|i| fits(&self.compute[*i])).collect();
+        let fits = |index: &usize| self.compute[*index].serves(job.providerId);
+        let mut fitting: Vec<usize> = (0..self.compute.len()).filter(fits).collect();
         if !fitting.is_empty() {
             let spread = usize::from(job.jobId[31]) % fitting.len();
             fitting.rotate_left(spread);
@@ -272,17 +270,24 @@ mod tests {
     fn a_job_that_names_a_provider_goes_to_no_other() {
         let provider = B256::repeat_byte(7);
         let at = |port: u16, provider_id| ComputeUrl { url: format!("http://127.0.0.1:{port}"), provider_id };
-        let known = [Some(provider), Some(B256::repeat_byte(8)), None];
+        let known = [Some(provider), Some(B256::repeat_byte(8)), Some(provider)];
         let peers = Peers::new((1..).zip(known).map(|(port, id)| at(port, id)).collect(), &[]).unwrap();
-        let mut asked = peers.candidates(&Job { providerId: provider, ..Job::default() });
+        let named = Job { providerId: provider, ..Job::default() };
+        let mut asked = peers.candidates(&named);
         asked.sort_unstable();
-        assert_eq!(asked, [0, 2], "its own, and the one that says itself who it is");
+        assert_eq!(asked, [0, 2], "its own machines");
+        assert!(Peers::new(vec![at(1, Some(provider)), at(2, None)], &[]).is_err(), "it would get all jobs");
+        let alone = Peers::new(vec![at(1, None)], &[]).unwrap();
+        assert_eq!(alone.candidates(&named), [0], "compute refuses what names another");
         assert_eq!(peers.candidates(&Job::default()).len(), 3);
     }
 
     #[test]
     fn an_attempt_that_was_lost_is_offered_elsewhere_and_only_its_compute_is_asked() {
-        let named = |port: u16| ComputeUrl { url: format!("http://127.0.0.1:{port}"), provider_id: None };
+        let named = |n: u8| ComputeUrl {
+            url: format!("http://127.0.0.1:{n}"),
+            provider_id: Some(B256::repeat_byte(n)),
+        };
         let peers = Peers::new(vec![named(1), named(2), named(3)], &[]).unwrap();
         let granted = Job { jobId: B256::repeat_byte(1), ..Job::default() };
         let running = Job { attempt: 1, ..granted.clone() };

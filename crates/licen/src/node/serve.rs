@@ -10,7 +10,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use licen_core::primitives::B256;
 use licen_core::wire::node::{DeploymentInfo, ModelInfo};
+use licen_orchestrator::ComputeUrl;
+use licen_store::Store;
 use serde::Deserialize;
 
 use super::forward::{Computes, problem};
@@ -30,9 +33,9 @@ pub struct NodeConfig {
     pub deployment: PathBuf,
     /// RPC URLs; two or more off the local chain.
     pub rpc: Vec<String>,
-    /// Base URL of compute, or a list of several.
+    /// Compute: its base URL or {url, providerId}; or a list of several, each with its providerId.
     #[serde(deserialize_with = "one_or_more")]
-    pub compute: Vec<String>,
+    pub compute: Vec<ComputeUrl>,
     /// Wallet that pays for startJob and settlement; it needs coins and no rights.
     pub wallet: PathBuf,
     /// Confirmation depth.
@@ -53,19 +56,36 @@ impl NodeConfig {
     }
 }
 
-/// A text, or a list of texts with at least one.
-fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+/// One compute, or a list of at least one, with the names that several need.
+fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<ComputeUrl>, D::Error> {
+    const EXPECTED: &str = "compute is a URL, {url, providerId}, or a list of these";
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Urls {
-        One(String),
-        More(Vec<String>),
+    enum Entry {
+        Url(String),
+        Named(ComputeUrl),
     }
-    match Urls::deserialize(deserializer)? {
-        Urls::One(url) => Ok(vec![url]),
-        Urls::More(urls) if !urls.is_empty() => Ok(urls),
-        Urls::More(_) => Err(serde::de::Error::custom("compute names no address")),
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Entries {
+        One(Entry),
+        More(Vec<Entry>),
     }
+    let refused = serde::de::Error::custom;
+    let entries = match Entries::deserialize(deserializer).map_err(|_| refused(EXPECTED.to_string()))? {
+        Entries::One(entry) => vec![entry],
+        Entries::More(entries) => entries,
+    };
+    let named = |entry| match entry {
+        Entry::Url(url) => ComputeUrl { url, provider_id: None },
+        Entry::Named(compute) => compute,
+    };
+    let computes: Vec<ComputeUrl> = entries.into_iter().map(named).collect();
+    if computes.is_empty() {
+        return Err(refused("compute names no address".to_string()));
+    }
+    ComputeUrl::check(&computes).map_err(refused)?;
+    Ok(computes)
 }
 
 fn yes() -> bool {
@@ -85,6 +105,15 @@ pub struct Shared {
     pub models: Models,
     /// Compute behind this node.
     pub compute: Computes,
+    /// The index, which knows whose a job is.
+    pub index: Store,
+}
+
+impl Shared {
+    /// The provider that a job names, where the index has the job.
+    async fn provider_of(&self, job: B256) -> Option<B256> {
+        self.index.job(job).await.ok().flatten().map(|row| row.provider_id)
+    }
 }
 
 /// The node's own routes; blobs and GraphQL are merged beside them.
@@ -132,8 +161,9 @@ async fn quote(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
 }
 
 async fn task(State(shared): State<Arc<Shared>>, Path((job, attempt)): Path<(String, u32)>) -> Response {
-    let Some(job) = hex_name(&job) else { return problem(StatusCode::BAD_REQUEST, "not a job id") };
-    shared.compute.get(&format!("/v1/jobs/{job}/{attempt}")).await
+    let Some(job) = job_id(&job) else { return problem(StatusCode::BAD_REQUEST, "not a job id") };
+    let provider = shared.provider_of(job).await;
+    shared.compute.get(&format!("/v1/jobs/{job}/{attempt}"), provider).await
 }
 
 /// Compute checks the signature, which names the attempt as well.
@@ -142,13 +172,14 @@ async fn stop(
     Path((job, attempt)): Path<(String, u32)>,
     body: Bytes,
 ) -> Response {
-    let Some(job) = hex_name(&job) else { return problem(StatusCode::BAD_REQUEST, "not a job id") };
-    shared.compute.post(&format!("/v1/jobs/{job}/{attempt}/stop"), body).await
+    let Some(job) = job_id(&job) else { return problem(StatusCode::BAD_REQUEST, "not a job id") };
+    let provider = shared.provider_of(job).await;
+    shared.compute.post(&format!("/v1/jobs/{job}/{attempt}/stop"), &body, provider).await
 }
 
-/// Only a 32-byte hex name goes into a path that is passed on.
-fn hex_name(text: &str) -> Option<String> {
-    text.parse::<licen_core::primitives::B256>().ok().map(|name| name.to_string())
+/// Only 32 bytes in hex go into a path that is passed on.
+fn job_id(text: &str) -> Option<B256> {
+    text.parse().ok()
 }
 
 /// Reads a role's TOML file; paths in it are relative to the working directory.
@@ -161,4 +192,35 @@ pub fn read_toml<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> Outc
         .map_err(|e| CliError::environment(codes::CONFIG, format!("cannot read {shown}")).because(&e))?;
     toml::from_str(&text)
         .map_err(|e| CliError::environment(codes::CONFIG, format!("{shown} is not usable")).in_file(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn computes(compute: &str) -> Result<Vec<ComputeUrl>, String> {
+        let rest = "listen = \"127.0.0.1:1\"\nstate = \"n\"\ndeployment = \"d\"\nrpc = []\nwallet = \"w\"";
+        let text = format!("{rest}\nconfirmations = 2\ncompute = {compute}");
+        toml::from_str::<NodeConfig>(&text).map(|config| config.compute).map_err(|e| e.message().to_string())
+    }
+
+    #[test]
+    fn a_node_knows_which_of_its_computes_is_whose_before_it_starts() {
+        let (a, b) = (B256::repeat_byte(1), B256::repeat_byte(2));
+        let one = ComputeUrl { url: "http://a".into(), provider_id: None };
+        assert_eq!(computes("\"http://a\"").unwrap(), std::slice::from_ref(&one));
+        assert_eq!(computes("[\"http://a\"]").unwrap(), [one]);
+        let named =
+            |id: B256| format!("{{ url = \"http://{}\", providerId = \"{id}\" }}", &id.to_string()[2..4]);
+        assert_eq!(computes(&named(a)).unwrap()[0].provider_id, Some(a));
+        let two = computes(&format!("[{}, {}]", named(a), named(b))).unwrap();
+        assert_eq!(two.iter().map(|c| c.provider_id).collect::<Vec<_>>(), [Some(a), Some(b)]);
+        let refused = |text: &str| computes(text).unwrap_err();
+        assert!(refused(&format!("[{}, \"http://b\"]", named(a))).contains("http://b does not"));
+        assert!(refused("[\"http://a\", \"http://b\"]").contains("each names its providerId"));
+        assert!(refused("[]").contains("names no address"));
+        for wrong in ["3", "{ url = \"http://a\", provider = \"x\" }", "[3]"] {
+            assert!(refused(wrong).contains("compute is a URL, {url, providerId}"), "{wrong}");
+        }
+    }
 }
