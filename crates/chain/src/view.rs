@@ -320,16 +320,6 @@ impl Chain {
         Ok(Confirmed { value, block })
     }
 
-    /// Whether an account is a contract.
-    ///
-    /// # Errors
-    /// No answer of the chain.
-    pub async fn is_contract(&self, account: Address) -> Result<Confirmed<bool>, ChainError> {
-        let block = self.confirmed_head().await?;
-        let value = !self.rpcs.code(&block, account).await?.is_empty();
-        Ok(Confirmed { value, block })
-    }
-
     /// Whether `signer` signed `digest`: by its key, or, where it has code, by its own rule
     /// (EIP-1271). A contract wallet may change its mind, so the answer counts for now only.
     ///

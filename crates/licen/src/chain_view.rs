@@ -249,14 +249,6 @@ impl ChainView {
         live.map_err(chain_error)
     }
 
-    /// Whether an account is a contract.
-    ///
-    /// # Errors
-    /// The RPC does not answer.
-    pub async fn is_contract(&self, account: Address) -> Outcome<bool> {
-        Ok(self.chain.is_contract(account).await.map_err(chain_error)?.value)
-    }
-
     /// Whom a transaction called, and with what.
     ///
     /// # Errors

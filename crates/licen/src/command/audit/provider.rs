@@ -28,8 +28,8 @@ pub(super) async fn constraints_kept(
         Ok(parsed) => parsed,
         Err(error) => return audit.line("constraints kept", Err(error.to_string())),
     };
-    let verdict = match trainers(audit, chain, indexed, history).await {
-        Ok(trainers) => kept(&constraints, &spec, &trainers),
+    let verdict = match providers(audit, chain, indexed, history).await {
+        Ok(providers) => kept(&constraints, &spec, providers),
         Err(reason) => Err(reason),
     };
     audit.line("constraints kept", verdict);
@@ -45,51 +45,72 @@ pub(super) async fn constraints_kept(
     stored(audit, "base model", spec.base_model_root).await;
 }
 
-/// What the provider had registered when custodians judged it; nothing where nobody recorded who it was.
-async fn trainers(
+/// Who may have trained a job.
+#[derive(Debug)]
+enum Providers {
+    /// Nobody began it, or nobody recorded who did.
+    Nobody,
+    /// Each as it was registered at some time while custodians judged it.
+    Each(Vec<ProviderFacts>),
+    /// The document that says who is not there, or cannot be read.
+    Unread(String),
+}
+
+async fn providers(
     audit: &Audit<'_>,
     chain: &ChainView,
     indexed: &IndexedJob,
     history: &JobHistory,
-) -> Result<Vec<ProviderFacts>, String> {
+) -> Result<Providers, String> {
     let job = &indexed.job;
-    let Some((block, time)) = history.started else { return Ok(Vec::new()) };
+    let Some((block, time)) = history.started else { return Ok(Providers::Nobody) };
     let mut id = job.providerId;
     if id.is_zero() {
-        let Some(result) = &indexed.result else { return Ok(Vec::new()) };
-        id = attested(audit, result.attestationRef).await.unwrap_or_default();
+        let Some(result) = &indexed.result else { return Ok(Providers::Nobody) };
+        let bundle = audit.session.blob(result.attestationRef, MAX_DOCUMENT).await;
+        id = match bundle.map_err(|e| e.message).and_then(|bundle| attested(&bundle)) {
+            Ok(id) => id,
+            Err(reason) => return Ok(Providers::Unread(reason)),
+        };
     }
     if id.is_zero() {
-        return Ok(vec![ProviderFacts::default()]);
+        return Ok(Providers::Each(vec![ProviderFacts::default()]));
     }
     let known = chain.providers_at(id, block, time).await.map_err(|e| e.message)?;
     if known.is_empty() {
         return Err(format!("provider {id} was not registered when the job started"));
     }
-    Ok(known.iter().map(|provider| ProviderFacts::registered(id, provider)).collect())
+    Ok(Providers::Each(known.iter().map(|provider| ProviderFacts::registered(id, provider)).collect()))
 }
 
 /// The provider that the evidence was bound to. That bundle has its own checks.
-async fn attested(audit: &Audit<'_>, attestation_ref: B256) -> Option<B256> {
-    let bytes = audit.session.blob(attestation_ref, MAX_DOCUMENT).await.ok()?;
-    let bundle: EvidenceBundle = json_from_slice(&bytes).ok()?;
-    Some(RuntimeData::from_bytes(&bundle.runtime_data).ok()?.provider_id)
+fn attested(bundle: &[u8]) -> Result<B256, String> {
+    let bundle: EvidenceBundle = json_from_slice(bundle).map_err(|e| e.to_string())?;
+    Ok(RuntimeData::from_bytes(&bundle.runtime_data).map_err(|e| e.to_string())?.provider_id)
 }
 
-fn kept(constraints: &Constraints, spec: &JobSpec, trainers: &[ProviderFacts]) -> Result<String, String> {
+fn kept(constraints: &Constraints, spec: &JobSpec, providers: Providers) -> Result<String, String> {
     let inside = "the job is inside the owner's constraints";
-    if trainers.is_empty() {
-        let anywhere =
-            Constraints { providers: Vec::new(), jurisdictions: Vec::new(), ..constraints.clone() };
-        return check(&anywhere, spec, &ProviderFacts::default())
-            .map(|()| inside.to_string())
-            .map_err(|breach| breach.to_string());
-    }
+    let by_anybody = constraints.providers.is_empty() && constraints.jurisdictions.is_empty();
+    let providers = match providers {
+        Providers::Each(providers) => providers,
+        // A document that is missing accuses nobody of having been elsewhere.
+        Providers::Unread(reason) if !by_anybody => {
+            return Err(format!("who trained it cannot be read: {reason}"));
+        }
+        Providers::Nobody | Providers::Unread(_) => {
+            let anywhere =
+                Constraints { providers: Vec::new(), jurisdictions: Vec::new(), ..constraints.clone() };
+            return check(&anywhere, spec, &ProviderFacts::default())
+                .map(|()| inside.to_string())
+                .map_err(|breach| breach.to_string());
+        }
+    };
     let mut breach = String::new();
-    for trainer in trainers {
-        match check(constraints, spec, trainer) {
+    for provider in &providers {
+        match check(constraints, spec, provider) {
             Ok(()) if constraints.jurisdictions.is_empty() => return Ok(inside.into()),
-            Ok(()) => return Ok(format!("{inside}, in {}", trainer.jurisdiction)),
+            Ok(()) => return Ok(format!("{inside}, in {}", provider.jurisdiction)),
             Err(found) => breach = found.to_string(),
         }
     }
@@ -113,12 +134,21 @@ mod tests {
         };
         let swiss = Constraints { jurisdictions: vec!["CH".into()], ..Constraints::default() };
         let at = |code: &str| ProviderFacts { provider_id: B256::repeat_byte(2), jurisdiction: code.into() };
-        assert!(kept(&swiss, &spec, &[at("CH")]).unwrap().ends_with("in CH"));
-        assert!(kept(&swiss, &spec, &[at("DE")]).unwrap_err().contains("jurisdiction"));
-        assert!(kept(&swiss, &spec, &[at("DE"), at("CH")]).is_ok(), "it moved between verdict and start");
-        assert!(kept(&swiss, &spec, &[ProviderFacts::default()]).is_err(), "nobody vouched for a country");
-        assert!(kept(&swiss, &spec, &[]).is_ok(), "nobody trained it");
+        let by = |constraints: &Constraints, each: &[ProviderFacts]| {
+            kept(constraints, &spec, Providers::Each(each.to_vec()))
+        };
+        assert!(by(&swiss, &[at("CH")]).unwrap().ends_with("in CH"));
+        assert!(by(&swiss, &[at("DE")]).unwrap_err().contains("jurisdiction"));
+        assert!(by(&swiss, &[at("DE"), at("CH")]).is_ok(), "it moved between verdict and start");
+        assert!(by(&swiss, &[ProviderFacts::default()]).is_err(), "nobody vouched for a country");
+        assert!(kept(&swiss, &spec, Providers::Nobody).is_ok(), "nobody trained it");
+        let unread = || Providers::Unread(attested(b"not a bundle").unwrap_err());
+        let said = kept(&swiss, &spec, unread()).unwrap_err();
+        assert!(said.starts_with("who trained it cannot be read: "), "{said}");
+        assert!(!said.contains("jurisdiction"), "nobody is accused: {said}");
+        assert!(kept(&Constraints::default(), &spec, unread()).is_ok(), "anybody may train it");
         let models = Constraints { base_models: vec![B256::repeat_byte(9)], ..swiss };
-        assert!(kept(&models, &spec, &[]).is_err());
+        assert!(kept(&models, &spec, Providers::Nobody).is_err());
+        assert!(kept(&models, &spec, unread()).is_err());
     }
 }
