@@ -136,3 +136,26 @@ fn unusable(path: &Path) -> CliError {
     CliError::environment(codes::FILE, format!("{} is not usable", path.display()))
         .hint("it names a request that may have been paid: licen jobs, then remove the file")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After a revert the next try has the same counter, and with a given result key the same request: the
+    /// journal's word on the first must not be taken for the second.
+    #[test]
+    fn two_tries_with_one_key_are_two_labels() {
+        let attempt = |nonce: u8| Pending {
+            contract: Address::repeat_byte(1),
+            policy: AbiHex(Policy::default()),
+            request: AbiHex(Request { resultKey: B256::repeat_byte(2), ..Request::default() }),
+            quoted: None,
+            counter: 3,
+            nonce: B256::repeat_byte(nonce),
+            key_file: PathBuf::from("given.key"),
+            admission: None,
+        };
+        assert_ne!(attempt(1).label(), attempt(2).label());
+        assert_eq!(attempt(1).label(), attempt(1).label(), "what was kept is found again");
+    }
+}
