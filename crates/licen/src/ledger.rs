@@ -257,7 +257,8 @@ impl Token {
 /// # Errors
 /// What it is instead.
 pub fn read_address(text: &str) -> Result<Address, String> {
-    let address: Address = text.parse().map_err(|_| format!("{text:?} is not an address"))?;
+    let digits = text.strip_prefix("0x").and_then(|digits| digits.parse::<Address>().ok());
+    let address = digits.ok_or_else(|| format!("{text:?} is not an address"))?;
     let has = |of: fn(&u8) -> bool| text.bytes().skip(2).any(|b| of(&b));
     let mixed = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
     if mixed && address.to_checksum(None) != text {

@@ -1,7 +1,7 @@
 //! Manifests as they are written, word by word: `vectors/manifests`. An independent JSON-LD library and
 //! Croissant's own validator read the same files (`cargo xtask documents`). `UPDATE_EXPECT=1` writes them.
 
-use alloc::vec;
+use alloc::{format, vec};
 use expect_test::expect_file;
 use proptest::prelude::*;
 

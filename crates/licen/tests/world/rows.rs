@@ -179,7 +179,7 @@ pub fn bad_policies(place: &Place) {
         place,
         &with(&["--payee", "me"]),
         expect![[r#"
-            error: --payee "me" is not an address or a split's account [LIC0101]
+            error: --payee "me" is not an address, or a split's account [LIC0101]
 
             hint: an address is 0x and 40 hex digits, a split's account 0x and 64
             exit 2
