@@ -337,8 +337,11 @@ fn failing(error: licen_store::StoreError) -> Refused {
 #[derive(Debug)]
 struct Paces {
     rates: Rates,
-    state: Mutex<(Pace, HashMap<(Address, B256), Pace>)>,
+    state: Mutex<PaceState>,
 }
+
+/// Of all datasets together, and of each by contract and uid.
+type PaceState = (Pace, HashMap<(Address, B256), Pace>);
 
 impl Paces {
     fn new(rates: Rates) -> Self {

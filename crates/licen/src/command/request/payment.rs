@@ -98,7 +98,7 @@ async fn unspent(journal: &FileJournal, label: &str) -> Outcome<String> {
     let mut key = label.to_string();
     for again in 1_u32.. {
         let kept = journal.load(&key).await.map_err(|e| send_error(e.into()))?;
-        if !kept.is_some_and(|(intent, _)| intent.outcome.is_some()) {
+        if kept.is_none_or(|(intent, _)| intent.outcome.is_none()) {
             break;
         }
         key = format!("{label}:{again}");
