@@ -257,11 +257,12 @@ impl Token {
 /// # Errors
 /// What it is instead.
 pub fn read_address(text: &str) -> Result<Address, String> {
-    let digits = text.strip_prefix("0x").and_then(|digits| digits.parse::<Address>().ok());
-    let address = digits.ok_or_else(|| format!("{text:?} is not an address"))?;
-    let has = |of: fn(&u8) -> bool| text.bytes().skip(2).any(|b| of(&b));
-    let mixed = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
-    if mixed && address.to_checksum(None) != text {
+    let not_one = || format!("{text:?} is not an address");
+    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 40).ok_or_else(not_one)?;
+    let address: Address = digits.parse().map_err(|_| not_one())?;
+    let lower = digits.bytes().any(|b| b.is_ascii_lowercase());
+    let upper = digits.bytes().any(|b| b.is_ascii_uppercase());
+    if lower && upper && address.to_checksum(None) != text {
         return Err(format!("{text:?} has a letter of the wrong case: a digit of it is mistyped"));
     }
     Ok(address)

@@ -9,7 +9,7 @@ use licen_core::price::Speed;
 use licen_core::primitives::B256;
 use serde::{Deserialize, Serialize};
 
-/// Trainings of a base model that count: who asks for a few odd ones does not set the price.
+/// Trainings of a base model that count: a requester with a few odd trainings does not set the price.
 const REMEMBERED: usize = 8;
 /// Base models that are remembered; requesters choose them, so there has to be an end.
 const MODELS: usize = 256;

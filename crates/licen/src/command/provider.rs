@@ -1,4 +1,4 @@
-//! `licen provider register | update | show`: who runs compute, where, and what it asks for.
+//! `licen provider register | update | show`: a provider of compute, its country, and its prices.
 
 use isocountry::CountryCode;
 use licen_core::abi::{Custody, Provider};

@@ -34,7 +34,7 @@ use crate::command::publish::json_root;
 use crate::command::search::{manifest, short, warnings};
 use crate::command::{jobs, refusal};
 use crate::custodian_client::CustodianClient;
-use crate::error::{CliError, Outcome};
+use crate::error::{CliError, Outcome, REFUSED};
 use crate::node_client::IndexedDataset;
 use crate::owner::random_salt;
 use crate::session::Session;
@@ -93,7 +93,8 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     session.put_json(&spec).await?;
     // Takes blocks of time, so it comes before the price is looked at again.
     payment::allow(session, &chain, &bill, &context).await?;
-    let (counter, quoted) = renewed(session, &case, quoted).await?;
+    let told = |error| payment::still_allowed(&bill, error);
+    let (counter, quoted) = renewed(session, &case, quoted).await.map_err(told)?;
     let (key, key_file) = match given {
         Some(given) => given,
         None => fresh_key(session)?,
@@ -105,7 +106,8 @@ pub async fn request(session: &Session, args: &RequestArgs) -> Outcome<Job> {
     let nonce = random_salt()?;
     let pending = Pending { contract, policy, request, quoted, admission, counter, nonce, key_file };
     pending.keep(session)?;
-    pay(session, &chain, &pending).await
+    // Whatever else stopped it, the transaction may still be mined.
+    pay(session, &chain, &pending).await.map_err(|e| if e.exit == REFUSED { told(e) } else { e })
 }
 
 /// What will be asked, but for the key of the result and the provider.

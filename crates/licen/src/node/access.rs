@@ -333,7 +333,7 @@ fn failing(error: licen_store::StoreError) -> Refused {
     Refused::Failing
 }
 
-/// A pace for each dataset and a larger one over all, so that who floods one dataset holds up no other.
+/// A pace for each dataset and a larger one over all, so that a flood of one dataset holds up no other.
 #[derive(Debug)]
 struct Paces {
     rates: Rates,

@@ -91,8 +91,8 @@ impl Computes {
         self.infos().await.first().map_or(0.0, |info| info.tokens_per_second)
     }
 
-    /// Asks the provider that the request names, or the first provider, for its price. Where documents are
-    /// read is this node's to say: who asks could send compute anywhere.
+    /// Asks the provider that the request names, or the first provider, for its price. This node says
+    /// where compute reads documents: a requester could send compute anywhere.
     pub async fn quote(&self, body: &[u8]) -> Response {
         let Ok(request) = serde_json::from_slice::<QuoteRequest>(body) else {
             return problem(StatusCode::BAD_REQUEST, "not a request for a quote");
@@ -163,7 +163,7 @@ async fn best<A: Future<Output = Response> + Send + 'static>(asked: impl Iterato
     best
 }
 
-/// Only who knows an attempt has a reason to refuse, and only who answers can say that it does not.
+/// A compute that knows the attempt has a reason to refuse; one that answers 404 only says that it does not know it.
 fn weight(refusal: StatusCode) -> u8 {
     match refusal {
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => 0,

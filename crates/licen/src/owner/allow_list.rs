@@ -112,7 +112,14 @@ mod tests {
 
     #[test]
     fn the_first_wrong_line_is_named() {
-        for wrong in ["0x12", "lab", "5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", &format!("{A} {A}"), "0x"] {
+        for wrong in [
+            "0x12",
+            "lab",
+            "5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+            &format!("{A} {A}"),
+            "0x",
+            "0x0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed",
+        ] {
             let (line, what) = parse(&format!("{A}\n\n{wrong}\n0x13\n")).unwrap_err();
             assert_eq!((line, what), (3, format!("{wrong:?} is not an address")), "{wrong}");
         }

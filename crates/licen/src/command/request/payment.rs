@@ -92,6 +92,18 @@ pub(super) async fn allow(
     Err(CliError::refused(codes::TRANSACTION, message).hint("ask the owner for another token"))
 }
 
+/// Says beside an error that the contract may still take the escrow: nothing was paid, and the wallet alone
+/// can use that.
+pub(super) fn still_allowed(bill: &Bill, mut error: CliError) -> CliError {
+    if !bill.token().is_coin() {
+        let amount = bill.shown(bill.total());
+        error
+            .causes
+            .push(format!("{amount} stay allowed to the contract; the wallet's next request uses them"));
+    }
+    error
+}
+
 /// The label, or the next of its kind: one that has ended did not last, as its allowance was spent or taken
 /// back since, or had no effect.
 async fn unspent(journal: &FileJournal, label: &str) -> Outcome<String> {
@@ -109,6 +121,7 @@ async fn unspent(journal: &FileJournal, label: &str) -> Outcome<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Token;
     use licen_chain::ChainIdentity;
     use licen_chain::sender::{End, Intent, Outcome as Ended};
     use licen_core::primitives::{B256, Bytes};
@@ -147,6 +160,16 @@ mod tests {
         journal.finish(&second, &reverted).await.unwrap();
         let third = unspent(&journal, "approve:1").await.unwrap();
         assert!(third != first && third != second);
+    }
+
+    #[test]
+    fn an_allowance_that_stays_is_told() {
+        let refused = || CliError::refused(codes::NO_COMPUTE, "the provider asks for more now");
+        let policy = licen_core::abi::Policy { royaltyPerEpoch: 5, ..Default::default() };
+        let bill = |token| Bill::new(Token::unread(token), &policy, 2, None);
+        assert!(still_allowed(&bill(Address::ZERO), refused()).causes.is_empty());
+        let told = still_allowed(&bill(Address::repeat_byte(1)), refused()).causes;
+        assert!(told[0].starts_with("10 base units of 0x0101"), "{told:?}");
     }
 
     #[test]

@@ -111,10 +111,10 @@ pub(super) async fn best(session: &Session, wanted: Wanted, case: &Case<'_>) -> 
     best.ok_or_else(|| nobody(wanted, refusals))
 }
 
-/// The price that was asked for again, where it is not above the one that was agreed to.
+/// The second price, which must not be above the price that the requester agreed to.
 ///
 /// # Errors
-/// It is.
+/// The second price is higher.
 pub(super) fn no_dearer(agreed: &Quoted, again: Quoted) -> Outcome<Quoted> {
     if again.quote().computeFeePerEpoch <= agreed.quote().computeFeePerEpoch {
         return Ok(again);
@@ -126,7 +126,7 @@ pub(super) fn no_dearer(agreed: &Quoted, again: Quoted) -> Outcome<Quoted> {
 /// Refuses a price above `--max-fee`.
 ///
 /// # Errors
-/// That, or an amount that is none.
+/// The price is above it, or `--max-fee` is no amount.
 pub(super) fn within(args: &RequestArgs, token: &Token, quoted: &Quoted) -> Outcome {
     let Some(text) = &args.max_fee else { return Ok(()) };
     let most = token.parsed(text).ok_or_else(|| {
@@ -158,7 +158,7 @@ fn nobody(wanted: Wanted, refusals: Vec<String>) -> CliError {
     error
 }
 
-/// One provider's price, if it is what the contract will take.
+/// One provider's price, if the contract will take its quote.
 async fn priced(session: &Session, id: B256, case: &Case<'_>) -> Outcome<Quoted> {
     let refused = |message: String| CliError::refused(codes::NO_COMPUTE, message);
     let provider = case.chain.provider(id).await?;
@@ -192,7 +192,7 @@ async fn priced(session: &Session, id: B256, case: &Case<'_>) -> Outcome<Quoted>
     Ok(Quoted { signed, payee: provider.payee })
 }
 
-/// Who of the node may train a job that names no provider.
+/// Whether some compute of the node may train a job that names no provider.
 ///
 /// # Errors
 /// Every compute that answers refuses it: the owner's constraints, or its own price.
