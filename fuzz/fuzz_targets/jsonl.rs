@@ -4,5 +4,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = licen_compute::jsonl::parse(bytes, 1 << 20);
+    let _ = licen_train::jsonl::parse(bytes, 1 << 20);
 });

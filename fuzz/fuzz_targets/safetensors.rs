@@ -4,10 +4,10 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use licen_compute::Model;
+use licen_train::Model;
 use tempfile::TempDir;
 
-const CONFIG: &[u8] = include_bytes!("../../crates/compute/models/tiny/config.json");
+const CONFIG: &[u8] = include_bytes!("../../crates/train/models/tiny/config.json");
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("config.json"), CONFIG).unwrap();

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use licen_compute::{Encoder, jsonl};
+use licen_train::{Encoder, jsonl};
 use tempfile::TempDir;
 
 /// The library's panics about a file are caught and become refusals; the fuzzer's own hook would end the

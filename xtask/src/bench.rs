@@ -30,7 +30,7 @@ pub(crate) fn bench(args: &[String]) -> Outcome {
         Some((what, rest)) if what == "storage" => example("licen-storage", "bench_tree", rest),
         Some((what, rest)) if what == "seal" => example("licen-seal", "bench_stream", rest),
         Some((what, rest)) if what == "attest" => example("licen-attest", "bench_attest", rest),
-        Some((what, rest)) if what == "train" => example("licen-compute", "bench_train", rest),
+        Some((what, rest)) if what == "train" => example("licen-train", "bench_train", rest),
         Some((what, rest)) if what == "publish" => publish(rest),
         _ => Err("bench what?\n\nhint: cargo xtask bench storage".into()),
     }

@@ -21,7 +21,7 @@ pub(crate) const TARGETS: [(&str, usize, &[&str]); 8] = [
     ("manifest", 16_384, &[]),
     ("safetensors", 65_536, &[]),
     ("jsonl", 4_096, &[]),
-    ("tokenizer", 16_384, &["crates/compute/models/tiny/tokenizer.json"]),
+    ("tokenizer", 16_384, &["crates/train/models/tiny/tokenizer.json"]),
 ];
 pub(crate) const SECONDS: u64 = 60;
 /// What an input may make a reader take, MiB.

@@ -1,6 +1,4 @@
-//! licen-compute: trains LoRA adapters. `serve` is the measured node; `train` runs the engine alone, without a node.
-
-mod command;
+//! licen-compute: `serve` is the measured node; `train` and the other commands run the engine alone, without a node.
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -14,15 +12,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a LoRA adapter and write a PEFT folder
-    #[command(after_long_help = command::train::HELP)]
-    Train(command::train::Arguments),
-    /// Count a data set's rows and text tokens as metering does
-    Count(command::count::Arguments),
-    /// Train the tiny base model from its seed
-    Pretrain(command::pretrain::Pretrain),
-    /// Write generated text: the tiny model's corpus or the sample data set
-    Corpus(command::pretrain::CorpusArguments),
+    #[command(flatten)]
+    Engine(licen_train::command::Command),
     /// Serve as the measured node
     Serve(licen_compute::serve::Arguments),
     /// Train for the node that started it
@@ -31,29 +22,20 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Train(arguments) => command::train::run(&arguments),
-        Command::Count(arguments) => command::count::run(&arguments),
-        Command::Pretrain(arguments) => command::pretrain::pretrain(&arguments),
-        Command::Corpus(arguments) => command::pretrain::corpus(&arguments),
-        Command::Serve(arguments) => return serve(&arguments),
-        Command::Trainer(arguments) => return licen_compute::apart::run(&arguments),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error} [{}]\n\nhint: {}", error.code(), error.hint());
-            ExitCode::from(error.exit_code())
-        }
+    match Arguments::parse().command {
+        Command::Engine(command) => match command.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refused(&error, error.code(), error.hint(), error.exit_code()),
+        },
+        Command::Serve(arguments) => match licen_compute::serve::run(&arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refused(&error, error.code(), error.hint(), 2),
+        },
+        Command::Trainer(arguments) => licen_compute::apart::run(&arguments),
     }
 }
 
-fn serve(arguments: &licen_compute::serve::Arguments) -> ExitCode {
-    match licen_compute::serve::run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error} [{}]\n\nhint: {}", error.code(), error.hint());
-            ExitCode::from(2)
-        }
-    }
+fn refused(error: &dyn std::error::Error, code: &str, hint: &str, status: u8) -> ExitCode {
+    eprintln!("error: {error} [{code}]\n\nhint: {hint}");
+    ExitCode::from(status)
 }

@@ -33,8 +33,8 @@ impl Place {
 #[test]
 fn train_writes_a_peft_folder_and_continues_from_it() {
     let place = Place::new();
-    let base = format!("{CRATE}/models/tiny");
-    let rows = std::fs::read_to_string(format!("{CRATE}/data/vials.jsonl")).unwrap();
+    let base = format!("{CRATE}/../train/models/tiny");
+    let rows = std::fs::read_to_string(format!("{CRATE}/../train/data/vials.jsonl")).unwrap();
     let data = place.file("rows.jsonl", rows.lines().take(20).collect::<Vec<_>>().join("\n"));
     let config =
         place.file("train.json", r#"{"num_epochs":2,"batch_size":3,"gradient_accumulation_steps":2,"r":4}"#);
@@ -83,7 +83,7 @@ fn train_writes_a_peft_folder_and_continues_from_it() {
 #[test]
 fn refusals_have_code_hint_and_status_and_write_nothing() {
     let place = Place::new();
-    let base = format!("{CRATE}/models/tiny");
+    let base = format!("{CRATE}/../train/models/tiny");
     let good = place.file("good.json", "{}");
     let out = place.path("adapter");
     for (data, config, status, message) in [
@@ -122,7 +122,7 @@ fn refusals_have_code_hint_and_status_and_write_nothing() {
 fn count_prints_what_is_metered() {
     let place = Place::new();
     let data = place.file("rows.jsonl", "{\"prompt\":\"ab\",\"completion\":\"c\"}\n\n{\"text\":\"four\"}\n");
-    let done = run(&["count", "--base", &format!("{CRATE}/models/tiny"), "--data", &data]);
+    let done = run(&["count", "--base", &format!("{CRATE}/../train/models/tiny"), "--data", &data]);
     assert_eq!(text(&done.stdout), "{\"rows\":2,\"tokens\":9,\"tokensTrained\":6}\n");
 }
 

@@ -222,13 +222,13 @@ fn training_inside_is_training_outside() {
         files.into_iter().find(|(name, _)| name == "adapter_model.safetensors").unwrap().1
     };
     let (one, many) = (adapter(1), adapter(8));
-    let params = licen_compute::TrainingParams::parse(&settings.to_string()).unwrap();
-    let model = licen_compute::Model::load(&tiny()).unwrap();
-    let encoder = licen_compute::Encoder::load(&tiny()).unwrap();
-    let parsed = licen_compute::jsonl::parse(rows.as_bytes(), 10_000).unwrap();
+    let params = licen_train::TrainingParams::parse(&settings.to_string()).unwrap();
+    let model = licen_train::Model::load(&tiny()).unwrap();
+    let encoder = licen_train::Encoder::load(&tiny()).unwrap();
+    let parsed = licen_train::jsonl::parse(rows.as_bytes(), 10_000).unwrap();
     let samples = encoder.encode(&parsed, params.max_seq_length).unwrap();
-    let split = licen_compute::Split::new(samples, params.eval_fraction, params.seed);
-    let outside = licen_compute::train(&model, &split, &params, None, &mut ()).unwrap();
+    let split = licen_train::Split::new(samples, params.eval_fraction, params.seed);
+    let outside = licen_train::train(&model, &split, &params, None, &mut ()).unwrap();
     let outside = outside.adapter.to_safetensors().unwrap();
     assert!(one == outside && many == outside, "the same bytes");
 }

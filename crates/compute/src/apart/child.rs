@@ -11,10 +11,10 @@ use licen_core::rows::MAX_ROW_BYTES;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::wire::{self, Order, Report};
-use crate::folder::{self, CardFields};
 use crate::sandbox::{Confined, enter_trainer, settle_trainer};
 use crate::serve::losses::{Blocks, coarsen};
-use crate::{
+use licen_train::folder::{self, CardFields};
+use licen_train::{
     Control, Encoder, EpochReport, Error, Model, Observer, Split, StepReport, TokenCount, TrainingParams,
     jsonl,
 };
@@ -109,7 +109,7 @@ fn load(orders: &Receiver<Incoming>, base: &Path, memory: u64) -> io::Result<Opt
         let model = Model::load_within(base, &params, memory)?;
         let encoder = Encoder::load(base)?;
         let path = base.join("tokenizer.json");
-        let tokenizer = std::fs::read(&path).map_err(crate::error::io_at(&path))?;
+        let tokenizer = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
         let trainable = params.lora().trainable_parameters(model.config());
         Ok::<_, Error>((Loaded { model, encoder, params }, trainable, keccak256(tokenizer)))
     };
@@ -177,13 +177,13 @@ fn result(
     loaded: &Loaded,
     split: &Split,
     card: &CardFields,
-) -> crate::Result<(crate::Metering, Files)> {
+) -> licen_train::Result<(licen_train::Metering, Files)> {
     let params = &loaded.params;
     let (rows, held_out) = (split.train.len() as u64, split.held_out.len() as u64);
     let step_rows = params.rows_per_step() as u64;
     let blocks = Blocks::new(rows, step_rows);
     let mut watch = Watch { orders, epochs: params.num_train_epochs, epochs_done: 0, last: None, blocks };
-    let mut outcome = crate::train(&loaded.model, split, params, None, &mut watch)?;
+    let mut outcome = licen_train::train(&loaded.model, split, params, None, &mut watch)?;
     coarsen(&mut outcome, (rows, held_out), step_rows);
     let files = folder::files(base, &outcome, params, card)?;
     Ok((outcome.metering, files))

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::Metering;
-use crate::folder::CardFields;
+use licen_train::Metering;
+use licen_train::folder::CardFields;
 
 /// Longest JSON of a frame; settings are at most 64 KiB before they are escaped.
 const FRAME_MAX: u32 = 512 * 1024;

@@ -60,7 +60,7 @@ impl BaseModel {
         let begun = tokio::task::spawn_blocking(begin).await;
         let (work, trainer) = begun.map_err(|_| "the base model could not be unpacked".to_string())??;
         let trainer = Arc::new(trainer);
-        let threads = crate::trainer::threads(plan.params.threads);
+        let threads = licen_train::threads(plan.params.threads);
         let order = Order::Load { settings: plan.settings.clone(), threads };
         let load = move |trainer: &Trainer| {
             trainer.tell(&order, &[])?;

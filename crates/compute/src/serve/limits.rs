@@ -11,8 +11,8 @@ use super::event::Event;
 use super::losses::{Blocks, coarse, thousandths};
 use super::open::Data;
 use super::training::Plan;
-use crate::Metering;
-use crate::folder;
+use licen_train::Metering;
+use licen_train::folder;
 
 /// Files of a result, at most.
 const FILES_MAX: usize = 32;

@@ -2,7 +2,7 @@
 //! the rows it is over, and the loss of one row may be the row. Only means over many rows leave, in few
 //! digits and within bounds.
 
-use crate::Outcome;
+use licen_train::Outcome;
 
 /// Rows that a published mean is over, unless the epoch has fewer.
 const BLOCK_ROWS: u64 = 64;

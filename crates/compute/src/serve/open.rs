@@ -28,7 +28,7 @@ use super::setup::Prepared;
 use super::training::broken;
 use crate::apart::Trainer;
 use crate::apart::wire::{Order, Report};
-use crate::jsonl::shapes;
+use licen_train::jsonl::shapes;
 
 /// Tries to fetch the dataset; each may take long.
 const TRIES: u32 = 4;

@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<(), ServeError> {
 fn confine(config: &mut Config) -> Result<(), ServeError> {
     if config.threads == 0 {
         // Asked now: afterwards the limits of a control group cannot be read.
-        config.threads = crate::trainer::threads(None);
+        config.threads = licen_train::threads(None);
     }
     if config.no_sandbox {
         return Ok(());

@@ -23,8 +23,8 @@ use super::run::Slot;
 use super::setup::Prepared;
 use crate::apart::Trainer;
 use crate::apart::wire::{Order, Report};
-use crate::folder::CardFields;
-use crate::{Error, Metering, Split, TrainingParams};
+use licen_train::folder::CardFields;
+use licen_train::{Error, Metering, Split, TrainingParams};
 
 /// Training settings of a job, checked.
 #[derive(Debug, Clone)]

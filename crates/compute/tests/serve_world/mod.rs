@@ -364,7 +364,7 @@ async fn node(work_dir: &Path, mut extra: Value) -> String {
 
 /// The base model that ships with this crate.
 fn base_model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../train/models/tiny")
 }
 
 fn tar_of(dir: &Path) -> Vec<u8> {

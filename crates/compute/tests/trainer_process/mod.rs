@@ -100,5 +100,5 @@ impl Trainer {
 
 /// The base model that ships with this crate.
 pub(crate) fn tiny() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../train/models/tiny")
 }

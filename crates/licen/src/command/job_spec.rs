@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_settings_are_those_of_the_trainer() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../compute/src/params.rs");
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../train/src/params.rs");
         let source = std::fs::read_to_string(path).unwrap();
         // The names its parser matches on: string patterns of `canonical` and of the three setters.
         let parser = source.split("fn canonical").nth(1).unwrap().split("fn set_warmup").next().unwrap();

@@ -8,14 +8,14 @@ use crate::error::{CliError, Outcome};
 
 /// Files of the tiny base model.
 const MODEL: [(&str, &[u8]); 4] = [
-    ("config.json", include_bytes!("../../../compute/models/tiny/config.json")),
-    ("model.safetensors", include_bytes!("../../../compute/models/tiny/model.safetensors")),
-    ("tokenizer.json", include_bytes!("../../../compute/models/tiny/tokenizer.json")),
-    ("tokenizer_config.json", include_bytes!("../../../compute/models/tiny/tokenizer_config.json")),
+    ("config.json", include_bytes!("../../../train/models/tiny/config.json")),
+    ("model.safetensors", include_bytes!("../../../train/models/tiny/model.safetensors")),
+    ("tokenizer.json", include_bytes!("../../../train/models/tiny/tokenizer.json")),
+    ("tokenizer_config.json", include_bytes!("../../../train/models/tiny/tokenizer_config.json")),
 ];
 
 /// The sample dataset.
-const DATASET: &[u8] = include_bytes!("../../../compute/data/vials.jsonl");
+const DATASET: &[u8] = include_bytes!("../../../train/data/vials.jsonl");
 
 /// Writes the base model into `dir/tiny`.
 ///

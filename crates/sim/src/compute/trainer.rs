@@ -1,5 +1,5 @@
 //! A stand-in for training. Everything before and after it is the real code; these bytes only prove
-//! which rows were read how often. The real engine is `licen_compute::train`, too slow for hundreds
+//! which rows were read how often. The real engine is `licen_train::train`, too slow for hundreds
 //! of runs and not a subject of this simulator.
 
 use licen_core::primitives::keccak256;

@@ -129,7 +129,8 @@ impl Error {
     }
 
     /// The same by code; nothing for a code that is none of the engine's.
-    pub(crate) fn hint_of(code: &str) -> Option<&'static str> {
+    #[must_use]
+    pub fn hint_of(code: &str) -> Option<&'static str> {
         Some(match code {
             "LIC0501" => "write one JSON object per line, for example {\"text\": \"...\"}",
             "LIC0502" => "every line is one JSON object; check quotes and commas at the column shown",

@@ -74,7 +74,8 @@ pub fn write(
 }
 
 /// Whether an adapter folder may hold a file of this name.
-pub(crate) fn is_file(name: &str) -> bool {
+#[must_use]
+pub fn is_file(name: &str) -> bool {
     WRITTEN_FILES.contains(&name) || TOKENIZER_FILES.contains(&name)
 }
 

@@ -81,7 +81,8 @@ impl Split {
     }
 
     /// How many of `count` rows are held out.
-    pub(crate) fn held_out_rows(count: usize, fraction: f64) -> usize {
+    #[must_use]
+    pub fn held_out_rows(count: usize, fraction: f64) -> usize {
         let wanted = (count as f64 * fraction).round() as usize;
         let least = usize::from(fraction > 0.0 && count > 1);
         wanted.max(least).min(count.saturating_sub(1))

@@ -125,7 +125,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::load`], and [`Error::Memory`].
-    pub(crate) fn load_within(dir: &Path, params: &TrainingParams, memory: u64) -> Result<Self> {
+    pub fn load_within(dir: &Path, params: &TrainingParams, memory: u64) -> Result<Self> {
         crate::hostile::check_folder(dir)?;
         let config = ModelConfig::parse(&read_text(&dir.join("config.json"))?)?;
         crate::memory::check(&config, params, memory)?;

@@ -1,6 +1,6 @@
 //! Runs on the tiny model: the same bytes on any number of threads, metering, stopping.
 
-use licen_compute::{
+use licen_train::{
     Control, Encoder, Ended, EpochReport, Error, Model, Observer, Outcome, Sample, Split, StepReport,
     TrainingParams, jsonl, train, train_batches,
 };

@@ -1,8 +1,8 @@
 //! The tiny model comes from the committed code: its first steps are trained again, its folder is the generator's.
 
-use licen_compute::corpus::Corpus;
-use licen_compute::pretrain::{Recipe, config_json, pretrain, tokenizer_config_json, tokenizer_json};
-use licen_compute::{Encoder, Model, jsonl};
+use licen_train::corpus::Corpus;
+use licen_train::pretrain::{Recipe, config_json, pretrain, tokenizer_config_json, tokenizer_json};
+use licen_train::{Encoder, Model, jsonl};
 use std::path::Path;
 
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny");

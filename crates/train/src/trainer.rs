@@ -327,7 +327,8 @@ impl<'a> Run<'a> {
 }
 
 /// The number of threads asked for, or one per processor.
-pub(crate) fn threads(asked: Option<usize>) -> usize {
+#[must_use]
+pub fn threads(asked: Option<usize>) -> usize {
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 

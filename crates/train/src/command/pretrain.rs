@@ -1,11 +1,11 @@
 //! `licen-compute pretrain` and `licen-compute corpus`: how the shipped model and sample data are made.
 
 use super::line;
-use licen_compute::{Result, corpus, pretrain};
+use crate::{Result, corpus, pretrain};
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
-pub(crate) struct Pretrain {
+pub struct Pretrain {
     /// Where the model folder goes
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -18,7 +18,7 @@ pub(crate) struct Pretrain {
 }
 
 #[derive(clap::Args)]
-pub(crate) struct CorpusArguments {
+pub struct CorpusArguments {
     /// What to write
     #[arg(long, value_enum)]
     kind: Kind,

@@ -1,6 +1,6 @@
 //! The same training as PEFT, step by step, on fixtures that PEFT wrote (`fixtures/make_peft_fixture.py`).
 
-use licen_compute::{Adapter, Model, TrainingParams, read_batches, train_batches};
+use licen_train::{Adapter, Model, TrainingParams, read_batches, train_batches};
 use safetensors::SafeTensors;
 use std::path::PathBuf;
 

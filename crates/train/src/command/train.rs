@@ -1,9 +1,9 @@
 //! `licen-compute train`.
 
 use super::{line, read};
-use licen_compute::folder::{self, CardFields};
-use licen_compute::jsonl;
-use licen_compute::{
+use crate::folder::{self, CardFields};
+use crate::jsonl;
+use crate::{
     Adapter, Control, Encoder, EpochReport, Error, Model, Observer, Outcome, Result, Split, StepReport,
     TrainingParams, read_batches, train, train_batches,
 };
@@ -37,7 +37,7 @@ Exit status: 0 done, 1 the data is refused, 2 usage or environment."#;
 
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).args(["data", "tokens"])))]
-pub(crate) struct Arguments {
+pub struct Arguments {
     /// Base model: a Hugging Face folder
     #[arg(long, value_name = "DIR")]
     base: PathBuf,

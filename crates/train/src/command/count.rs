@@ -1,11 +1,11 @@
 //! `licen-compute count`.
 
 use super::{line, read};
-use licen_compute::{Encoder, Result, jsonl};
+use crate::{Encoder, Result, jsonl};
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     /// Base model whose tokenizer and chat template count
     #[arg(long, value_name = "DIR")]
     base: PathBuf,

@@ -1,5 +1,5 @@
 //! Training speed and memory, beside PEFT where a Python that has it is named. One JSON line each.
-//! `cargo run --release -p licen-compute --example bench_train [-- --runs 5 --threads 2 --peft PYTHON]`
+//! `cargo run --release -p licen-train --example bench_train [-- --runs 5 --threads 2 --peft PYTHON]`
 //!
 //! Each run is a process of its own, so that its peak memory is its own; runs of the two subjects
 //! alternate, so that a busy neighbour slows both alike.
@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-use licen_compute::{Model, TrainingParams, read_batches, train_batches};
+use licen_train::{Model, TrainingParams, read_batches, train_batches};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
