@@ -2,7 +2,6 @@
 
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::model::target_shape;
 use crate::random::Rng;
 use crate::weights::{TensorStore, read_text, to_safetensors};
 use safetensors::tensor::Dtype;
@@ -48,6 +47,21 @@ impl Target {
         Target::ALL.into_iter().find(|t| t.name() == name)
     }
 
+    /// The columns of `qkv` or `gate_up` that it owns: (matrix inputs, first column, columns).
+    fn shape(self, model: &ModelConfig) -> (usize, usize, usize) {
+        let [q, k, v] = model.qkv_parts();
+        let (h, f) = (model.hidden, model.intermediate);
+        match self {
+            Target::Query => (h, q.start, q.len()),
+            Target::Key => (h, k.start, k.len()),
+            Target::Value => (h, v.start, v.len()),
+            Target::Output => (q.len(), 0, h),
+            Target::Gate => (h, 0, f),
+            Target::Up => (h, f, f),
+            Target::Down => (f, 0, h),
+        }
+    }
+
     fn path(self) -> &'static str {
         match self {
             Target::Gate | Target::Up | Target::Down => "mlp",
@@ -81,7 +95,7 @@ impl LoraConfig {
         let per_layer: usize = self
             .targets
             .iter()
-            .map(|t| target_shape(model, *t))
+            .map(|t| t.shape(model))
             .map(|(inputs, _, outputs)| self.rank * (inputs + outputs))
             .sum();
         (per_layer * model.layers) as u64
@@ -154,7 +168,7 @@ impl Adapter {
     pub(crate) fn zeros(config: LoraConfig, model: &ModelConfig) -> Self {
         let layer = Target::ALL.map(|target| {
             config.targets.contains(&target).then(|| {
-                let (inputs, column, outputs) = target_shape(model, target);
+                let (inputs, column, outputs) = target.shape(model);
                 Lora {
                     a: vec![0.0; config.rank * inputs],
                     b: vec![0.0; config.rank * outputs],

@@ -1,8 +1,8 @@
 //! `config.json` of a base model: the shapes of a Llama, SmolLM, Qwen2 or Qwen3 decoder, checked.
 
-use crate::attention::Heads;
 use crate::error::{Error, Result};
 use serde::Deserialize;
+use std::ops::Range;
 
 /// Which decoder family a model belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +127,13 @@ impl ModelConfig {
         Heads { queries: self.query_heads, keys: self.key_heads, width: self.head_width }
     }
 
+    /// The columns of queries, keys and values in a row of `qkv`.
+    pub(crate) fn qkv_parts(&self) -> [Range<usize>; 3] {
+        let queries = self.query_heads * self.head_width;
+        let keys = self.key_heads * self.head_width;
+        [0..queries, queries..queries + keys, queries + keys..queries + 2 * keys]
+    }
+
     /// Query and key biases (Qwen2).
     pub(crate) fn qkv_bias(&self) -> bool {
         self.architecture == Architecture::Qwen2
@@ -160,6 +167,42 @@ impl ModelConfig {
             (0..half).map(|i| 1.0 / self.rope_theta.powf((2 * i) as f64 / width) as f32).collect();
         let angles = (0..positions).flat_map(|p| frequencies.iter().map(move |f| p as f32 * f));
         angles.map(|a| (f64::from(a).cos() as f32, f64::from(a).sin() as f32)).unzip()
+    }
+}
+
+/// Head counts and widths. A row of `qkv` holds all query heads, then the key heads, then the value heads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Heads {
+    pub(crate) queries: usize,
+    pub(crate) keys: usize,
+    pub(crate) width: usize,
+}
+
+impl Heads {
+    /// Values in one row of `qkv`.
+    pub(crate) fn row(self) -> usize {
+        (self.queries + 2 * self.keys) * self.width
+    }
+
+    pub(crate) fn query_at(self, head: usize) -> usize {
+        head * self.width
+    }
+
+    pub(crate) fn key_at(self, head: usize) -> usize {
+        (self.queries + head / (self.queries / self.keys)) * self.width
+    }
+
+    pub(crate) fn value_at(self, head: usize) -> usize {
+        self.key_at(head) + self.keys * self.width
+    }
+
+    /// Whether the head is the first that uses its keys and values.
+    pub(crate) fn first_of_group(self, head: usize) -> bool {
+        head.is_multiple_of(self.queries / self.keys)
+    }
+
+    pub(crate) fn scale(self) -> f32 {
+        (1.0 / (self.width as f64).sqrt()) as f32
     }
 }
 

@@ -5,14 +5,15 @@
 //!
 //! ```text
 //! TrainingParams::parse   0G's trainingParams -> checked settings              params
-//! Model::load             Hugging Face folder -> weights in f32                 config, weights, model
+//! Model::load             Hugging Face folder -> weights in f32                 config, weights, engine::model
 //! jsonl::parse            bytes -> rows, or line and column of what is wrong    jsonl
 //! Encoder::encode         rows -> text tokens, prompts masked                   encoder
 //! Split::new              rows to train on, rows to judge by                    sample
-//! train                   epochs, metering, held-out loss, stopping             trainer
-//!   lanes                   threads take sequences, sums keep their order
-//!   decoder                 one sequence forward and back: attention, kernels, linalg
-//!   optimizer, schedule     AdamW, clipping, learning rate
+//! train                   epochs, learning rate, metering, held-out loss        trainer, schedule
+//!   Engine                  batches of text tokens in, losses and adapter out   engine
+//!     lanes                   threads take sequences, sums keep their order
+//!     decoder                 one sequence forward and back: attention, kernels, linalg
+//!     optimizer               AdamW, clipping
 //! folder::write           PEFT folder with tokenizer, state and card            adapter, folder, card
 //! ```
 //!
@@ -22,23 +23,16 @@
 //! Invariant: nothing here opens a pickle, runs a model's code or reaches the network.
 
 mod adapter;
-mod attention;
 mod card;
 pub mod command;
 mod config;
 pub mod corpus;
-mod decoder;
 mod encoder;
+pub mod engine;
 mod error;
 pub mod folder;
 mod hostile;
 pub mod jsonl;
-mod kernels;
-mod lanes;
-mod linalg;
-mod memory;
-mod model;
-mod optimizer;
 mod params;
 pub mod pretrain;
 mod random;
@@ -51,14 +45,13 @@ mod weights;
 pub use adapter::{Adapter, LoraConfig, RANK_MAX, Target};
 pub use config::{Architecture, ModelConfig};
 pub use encoder::Encoder;
+pub use engine::{Model, threads};
 pub use error::{Error, Result};
-pub use model::Model;
-pub use optimizer::AdamConfig;
-pub use params::{EarlyStopping, TrainingParams};
+pub use params::{AdamConfig, EarlyStopping, TrainingParams};
 pub use random::Rng;
 pub use sample::{Sample, Split, TokenCount};
 pub use schedule::{ScheduleKind, Warmup};
 pub use tokens::read_batches;
 pub use trainer::{
-    Control, Ended, EpochReport, Metering, Observer, Outcome, StepReport, threads, train, train_batches,
+    Control, Ended, EpochReport, Metering, Observer, Outcome, StepReport, train, train_batches, train_on,
 };

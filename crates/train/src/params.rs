@@ -10,7 +10,6 @@
 
 use crate::adapter::{LoraConfig, RANK_MAX, Target, targets};
 use crate::error::{Error, Result};
-use crate::optimizer::AdamConfig;
 use crate::schedule::{ScheduleKind, Warmup};
 use serde_json::Value;
 
@@ -55,6 +54,21 @@ pub struct TrainingParams {
     pub early_stopping: Option<EarlyStopping>,
     /// Part of the rows held out to judge by.
     pub eval_fraction: f64,
+}
+
+/// AdamW's constants.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamConfig {
+    pub beta1: f64,
+    pub beta2: f64,
+    pub epsilon: f64,
+    pub weight_decay: f64,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        AdamConfig { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
+    }
 }
 
 impl Default for TrainingParams {

@@ -2,14 +2,14 @@
 
 use crate::config::ModelConfig;
 use crate::corpus::Corpus;
-use crate::decoder::Gradient;
+use crate::engine::decoder::Gradient;
+use crate::engine::lanes::{Lanes, threads};
+use crate::engine::model::Model;
+use crate::engine::optimizer::{AdamW, clip};
 use crate::error::{Error, Result, io_at};
-use crate::lanes::Lanes;
-use crate::model::Model;
-use crate::optimizer::{AdamConfig, AdamW, clip};
+use crate::params::AdamConfig;
 use crate::sample::Sample;
 use crate::schedule::{Schedule, ScheduleKind, Warmup};
-use crate::trainer::threads;
 use serde_json::{Value, json};
 use std::path::Path;
 

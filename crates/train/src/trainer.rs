@@ -1,13 +1,11 @@
 //! The training loop: epochs over seeded permutations, metering, held-out loss, early stopping, a request to stop.
 
 use crate::adapter::Adapter;
-use crate::decoder::Gradient;
+use crate::config::ModelConfig;
+use crate::engine::{Batch, Cpu, Engine, Model, Rules, threads};
 use crate::error::{Error, Result};
-use crate::lanes::Lanes;
-use crate::model::Model;
-use crate::optimizer::{AdamW, clip};
 use crate::params::{EarlyStopping, TrainingParams};
-use crate::random::{Dropout, Rng};
+use crate::random::Rng;
 use crate::sample::{Sample, Split};
 use crate::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -123,11 +121,26 @@ pub fn train(
     initial: Option<Adapter>,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    data.check(model.config().vocabulary)?;
+    train_on::<Cpu<'_>>(model, model.config(), data, params, initial, observer)
+}
+
+/// The same on any engine. `base` is the base model as that engine takes it, `config` its shapes.
+///
+/// # Errors
+/// As [`train`], and what the engine fails with.
+pub fn train_on<E: Engine>(
+    base: E::Base,
+    config: &ModelConfig,
+    data: &Split,
+    params: &TrainingParams,
+    initial: Option<Adapter>,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    data.check(config.vocabulary)?;
     let planned = params.planned_steps(data.train.len() as u64);
-    let mut run = Run::new(model, params, initial, planned)?;
-    let judge = |run: &mut Run| run.held_out_loss(&data.held_out);
-    run.metering.eval_before = judge(&mut run);
+    let mut run = Run::<E>::new(base, config, params, initial, planned)?;
+    let judge = |run: &mut Run<E>| run.held_out_loss(&data.held_out);
+    run.metering.eval_before = judge(&mut run)?;
     let mut early = params.early_stopping.map(Patience::new);
     let mut ended = Ended::Epochs;
     'epochs: for epoch in 1..=params.num_train_epochs {
@@ -144,7 +157,7 @@ pub fn train(
             run.steps.push(report);
         }
         run.metering.epochs = epoch;
-        let report = run.finish_epoch(epoch, judge);
+        let report = run.finish_epoch(epoch, judge)?;
         asked = stronger(asked, observer.epoch(&report));
         run.epochs.push(report.clone());
         if asked == Control::Stop {
@@ -159,9 +172,9 @@ pub fn train(
         }
     }
     if ended == Ended::MaxSteps {
-        run.metering.eval_after = judge(&mut run);
+        run.metering.eval_after = judge(&mut run)?;
     }
-    Ok(run.outcome(ended))
+    run.outcome(ended)
 }
 
 /// Trains an adapter on given batches, once, in order: one step per batch, one epoch in all.
@@ -178,23 +191,23 @@ pub fn train_batches(
     let all = Split { train: batches.concat(), held_out: Vec::new() };
     all.check(model.config().vocabulary)?;
     let planned = params.max_steps.unwrap_or(u64::MAX).min(batches.len() as u64);
-    let mut run = Run::new(model, params, initial, planned)?;
+    let mut run = Run::<Cpu<'_>>::new(model, model.config(), params, initial, planned)?;
     for batch in &batches[..planned as usize] {
         let report = run.step(1, &batch.iter().collect::<Vec<_>>())?;
         let asked = observer.step(&report);
         run.steps.push(report);
         if asked == Control::Stop {
-            return Ok(run.outcome(Ended::Stopped));
+            return run.outcome(Ended::Stopped);
         }
     }
     if planned < batches.len() as u64 {
-        return Ok(run.outcome(Ended::MaxSteps));
+        return run.outcome(Ended::MaxSteps);
     }
     run.metering.epochs = 1;
-    let report = run.finish_epoch(1, |_| None);
+    let report = run.finish_epoch(1, |_| Ok(None))?;
     observer.epoch(&report);
     run.epochs.push(report);
-    Ok(run.outcome(Ended::Epochs))
+    run.outcome(Ended::Epochs)
 }
 
 fn stronger(a: Control, b: Control) -> Control {
@@ -221,12 +234,9 @@ impl Patience {
     }
 }
 
-struct Run<'a> {
-    model: &'a Model,
-    params: &'a TrainingParams,
-    adapter: Adapter,
-    lanes: Lanes,
-    optimizer: AdamW,
+/// A run as it is counted; the arithmetic is the engine's.
+struct Run<E> {
+    engine: E,
     schedule: Schedule,
     step: u64,
     epoch_loss: f64,
@@ -236,28 +246,30 @@ struct Run<'a> {
     epochs: Vec<EpochReport>,
 }
 
-impl<'a> Run<'a> {
+impl<E: Engine> Run<E> {
     fn new(
-        model: &'a Model,
-        params: &'a TrainingParams,
+        base: E::Base,
+        config: &ModelConfig,
+        params: &TrainingParams,
         initial: Option<Adapter>,
         planned: u64,
     ) -> Result<Self> {
-        let adapter = match initial {
+        let start = match initial {
             Some(mut adapter) => {
                 params.agrees_with(&adapter.config)?;
                 adapter.config.dropout = params.lora_dropout;
                 adapter
             }
-            None => Adapter::new(params.lora(), model.config(), params.seed),
+            None => Adapter::new(params.lora(), config, params.seed),
         };
-        let zero = Gradient::Adapter(Adapter::zeros(adapter.config.clone(), model.config()));
+        let rules = Rules {
+            adam: params.adam,
+            max_grad_norm: params.max_grad_norm,
+            seed: params.seed,
+            threads: threads(params.threads),
+        };
         Ok(Run {
-            model,
-            params,
-            adapter,
-            lanes: Lanes::new(threads(params.threads), &zero),
-            optimizer: AdamW::new(params.adam),
+            engine: E::open(base, start, rules)?,
             schedule: Schedule::new(params.lr_scheduler_type, params.learning_rate, params.warmup, planned),
             step: 0,
             epoch_loss: 0.0,
@@ -268,72 +280,65 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn step(&mut self, epoch: u32, batch: &[&Sample]) -> Result<StepReport> {
+    fn step(&mut self, epoch: u32, rows: &[&Sample]) -> Result<StepReport> {
         let started = cpu_seconds();
-        let tokens: u64 = batch.iter().map(|s| s.tokens_seen()).sum();
-        let trained: u64 = batch.iter().map(|s| s.tokens_trained()).sum();
-        let (p, seed, visits) = (self.adapter.config.dropout, self.params.seed, self.metering.samples);
-        let dropout = |i: usize| Dropout::new(p, seed, visits + i as u64);
-        let scale = 1.0 / trained.max(1) as f32;
-        let sum = self.lanes.gradient(self.model, Some(&self.adapter), batch, scale, &dropout);
-        if !sum.is_finite() {
-            return Err(Error::Diverged { step: self.step as usize + 1 });
-        }
-        let grad_norm = clip(self.lanes.total().tensors_mut(), self.params.max_grad_norm);
-        let learning_rate = self.schedule.rate(self.step);
-        // A step whose rows have nothing to learn counts as visited but must not move the weights by momentum.
-        if trained > 0 {
-            self.optimizer.step(learning_rate, self.adapter.tensors_mut(), self.lanes.total().tensors_mut());
-        }
+        let tokens: u64 = rows.iter().map(|s| s.tokens_seen()).sum();
+        let learned: u64 = rows.iter().map(|s| s.tokens_trained()).sum();
+        let rate = self.schedule.rate(self.step);
+        let done = self.engine.step(Batch { rows, first_visit: self.metering.samples, learned, rate })?;
         self.step += 1;
-        self.metering.samples += batch.len() as u64;
+        if !done.loss.is_finite() {
+            return Err(Error::Diverged { step: self.step as usize });
+        }
+        self.metering.samples += rows.len() as u64;
         self.metering.tokens_seen += tokens;
-        self.metering.tokens_trained += trained;
-        self.epoch_loss += sum;
-        self.epoch_trained += trained;
+        self.metering.tokens_trained += learned;
+        self.epoch_loss += done.loss;
+        self.epoch_trained += learned;
         Ok(StepReport {
             step: self.step,
             epoch,
-            loss: sum / trained.max(1) as f64,
+            loss: done.loss / learned.max(1) as f64,
             tokens,
             tokens_per_cpu_second: tokens as f64 / (cpu_seconds() - started).max(1e-9),
-            learning_rate,
-            grad_norm,
+            learning_rate: rate,
+            grad_norm: done.norm,
         })
     }
 
-    fn finish_epoch(&mut self, epoch: u32, judge: impl Fn(&mut Self) -> Option<f64>) -> EpochReport {
+    fn finish_epoch(
+        &mut self,
+        epoch: u32,
+        judge: impl Fn(&mut Self) -> Result<Option<f64>>,
+    ) -> Result<EpochReport> {
         let train_loss = self.epoch_loss / self.epoch_trained.max(1) as f64;
         (self.epoch_loss, self.epoch_trained) = (0.0, 0);
-        let held_out_loss = judge(self);
+        let held_out_loss = judge(self)?;
         self.metering.eval_after = held_out_loss;
-        EpochReport { epoch, step: self.step, train_loss, held_out_loss }
+        Ok(EpochReport { epoch, step: self.step, train_loss, held_out_loss })
     }
 
-    fn held_out_loss(&mut self, samples: &[Sample]) -> Option<f64> {
-        let trained: u64 = samples.iter().map(Sample::tokens_trained).sum();
-        (trained > 0).then(|| self.lanes.loss(self.model, Some(&self.adapter), samples) / trained as f64)
+    fn held_out_loss(&mut self, samples: &[Sample]) -> Result<Option<f64>> {
+        let learned: u64 = samples.iter().map(Sample::tokens_trained).sum();
+        if learned == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.engine.judge(samples)? / learned as f64))
     }
 
-    fn outcome(self, ended: Ended) -> Outcome {
-        Outcome {
-            adapter: self.adapter,
+    fn outcome(self, ended: Ended) -> Result<Outcome> {
+        Ok(Outcome {
+            adapter: self.engine.adapter()?,
             metering: self.metering,
             ended,
             steps: self.steps,
             epochs: self.epochs,
-        }
+        })
     }
 }
 
-/// The number of threads asked for, or one per processor.
-#[must_use]
-pub fn threads(asked: Option<usize>) -> usize {
-    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-}
-
 /// Processor seconds used by this process, all threads together.
-pub(crate) fn cpu_seconds() -> f64 {
+fn cpu_seconds() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }

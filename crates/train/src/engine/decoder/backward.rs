@@ -2,10 +2,10 @@
 
 use super::{Decoder, Gradient, Kept, Workspace, fit, site};
 use crate::adapter::Target;
-use crate::attention;
-use crate::kernels;
-use crate::linalg::{Into, Mat, MatMut, matmul};
-use crate::model::Layer;
+use crate::engine::attention;
+use crate::engine::kernels;
+use crate::engine::linalg::{Into, Mat, MatMut, matmul};
+use crate::engine::model::Layer;
 
 impl Decoder<'_> {
     /// The gradient of [`Decoder::lora_forward`]: of A and B into `gradient`, of x added to dx (when wanted).

@@ -2,12 +2,18 @@
 //! sum, and every byte that follows from it, is the same for any number of threads.
 
 use crate::adapter::Adapter;
-use crate::decoder::{Decoder, Gradient, Workspace};
-use crate::model::Model;
+use crate::engine::decoder::{Decoder, Gradient, Workspace};
+use crate::engine::model::Model;
 use crate::random::Dropout;
 use crate::sample::Sample;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
+
+/// The number of threads asked for, or one per processor.
+#[must_use]
+pub fn threads(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
 
 /// The work of one thread: one sequence's gradient at a time.
 struct Lane {
@@ -76,7 +82,7 @@ impl Lanes {
                 turn = changed.wait(turn).unwrap_or_else(PoisonError::into_inner);
             }
             for (total, part) in turn.total.tensors_mut().into_iter().zip(lane.gradient.tensors_mut()) {
-                crate::kernels::add(part, total);
+                crate::engine::kernels::add(part, total);
             }
             turn.next = turn.next.saturating_add(1);
             changed.notify_all();

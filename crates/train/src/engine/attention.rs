@@ -3,47 +3,12 @@
 //! Scores are never kept: the backward pass makes each block's probabilities again from the kept log-sum, so the
 //! memory of attention grows with the sequence, not with its square, and the upper triangle is mostly skipped.
 
-use crate::kernels;
-use crate::linalg::{Into, Mat, MatMut, Packed, matmul, matmul_packed};
+use crate::config::Heads;
+use crate::engine::kernels;
+use crate::engine::linalg::{Into, Mat, MatMut, Packed, matmul, matmul_packed};
 
 /// Query rows per block.
 const BLOCK: usize = 64;
-
-/// Head counts and widths. A row of `qkv` holds all query heads, then the key heads, then the value heads.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Heads {
-    pub(crate) queries: usize,
-    pub(crate) keys: usize,
-    pub(crate) width: usize,
-}
-
-impl Heads {
-    /// Values in one row of `qkv`.
-    pub(crate) fn row(self) -> usize {
-        (self.queries + 2 * self.keys) * self.width
-    }
-
-    fn query_at(self, head: usize) -> usize {
-        head * self.width
-    }
-
-    fn key_at(self, head: usize) -> usize {
-        (self.queries + head / (self.queries / self.keys)) * self.width
-    }
-
-    fn value_at(self, head: usize) -> usize {
-        self.key_at(head) + self.keys * self.width
-    }
-
-    /// Whether the head is the first that uses its keys and values.
-    fn first_of_group(self, head: usize) -> bool {
-        head.is_multiple_of(self.queries / self.keys)
-    }
-
-    fn scale(self) -> f32 {
-        (1.0 / (self.width as f64).sqrt()) as f32
-    }
-}
 
 /// Room for one block of scores and their gradient, and the keys and values of one head, packed.
 #[derive(Debug, Default)]

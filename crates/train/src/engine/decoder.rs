@@ -8,11 +8,11 @@
 mod backward;
 
 use crate::adapter::{Adapter, Lora, Target};
-use crate::attention::{self, Scratch};
+use crate::engine::attention::{self, Scratch};
+use crate::engine::kernels;
+use crate::engine::linalg::{Into, Mat, MatMut, matmul};
+use crate::engine::model::Model;
 use crate::error::{Error, Result};
-use crate::kernels;
-use crate::linalg::{Into, Mat, MatMut, matmul};
-use crate::model::Model;
 use crate::random::Dropout;
 
 /// Rows of logits computed at once.

@@ -1,8 +1,8 @@
 //! A decoder's weights in memory, in f32. The same shape with other numbers is its gradient.
 
 use crate::config::ModelConfig;
+use crate::engine::linalg::{Into, Mat, MatMut, Packed, matmul, matmul_packed};
 use crate::error::{Error, Result, io_at};
-use crate::linalg::{Into, Mat, MatMut, Packed, matmul, matmul_packed};
 use crate::params::TrainingParams;
 use crate::random::Rng;
 use crate::weights::{TensorStore, f32_to_bf16, read_text, to_safetensors};
@@ -66,7 +66,7 @@ impl Linear {
     pub(crate) fn forward(&self, t: usize, x: &[f32], y: &mut [f32], into: Into) {
         self.panels.forward(MatMut::new(y, t, self.outputs), into, Mat::new(x, t, self.inputs));
         if !self.bias.is_empty() {
-            crate::kernels::add_bias(&self.bias, &mut y[..t * self.outputs]);
+            crate::engine::kernels::add_bias(&self.bias, &mut y[..t * self.outputs]);
         }
     }
 
@@ -80,7 +80,7 @@ impl Linear {
         let (x, lhs) = (Mat::new(x, t, self.inputs), Mat::new(dy, t, self.outputs).t());
         matmul(MatMut::new(&mut self.weight, self.outputs, self.inputs), Into::Add, 1.0, lhs, x);
         if !self.bias.is_empty() {
-            crate::kernels::add_bias_grad(&dy[..t * self.outputs], &mut self.bias);
+            crate::engine::kernels::add_bias_grad(&dy[..t * self.outputs], &mut self.bias);
         }
     }
 }
@@ -128,7 +128,7 @@ impl Model {
     pub fn load_within(dir: &Path, params: &TrainingParams, memory: u64) -> Result<Self> {
         crate::hostile::check_folder(dir)?;
         let config = ModelConfig::parse(&read_text(&dir.join("config.json"))?)?;
-        crate::memory::check(&config, params, memory)?;
+        crate::engine::memory::check(&config, params, memory)?;
         Self::load_shapes(dir, config)
     }
 
@@ -307,7 +307,7 @@ type Part = std::ops::Range<usize>;
 
 /// Hugging Face module names, the rows they own, and the matrix they are stacked in.
 fn stacked<'a>(config: &ModelConfig, layer: &'a Layer) -> [(&'static str, Part, &'a Linear); 7] {
-    let [q, k, v] = qkv_parts(config);
+    let [q, k, v] = config.qkv_parts();
     let f = config.intermediate;
     [
         ("self_attn.q_proj", q, &layer.qkv),
@@ -318,12 +318,6 @@ fn stacked<'a>(config: &ModelConfig, layer: &'a Layer) -> [(&'static str, Part, 
         ("mlp.up_proj", f..2 * f, &layer.gate_up),
         ("mlp.down_proj", 0..config.hidden, &layer.down),
     ]
-}
-
-fn qkv_parts(config: &ModelConfig) -> [Part; 3] {
-    let queries = config.query_heads * config.head_width;
-    let keys = config.key_heads * config.head_width;
-    [0..queries, queries..queries + keys, queries + keys..queries + 2 * keys]
 }
 
 fn norms(layer: &Layer) -> impl Iterator<Item = (&'static str, &Vec<f32>)> {
@@ -383,20 +377,4 @@ fn load_layer(config: &ModelConfig, store: &mut TensorStore, i: usize) -> Result
         gate_up,
         down,
     })
-}
-
-/// The rows of `qkv` and `gate_up` that each LoRA target owns: (matrix inputs, first column, columns).
-pub(crate) fn target_shape(config: &ModelConfig, target: crate::adapter::Target) -> (usize, usize, usize) {
-    use crate::adapter::Target;
-    let [q, k, v] = qkv_parts(config);
-    let (h, f) = (config.hidden, config.intermediate);
-    match target {
-        Target::Query => (h, q.start, q.len()),
-        Target::Key => (h, k.start, k.len()),
-        Target::Value => (h, v.start, v.len()),
-        Target::Output => (q.len(), 0, h),
-        Target::Gate => (h, 0, f),
-        Target::Up => (h, f, f),
-        Target::Down => (f, 0, h),
-    }
 }

@@ -1,21 +1,7 @@
 //! AdamW and gradient clipping, with PyTorch's arithmetic.
 
-use crate::kernels::wide;
-
-/// AdamW's constants.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AdamConfig {
-    pub beta1: f64,
-    pub beta2: f64,
-    pub epsilon: f64,
-    pub weight_decay: f64,
-}
-
-impl Default for AdamConfig {
-    fn default() -> Self {
-        AdamConfig { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
-    }
-}
+use crate::engine::kernels::wide;
+use crate::params::AdamConfig;
 
 /// AdamW with its moments over a fixed list of tensors.
 #[derive(Debug)]
