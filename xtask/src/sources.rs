@@ -5,6 +5,7 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
 /// A file as tidy sees it.
+#[derive(Default)]
 pub(crate) struct Source {
     /// Path from the repository's root.
     pub(crate) path: PathBuf,
@@ -16,6 +17,8 @@ pub(crate) struct Source {
     pub(crate) functions: Vec<(String, usize, usize)>,
     /// Public type, trait, function and module names with their line.
     pub(crate) names: Vec<(String, usize)>,
+    /// Whether a `lib.rs` lies in the same folder.
+    pub(crate) beside_lib: bool,
 }
 
 /// Every Rust file under `dir`, tests included (their `is_test` is by path).
@@ -56,9 +59,10 @@ fn read(root: &Path, path: &Path) -> Result<Source, String> {
     let file = syn::parse_file(&text).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut collector = Collector::default();
     collector.visit_file(&file);
+    let beside_lib = path.with_file_name("lib.rs").is_file();
     let path = path.strip_prefix(root).unwrap_or(path).to_path_buf();
     let lines = text.lines().count().saturating_sub(collector.test_lines);
-    Ok(Source { path, text, lines, functions: collector.functions, names: collector.names })
+    Ok(Source { path, text, lines, functions: collector.functions, names: collector.names, beside_lib })
 }
 
 #[derive(Default)]
@@ -68,7 +72,8 @@ struct Collector {
     test_lines: usize,
 }
 
-fn is_cfg_test(attrs: &[syn::Attribute]) -> bool {
+/// Whether something is built for tests alone.
+pub(crate) fn is_cfg_test(attrs: &[syn::Attribute]) -> bool {
     attrs
         .iter()
         .any(|a| a.path().is_ident("cfg") && a.parse_args::<syn::Ident>().is_ok_and(|ident| ident == "test"))

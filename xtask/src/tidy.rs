@@ -1,9 +1,9 @@
 //! The rules that a compiler does not know: who may depend on whom, how large a file may be, which
 //! words mean something else here.
 
-use crate::licenses;
 use crate::run::{Outcome, cargo, root};
 use crate::sources::{Source, is_test, read_all};
+use crate::{circles, licenses};
 use serde_json::Value;
 
 const MAX_FILE_LINES: usize = 600;
@@ -90,6 +90,7 @@ pub(crate) fn tidy() -> Outcome {
     let mut breaches = edges(&metadata);
     breaches.extend(features(&metadata));
     breaches.extend(licenses::breaches(&metadata));
+    breaches.extend(circles::breaches(&sources));
     for source in &sources {
         breaches.extend(sizes(source));
         breaches.extend(words(source));
@@ -271,13 +272,7 @@ mod tests {
     #[test]
     fn a_forged_proof_is_a_breach_outside_of_its_home() {
         for (maker, homes) in MAKERS {
-            let source = |path: &str, text: String| Source {
-                path: path.into(),
-                text,
-                lines: 1,
-                functions: Vec::new(),
-                names: Vec::new(),
-            };
+            let source = |path: &str, text: String| Source { path: path.into(), text, ..Source::default() };
             let call = format!("fn f() {{ let proof = {maker}(x); }}");
             let forged = makers(&source("crates/custodian/src/run.rs", call.clone()));
             assert_eq!(forged.len(), 1, "{maker}: {forged:?}");

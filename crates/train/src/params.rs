@@ -56,6 +56,12 @@ pub struct TrainingParams {
     pub eval_fraction: f64,
 }
 
+/// The number of threads asked for, or one per processor.
+#[must_use]
+pub fn threads(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 /// AdamW's constants.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamConfig {

@@ -3,11 +3,11 @@
 use crate::config::ModelConfig;
 use crate::corpus::Corpus;
 use crate::engine::decoder::Gradient;
-use crate::engine::lanes::{Lanes, threads};
+use crate::engine::lanes::Lanes;
 use crate::engine::model::Model;
 use crate::engine::optimizer::{AdamW, clip};
 use crate::error::{Error, Result, io_at};
-use crate::params::AdamConfig;
+use crate::params::{AdamConfig, threads};
 use crate::sample::Sample;
 use crate::schedule::{Schedule, ScheduleKind, Warmup};
 use serde_json::{Value, json};

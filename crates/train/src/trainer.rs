@@ -2,9 +2,9 @@
 
 use crate::adapter::Adapter;
 use crate::config::ModelConfig;
-use crate::engine::{Batch, Cpu, Engine, Model, Rules, threads};
+use crate::engine::{Batch, Cpu, Engine, Model, Rules};
 use crate::error::{Error, Result};
-use crate::params::{EarlyStopping, TrainingParams};
+use crate::params::{EarlyStopping, TrainingParams, threads};
 use crate::random::Rng;
 use crate::sample::{Sample, Split};
 use crate::schedule::Schedule;

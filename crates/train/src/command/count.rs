@@ -1,6 +1,6 @@
 //! `licen-compute count`.
 
-use super::{line, read};
+use super::files::{line, read};
 use crate::{Encoder, Result, jsonl};
 use std::path::PathBuf;
 

@@ -1,11 +1,11 @@
 //! What a person can ask of the engine: arguments in, library calls, lines out. `licen-compute` carries them.
 
 mod count;
+mod files;
 mod pretrain;
 mod train;
 
-use crate::{Error, Result};
-use std::path::Path;
+use crate::Result;
 
 /// The engine's subcommands.
 #[derive(clap::Subcommand)]
@@ -34,16 +34,4 @@ impl Command {
             Self::Corpus(arguments) => pretrain::corpus(arguments),
         }
     }
-}
-
-/// Writes one line of data to standard output. A closed pipe ends the program's output, not its work.
-pub(crate) fn line(text: &str) {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-}
-
-/// Reads a file, naming it in the error.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })
 }

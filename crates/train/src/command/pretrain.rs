@@ -1,6 +1,6 @@
 //! `licen-compute pretrain` and `licen-compute corpus`: how the shipped model and sample data are made.
 
-use super::line;
+use super::files::line;
 use crate::{Result, corpus, pretrain};
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! `licen-compute train`.
 
-use super::{line, read};
+use super::files::{line, read};
 use crate::folder::{self, CardFields};
 use crate::jsonl;
 use crate::{

@@ -9,12 +9,6 @@ use crate::sample::Sample;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// The number of threads asked for, or one per processor.
-#[must_use]
-pub fn threads(asked: Option<usize>) -> usize {
-    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-}
-
 /// The work of one thread: one sequence's gradient at a time.
 struct Lane {
     workspace: Workspace,

@@ -2,7 +2,7 @@
 
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::params::TrainingParams;
+use crate::params::{TrainingParams, threads};
 
 const WORD: u128 = 4;
 /// Logits are computed for so many positions at once.
@@ -11,7 +11,7 @@ const LOGIT_ROWS: u128 = 128;
 /// Bytes for the model in both packed directions, the adapter with its gradients and moments, and the activations of
 /// every thread for the longest sequence allowed. Rows come on top.
 pub(crate) fn needed(model: &ModelConfig, params: &TrainingParams) -> u128 {
-    let threads = crate::engine::threads(params.threads) as u128;
+    let threads = threads(params.threads) as u128;
     let table = model.vocabulary as u128 * model.hidden as u128;
     let weights = 2 * model.parameters() + 2 * table;
     let adapter = u128::from(params.lora().trainable_parameters(model)) * (6 + threads);

@@ -12,7 +12,6 @@ pub(crate) mod model;
 pub(crate) mod optimizer;
 
 pub use cpu::Cpu;
-pub use lanes::threads;
 pub use model::Model;
 
 use crate::adapter::Adapter;
