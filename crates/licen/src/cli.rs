@@ -6,15 +6,19 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use licen_core::wire::compute::CustodianUrl;
 
 mod access;
+mod dataset;
 mod owner;
 mod payee;
 mod provider;
+pub mod restart;
 
 pub use provider::{
     ProviderArgs, ProviderCommand, ProviderRegisterArgs, ProviderShowArgs, ProviderUpdateArgs,
 };
 
 pub use access::{AccessArgs, AllowArgs, ApproveArgs};
+
+pub use dataset::DatasetArg;
 
 pub use payee::{DistributeArgs, EarningsArgs, PayeeArgs, WithdrawArgs};
 
@@ -185,7 +189,7 @@ pub struct DemoArgs {
     /// Kill a role at a moment and start it again: node, custodian or compute at granted, running or
     /// delivered, as in compute@running
     #[arg(long, value_name = "ROLE@MOMENT", conflicts_with = "fail")]
-    pub restart: Option<crate::demo::restart::Restart>,
+    pub restart: Option<crate::cli::restart::Restart>,
     /// Keep the world's directory after the end
     #[arg(long)]
     pub keep: bool,
@@ -225,7 +229,7 @@ pub struct DeployArgs {
 
 fn custodian_url(text: &str) -> Result<CustodianUrl, String> {
     let (id, url) = text.split_once('=').ok_or("expected ADDRESS=URL")?;
-    let id = crate::ledger::read_address(id)?;
+    let id = crate::session::ledger::read_address(id)?;
     if !(url.starts_with("http://") || url.starts_with("https://")) {
         return Err(format!("{url:?} is not an http or https address"));
     }
@@ -420,12 +424,6 @@ pub struct AppraisalArgs {
 pub struct SearchArgs {
     /// Words in the title or description, or the start of a root
     pub words: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct DatasetArg {
-    /// Root or uid of the dataset, or its first digits
-    pub dataset: String,
 }
 
 #[derive(Debug, Clone, Args)]

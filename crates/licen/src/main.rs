@@ -1,29 +1,19 @@
 //! The command line of LICEN: owner and researcher commands, role runners, the demo.
 //!
-//! `cli` holds the arguments, `command/` one file per verb, `session` what they work with, `node/`
-//! the node, `demo/` the private world. Everything that decides is in `licen-core`; this crate asks,
-//! shows, signs and sends.
+//! `session/` is what every command works with, and imports none of them; `cli` holds the arguments. Rooms
+//! are named after who acts: `owner/`, `researcher/`, `operator/`, `audit/` for anybody, `roles/` for what
+//! runs until it is stopped, `demo/` for all of them in a private world. Everything that decides is in
+//! `licen-core`; this crate asks, shows, signs and sends.
 
 #![expect(unreachable_pub, reason = "a program has no outside: pub marks what other files of it use")]
 
-mod chain_view;
+mod audit;
 mod cli;
-mod codes;
-mod codes_elsewhere;
-mod command;
-mod config;
-mod custodian_client;
 mod demo;
-mod error;
-mod http;
-mod ledger;
-mod node;
-mod node_client;
-mod node_ledger;
-mod output;
+mod operator;
 mod owner;
-mod program;
-mod sending;
+mod researcher;
+mod roles;
 mod session;
 
 use std::process::ExitCode;
@@ -33,10 +23,10 @@ use clap::Parser;
 use cli::{
     AttestCommand, Cli, Command, CustodianCommand, JobsCommand, KeyCommand, RunCommand, StorageCommand,
 };
-use config::Config;
-use error::{CliError, Outcome};
-use output::Ui;
 use session::Session;
+use session::config::Config;
+use session::error::{CliError, ENVIRONMENT, Outcome};
+use session::output::Ui;
 
 fn main() -> ExitCode {
     // A core dump of any of our processes could hold a key.
@@ -61,7 +51,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if asked || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = error.print();
-        return ExitCode::from(if asked { 0 } else { error::ENVIRONMENT });
+        return ExitCode::from(if asked { 0 } else { ENVIRONMENT });
     }
     let error = CliError::usage(error, &spoken());
     eprintln!("{error}");
@@ -91,13 +81,13 @@ fn run(ui: Ui, cli: Cli) -> Outcome {
     ];
     // What needs neither a node nor a chain must work where there is none.
     match &cli.command {
-        Command::Storage(StorageCommand::Root { file }) => return command::storage::root(&ui, file),
-        Command::Attest(AttestCommand::Verify(args)) => return command::attest::verify(&ui, args),
-        Command::Attest(AttestCommand::Policy(args)) => return command::attest::policy(&ui, args),
-        Command::Key(KeyCommand::New(args)) => return command::key::new(&ui, args),
-        Command::Explain { code } => return command::info::explain(&ui, code),
+        Command::Storage(StorageCommand::Root { file }) => return operator::storage::root(&ui, file),
+        Command::Attest(AttestCommand::Verify(args)) => return operator::attest::verify(&ui, args),
+        Command::Attest(AttestCommand::Policy(args)) => return operator::attest::policy(&ui, args),
+        Command::Key(KeyCommand::New(args)) => return operator::key::new(&ui, args),
+        Command::Explain { code } => return operator::info::explain(&ui, code),
         Command::Completions { shell } => {
-            command::info::completions(*shell);
+            operator::info::completions(*shell);
             return Ok(());
         }
         _ => {}
@@ -107,7 +97,7 @@ fn run(ui: Ui, cli: Cli) -> Outcome {
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|e| CliError::environment(codes::PROCESS, "cannot start").because(&e))?;
+        .map_err(|e| CliError::environment(session::codes::PROCESS, "cannot start").because(&e))?;
     runtime.block_on(async {
         let config = Config::load(&flags)?;
         dispatch(&Session::new(ui, config), &cli.command).await
@@ -117,56 +107,63 @@ fn run(ui: Ui, cli: Cli) -> Outcome {
 async fn dispatch(session: &Session, command: &Command) -> Outcome {
     match command {
         Command::Demo(args) => demo::demo(session.ui, args).await,
-        Command::Deploy(args) => command::deploy::run(session, args).await,
+        Command::Deploy(args) => operator::deploy::run(session, args).await,
         Command::Custodian(CustodianCommand::Register(args)) => {
-            command::custodian::register(session, args).await
+            operator::custodian::register(session, args).await
         }
-        Command::Custodian(CustodianCommand::Update(args)) => command::custodian::update(session, args).await,
-        Command::Custodian(CustodianCommand::Anchor(args)) => command::anchor::anchor(session.ui, args).await,
-        Command::Custodian(CustodianCommand::Erase(args)) => command::custodian::erase(session, args).await,
+        Command::Custodian(CustodianCommand::Update(args)) => {
+            operator::custodian::update(session, args).await
+        }
+        Command::Custodian(CustodianCommand::Anchor(args)) => {
+            operator::anchor::anchor(session.ui, args).await
+        }
+        Command::Custodian(CustodianCommand::Erase(args)) => operator::custodian::erase(session, args).await,
         Command::Custodian(CustodianCommand::Appraisal(args)) => {
-            command::custodian::appraisal(session, args).await
+            operator::custodian::appraisal(session, args).await
         }
-        Command::Attest(command) => command::attest::registry(session, command).await,
+        Command::Attest(command) => operator::attest::registry(session, command).await,
         Command::Publish(args) => {
             if args.dry_run {
-                return command::publish::dry_run(session, args).await;
+                return owner::publish::dry_run(session, args).await;
             }
-            let done = command::publish::publish(session, args).await?;
-            command::publish::report(session, &done);
+            let done = owner::publish::publish(session, args).await?;
+            owner::publish::report(session, &done);
             Ok(())
         }
-        Command::Search(args) => command::search::search(session, args).await,
-        Command::Show(args) => command::search::show(session, args).await,
-        Command::Preview(args) => command::search::preview(session, args).await,
-        Command::Access(args) => command::access::access(session, args).await,
-        Command::Approve(args) => command::approve::approve(session, args).await,
+        Command::Search(args) => researcher::search::search(session, args).await,
+        Command::Show(args) => researcher::search::show(session, args).await,
+        Command::Preview(args) => researcher::search::preview(session, args).await,
+        Command::Access(args) => match &args.dataset {
+            Some(dataset) if args.ask => researcher::access::ask(session, args, dataset).await,
+            dataset => owner::access::show(session, dataset.as_deref()).await,
+        },
+        Command::Approve(args) => owner::approve::approve(session, args).await,
         Command::Request(args) => {
-            let job = command::request::request(session, args).await?;
-            command::request::report(session, args, &job).await
+            let job = researcher::request::request(session, args).await?;
+            researcher::request::report(session, args, &job).await
         }
         Command::Jobs(args) => match &args.command {
-            None => command::jobs::list(session, args).await,
-            Some(JobsCommand::Show(args)) => command::jobs::show(session, args).await,
-            Some(JobsCommand::Follow(args)) => command::jobs::watch(session, args).await,
-            Some(JobsCommand::Stop(args)) => command::jobs::stop(session, args).await,
-            Some(JobsCommand::Settle(args)) => command::jobs::settle(session, args).await,
+            None => researcher::jobs::list(session, args).await,
+            Some(JobsCommand::Show(args)) => researcher::jobs::show(session, args).await,
+            Some(JobsCommand::Follow(args)) => researcher::jobs::watch(session, args).await,
+            Some(JobsCommand::Stop(args)) => researcher::jobs::stop(session, args).await,
+            Some(JobsCommand::Settle(args)) => researcher::jobs::settle(session, args).await,
         },
-        Command::Cancel(args) => command::cancel::cancel(session, args).await,
-        Command::Fetch(args) => command::fetch::fetch(session, args).await.map(|_| ()),
-        Command::Policy(command) => command::policy::run(session, command).await,
-        Command::Retire(args) => command::retire::retire(session, args).await,
-        Command::Export(args) => command::export::export(session, args).await,
-        Command::Model(command) => command::model::run(session, command).await,
-        Command::Provider(command) => command::provider::run(session, command).await,
-        Command::Earnings(args) => command::earnings::earnings(session, args).await,
-        Command::Distribute(args) => command::distribute::distribute(session, args).await,
-        Command::Withdraw(args) => command::account::withdraw(session, args).await,
-        Command::Audit(args) => command::audit::audit(session, args).await,
-        Command::Storage(command) => command::storage::transfer(&session.ui, &session.config, command).await,
-        Command::Run(RunCommand::Node { config }) => command::role::node(config).await,
-        Command::Run(RunCommand::Custodian { config }) => command::role::custodian(config).await,
-        Command::Config => command::info::config(&session.ui, &session.config),
+        Command::Cancel(args) => researcher::cancel::cancel(session, args).await,
+        Command::Fetch(args) => researcher::fetch::fetch(session, args).await.map(|_| ()),
+        Command::Policy(command) => owner::policy::run(session, command).await,
+        Command::Retire(args) => owner::retire::retire(session, args).await,
+        Command::Export(args) => owner::export::export(session, args).await,
+        Command::Model(command) => researcher::model::run(session, command).await,
+        Command::Provider(command) => operator::provider::run(session, command).await,
+        Command::Earnings(args) => owner::earnings::earnings(session, args).await,
+        Command::Distribute(args) => owner::distribute::distribute(session, args).await,
+        Command::Withdraw(args) => owner::account::withdraw(session, args).await,
+        Command::Audit(args) => audit::audit(session, args).await,
+        Command::Storage(command) => operator::storage::transfer(&session.ui, &session.config, command).await,
+        Command::Run(RunCommand::Node { config }) => roles::role::node(config).await,
+        Command::Run(RunCommand::Custodian { config }) => roles::role::custodian(config).await,
+        Command::Config => operator::info::config(&session.ui, &session.config),
         Command::Key(_) | Command::Explain { .. } | Command::Completions { .. } => Ok(()),
     }
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{AllowArgs, DatasetArg, PayeeArgs};
+use super::access::AllowArgs;
+use super::dataset::DatasetArg;
+use super::payee::PayeeArgs;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

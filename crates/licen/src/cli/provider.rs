@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::PayeeArgs;
+use super::payee::PayeeArgs;
 
 #[derive(Debug, Subcommand)]
 pub enum ProviderCommand {

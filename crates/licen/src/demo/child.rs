@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::codes;
-use crate::error::{CliError, Outcome};
+use crate::session::codes;
+use crate::session::error::{CliError, Outcome};
 
 /// A running program.
 #[derive(Debug)]

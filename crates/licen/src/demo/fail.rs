@@ -2,14 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use licen_core::primitives::B256;
-
-use super::restart::Restart;
-use super::world::World;
+use crate::cli::restart::Restart;
 use crate::cli::{DemoArgs, FailMode};
-use crate::codes;
-use crate::error::{CliError, Outcome};
-use crate::program::compute_program;
+use crate::session::codes;
+use crate::session::error::{CliError, Outcome};
+use crate::session::program::compute_program;
 
 /// What is broken, in one line.
 #[must_use]
@@ -81,29 +78,4 @@ pub fn compute_toml(dir: &Path, port: u16, args: &DemoArgs) -> String {
         "listen = \"127.0.0.1:{port}\"\nworkDir = {:?}\nthreads = 2\ntee = \"simulated\"\n{fault}{alive}",
         work.display().to_string()
     )
-}
-
-/// Removes every stored file of one blob from the node's directory.
-///
-/// # Errors
-/// There was none: then nothing would be shown.
-pub fn vanish(world: &World, root: B256) -> Outcome {
-    let name = root.to_string();
-    let digits = name.trim_start_matches("0x").to_string();
-    let mut removed = 0;
-    let mut dirs = vec![world.dir().join("node")];
-    while let Some(dir) = dirs.pop() {
-        for entry in std::fs::read_dir(&dir).into_iter().flatten().filter_map(Result::ok) {
-            let path = entry.path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else if path.display().to_string().contains(&digits) && std::fs::remove_file(&path).is_ok() {
-                removed += 1;
-            }
-        }
-    }
-    if removed == 0 {
-        return Err(CliError::environment(codes::DEMO, format!("no stored file of {name} was found")));
-    }
-    Ok(())
 }

@@ -7,16 +7,20 @@ use licen_core::job::JobState;
 use licen_core::wire::compute::{TaskState, TaskStatus};
 use serde_json::json;
 
-use super::Stage;
-use super::restart::{Moment, Restart};
-use super::story::{POLL, WITHIN};
+use super::stage::Stage;
 use super::world::{OWNER, RESEARCHER, World};
+use crate::cli::restart::{Moment, Restart};
 use crate::cli::{DemoArgs, FailMode};
-use crate::codes;
-use crate::command::jobs;
-use crate::command::search::short;
-use crate::error::{CliError, Outcome};
-use crate::node_client::IndexedJob;
+use crate::researcher::jobs;
+use crate::session::codes;
+use crate::session::error::{CliError, Outcome};
+use crate::session::node_client::IndexedJob;
+use crate::session::output::short;
+
+/// Most time for any one thing.
+pub const WITHIN: Duration = Duration::from_secs(240);
+/// Time between two looks.
+pub const POLL: Duration = Duration::from_millis(150);
 
 /// Least time between two lines about the loss.
 const LOSS_EVERY: Duration = Duration::from_secs(1);

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::codes;
-use crate::error::{CliError, Outcome};
+use crate::session::codes;
+use crate::session::error::{CliError, Outcome};
 
 /// Files of the tiny base model.
 const MODEL: [(&str, &[u8]); 4] = [

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use licen_core::abi::Job;
 use licen_core::job::JobState;
@@ -10,25 +10,25 @@ use licen_core::money::{compute_escrow, escrow, total_escrow};
 use licen_core::primitives::U256;
 use serde_json::{Value, json};
 
+use super::follow::{POLL, WITHIN};
+use super::stage::Stage;
 use super::world::{OWNER, RESEARCHER, World};
-use super::{Stage, fail, follow, sample};
+use super::{fail, follow, sample};
 use crate::cli::{
     AllowArgs, DemoArgs, DescriptionArgs, FailMode, FetchArgs, PayeeArgs, PublishArgs, RequestArgs,
 };
-use crate::codes;
-use crate::command::publish::Published;
-use crate::command::search::short;
-use crate::command::{fetch, publish, request};
-use crate::error::{CliError, Outcome};
-use crate::ledger::Token;
-use crate::node_client::IndexedJob;
+use crate::owner::publish;
+use crate::owner::publish::Published;
+use crate::researcher::{fetch, request};
+use crate::session::codes;
+use crate::session::error::{CliError, Outcome};
+use crate::session::ledger::Token;
+use crate::session::node_client::IndexedJob;
+use crate::session::output::short;
+use licen_core::primitives::B256;
 
 const PRICE: &str = "0.01";
 const PURPOSE: &str = "medical-research";
-/// Most time for any one thing.
-pub const WITHIN: Duration = Duration::from_secs(240);
-/// Time between two looks.
-pub const POLL: Duration = Duration::from_millis(150);
 
 /// Publishes, requests, follows, fetches, and adds everything up.
 ///
@@ -45,7 +45,7 @@ pub async fn tell(stage: &Stage, world: &mut World, args: &DemoArgs) -> Outcome 
     let published = owner(stage, world, args).await?;
     let job = researcher(stage, world, args, &published).await?;
     if args.fail == Some(FailMode::Storage) {
-        fail::vanish(world, published.policy.datasetRoot)?;
+        vanish(world, published.policy.datasetRoot)?;
         stage.tell("fault", "The ciphertext has vanished from storage", json!({"mode": "storage"}));
     }
     let ended = follow::follow(stage, world, args, &job).await?;
@@ -313,4 +313,29 @@ fn next(stage: &Stage, args: &DemoArgs, ended: &IndexedJob) {
     ] {
         stage.ui.data(&format!("  {command:<28} {what}"));
     }
+}
+
+/// Removes every stored file of one blob from the node's directory.
+///
+/// # Errors
+/// There was none: then nothing would be shown.
+fn vanish(world: &World, root: B256) -> Outcome {
+    let name = root.to_string();
+    let digits = name.trim_start_matches("0x").to_string();
+    let mut removed = 0;
+    let mut dirs = vec![world.dir().join("node")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().filter_map(Result::ok) {
+            let path = entry.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.display().to_string().contains(&digits) && std::fs::remove_file(&path).is_ok() {
+                removed += 1;
+            }
+        }
+    }
+    if removed == 0 {
+        return Err(CliError::environment(codes::DEMO, format!("no stored file of {name} was found")));
+    }
+    Ok(())
 }

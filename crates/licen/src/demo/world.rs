@@ -14,17 +14,17 @@ use licen_core::wire::compute::CustodianUrl;
 use serde_json::json;
 
 use super::child::{self, Port, Running};
-use super::{Stage, fail, sample};
+use super::stage::Stage;
+use super::{fail, sample};
 use crate::cli::{AppraisalArgs, DemoArgs, DeployArgs, KeyKind, RegisterArgs};
-use crate::codes;
-use crate::command::search::short;
-use crate::command::{custodian, deploy, key, model, provider};
-use crate::config::Config;
-use crate::error::{CliError, Outcome};
-use crate::ledger;
-use crate::output::Ui;
-use crate::program::{compute_program, this_program};
-use crate::session::Session;
+use crate::operator::{custodian, deploy, key, provider};
+use crate::researcher::model;
+use crate::session::config::Config;
+use crate::session::country::word;
+use crate::session::error::{CliError, Outcome};
+use crate::session::output::{Ui, short};
+use crate::session::program::{compute_program, this_program};
+use crate::session::{Session, codes, ledger};
 
 const READY_WITHIN: Duration = Duration::from_secs(40);
 const RPC_WITHIN: Duration = Duration::from_secs(5);
@@ -312,7 +312,7 @@ impl World {
             creator: operator,
             signer: ledger::address("the quote key", &signer)?,
             payee: account_of(operator),
-            jurisdiction: provider::word(JURISDICTION),
+            jurisdiction: word(JURISDICTION),
             platformIds: vec![SimulatedPlatform::Default.id()],
         };
         let id = provider::create(&session, &record).await?;

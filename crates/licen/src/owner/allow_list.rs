@@ -7,11 +7,11 @@ use licen_core::admission::{AllowList, MAX_REQUESTERS};
 use licen_core::primitives::Address;
 
 use crate::cli::AllowArgs;
-use crate::codes;
-use crate::error::{CliError, Outcome};
-use crate::ledger::read_address;
-use crate::output::Ui;
-use crate::owner::random_salt;
+use crate::session::codes;
+use crate::session::error::{CliError, Outcome};
+use crate::session::ledger::read_address;
+use crate::session::output::Ui;
+use crate::session::salt::random_salt;
 
 /// Largest file read, bytes: room for every address and a comment beside it.
 const MAX_BYTES: u64 = (MAX_REQUESTERS as u64) * 256;

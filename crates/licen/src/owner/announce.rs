@@ -4,9 +4,9 @@ use licen_core::abi::{DataPolicy, Split};
 use licen_core::id::split_account;
 use licen_core::primitives::{Address, U256};
 
-use crate::command::search::short;
-use crate::error::Outcome;
 use crate::session::Session;
+use crate::session::error::Outcome;
+use crate::session::output::short;
 
 /// Announces the splits that the node does not know, each before those inside it: the index keeps what
 /// something it knows already names. `occasion` tells one naming of a split from another, so that a

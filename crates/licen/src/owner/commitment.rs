@@ -5,8 +5,8 @@ use licen_core::primitives::B256;
 use licen_core::row_tree::prove;
 use licen_seal::rows::{RowCommitter, RowsKey};
 
-use crate::codes;
-use crate::error::{CliError, Outcome};
+use crate::session::codes;
+use crate::session::error::{CliError, Outcome};
 
 /// Leaves kept for preview proofs: 32 MiB of them.
 const MAX_PREVIEW_LEAVES: usize = 1_000_000;

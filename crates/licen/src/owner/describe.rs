@@ -5,8 +5,8 @@ use std::path::Path;
 use licen_core::policy_manifest::{Contact, Description, is_language_tag};
 
 use crate::cli::{DescriptionArgs, PublishArgs};
-use crate::codes;
-use crate::error::{CliError, Outcome};
+use crate::session::codes;
+use crate::session::error::{CliError, Outcome};
 
 /// Longest text that an owner can add to the terms, bytes: people have to read it.
 const MAX_LICENSE_BYTES: usize = 64 * 1024;

@@ -17,9 +17,9 @@ use licen_seal::stream::{Encryptor, Segment, dataset_aad};
 use licen_seal::{DatasetKey, SealError};
 use licen_storage::keccak::Keccak;
 
-use crate::codes;
-use crate::error::{CliError, Outcome};
 use crate::owner::commitment::Commitment;
+use crate::session::codes;
+use crate::session::error::{CliError, Outcome};
 
 /// Small enough that a piece is still in a core's cache when the next step takes it.
 const PIECE_BYTES: usize = 256 * 1024;

@@ -6,10 +6,9 @@ use std::time::Duration;
 use licen_core::abi::{Member, MemberKey};
 use licen_core::eip712::ChainDomain;
 
-use crate::codes;
-use crate::custodian_client::CustodianClient;
-use crate::error::{CliError, Outcome};
-use crate::session::Session;
+use crate::session::custodian_client::CustodianClient;
+use crate::session::error::{CliError, Outcome};
+use crate::session::{Session, codes};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 

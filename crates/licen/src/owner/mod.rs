@@ -1,30 +1,27 @@
-//! What only an owner's machine does: encrypt a dataset and describe it.
+//! The owner acts here: publish a dataset, set and change its policy, admit requesters, be paid, and end it.
+//! One file per command, beside the nouns that only an owner works with; a provider is paid by the same payees.
 
+pub mod access;
+pub mod account;
 pub mod allow_list;
 pub mod announce;
+pub mod approve;
 pub mod commitment;
 pub mod describe;
+pub mod distribute;
+pub mod earnings;
 pub mod encrypt;
+pub mod export;
 pub mod members;
+pub mod next_policy;
+pub mod owned;
+pub mod pause;
 pub mod payees;
+pub mod policy;
 pub mod price;
+pub mod publish;
 pub mod recovery;
+pub mod reseal;
+pub mod retire;
 pub mod terms;
 pub mod tokens;
-pub mod when;
-
-use licen_core::primitives::B256;
-
-use crate::codes;
-use crate::error::{CliError, Outcome};
-
-/// 32 fresh bytes that name something for ever: a dataset together with its owner, an allow-list. No secret.
-///
-/// # Errors
-/// The kernel has no randomness yet.
-pub fn random_salt() -> Outcome<B256> {
-    let mut salt = B256::ZERO;
-    getrandom::fill(salt.as_mut_slice())
-        .map_err(|e| CliError::environment(codes::PROCESS, "no randomness").because(&e))?;
-    Ok(salt)
-}

@@ -12,11 +12,10 @@ use licen_core::primitives::{Address, B256};
 use licen_core::split::validate;
 
 use crate::cli::PayeeArgs;
-use crate::codes;
-use crate::error::{CliError, Outcome};
-use crate::ledger::read_address;
-use crate::owner::when::{duration, moment};
-use crate::session::Session;
+use crate::session::error::{CliError, Outcome};
+use crate::session::ledger::read_address;
+use crate::session::when::{duration, moment};
+use crate::session::{Session, codes};
 
 /// Most splits behind one account: each is a transaction to announce and to distribute.
 pub const MAX_SPLITS: usize = 64;

@@ -2,10 +2,9 @@
 
 use licen_core::primitives::{Address, U256};
 
-use crate::codes;
-use crate::error::{CliError, Outcome};
-use crate::ledger::{MOST_DECIMALS, Token, token_address};
-use crate::session::Session;
+use crate::session::error::{CliError, Outcome};
+use crate::session::ledger::{MOST_DECIMALS, Token, token_address};
+use crate::session::{Session, codes};
 
 /// The token of `--token`, as its contract names and counts it; the native coin where left out.
 ///

@@ -9,8 +9,8 @@ use licen_seal::{DatasetKey, SealError};
 use zeroize::Zeroizing;
 
 use crate::cli::RecoveryArgs;
-use crate::codes;
-use crate::error::{CliError, Outcome};
+use crate::session::codes;
+use crate::session::error::{CliError, Outcome};
 
 /// The key of exactly this dataset.
 ///

@@ -3,7 +3,7 @@
 use licen_core::abi::Policy;
 use licen_core::primitives::U256;
 
-use crate::ledger::Token;
+use crate::session::ledger::Token;
 
 /// The terms of `policy`, priced in `token`, for the purposes as the owner named them, and what the owner
 /// adds in `license_text`, which may be empty.

@@ -8,10 +8,10 @@ use licen_core::policy_manifest::TokenCount;
 use licen_core::primitives::keccak256;
 use serde_json::Value;
 
-use crate::codes;
-use crate::error::{CliError, Outcome};
-use crate::output::Ui;
-use crate::program::compute_program;
+use crate::session::codes;
+use crate::session::error::{CliError, Outcome};
+use crate::session::output::Ui;
+use crate::session::program::compute_program;
 
 /// The tokenizer.json in `base`.
 ///

@@ -1,0 +1,541 @@
+//! The node's HTTP API from the outside. What it says is a hint about where to look: preimages are
+//! hashed and compared with the chain before anything is paid or believed.
+
+use std::time::Duration;
+
+use licen_core::abi::{Job, Policy, ResultManifest};
+use licen_core::id::{job_hash, policy_hash};
+use licen_core::primitives::{Address, B256, U256, hex};
+use licen_core::sol_types::SolValue;
+use licen_core::wire::Problem;
+use licen_core::wire::compute::{ComputeInfo, QuoteRequest, QuoteResponse, StopRequest, TaskStatus};
+use licen_core::wire::node::{AccessList, DeploymentInfo, ModelInfo, SignedAccessRequest, SignedApproval};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::session::error::{CliError, Outcome};
+use crate::session::ledger::Token;
+use crate::session::output::line;
+use crate::session::{codes, http};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Datasets of one name that an error lists.
+pub const MAX_NAMED: usize = 8;
+/// A thousand jobs with their preimages are about 5 MB.
+const MAX_ANSWER: usize = 32 << 20;
+/// Entries of one page: the most a node gives.
+const PAGE: usize = 1000;
+/// A list that does not end here is a node that makes it up.
+const MOST_LISTED: usize = 1_000_000;
+const JOB_FIELDS: &str = "id datasetRoot datasetUid requester requestedEpochs state timestamp actualEpochs \
+    resultHash attestationRef baseModelRoot adapterRoot reportHash samples tokensSeen tokensTrained \
+    computeSeconds evalBefore evalAfter unit units royaltyPerUnit failReason escrow royaltySettled refundIssued computeFee protocolFee \
+    startDeadline runDeadline attempt signer jobAbi policyAbi manifestAbi contract txHash";
+const DATASET_FIELDS: &str = "datasetRoot datasetUid owner manifestHash active paused timestamp policyHash \
+    policyAbi contract royaltyPerEpoch token maxEpochsPerRun maxRunsPerRequester requiredLevel txHash";
+
+/// A node.
+#[derive(Debug, Clone)]
+pub struct NodeClient {
+    base: String,
+    http: reqwest::Client,
+}
+
+/// A dataset as indexed, its policy decoded.
+#[derive(Debug, Clone)]
+pub struct IndexedDataset {
+    /// The GraphQL object.
+    pub fields: Value,
+    /// The policy whose hash the index names.
+    pub policy: Policy,
+    /// The `DataPolicy` it is registered at.
+    pub contract: Address,
+}
+
+/// A job as indexed, its preimages decoded.
+#[derive(Debug, Clone)]
+pub struct IndexedJob {
+    /// The GraphQL object.
+    pub fields: Value,
+    /// The job as last known.
+    pub job: Job,
+    /// The policy it pins.
+    pub policy: Policy,
+    /// The `DataPolicy` it lives at.
+    pub contract: Address,
+    /// What compute stated about it, once Completed.
+    pub result: Option<ResultManifest>,
+}
+
+impl IndexedJob {
+    /// A text field; empty where it is null.
+    #[must_use]
+    pub fn text(&self, name: &str) -> String {
+        text(&self.fields, name)
+    }
+}
+
+/// A field as text; empty where it is null.
+#[must_use]
+pub fn text(fields: &Value, name: &str) -> String {
+    match &fields[name] {
+        Value::String(s) => s.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+impl NodeClient {
+    /// A client of the node at `base`.
+    ///
+    /// # Errors
+    /// Not an http URL, or the HTTP client cannot be made.
+    pub fn new(base: &str) -> Outcome<Self> {
+        http_url("node", base)?;
+        let http = http::client(base, DEADLINE).map_err(|e| node_error("no HTTP client", &e))?;
+        Ok(Self { base: base.trim_end_matches('/').to_string(), http })
+    }
+
+    /// Which world this node serves.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn deployment(&self) -> Outcome<DeploymentInfo> {
+        self.get("/v1/deployment").await
+    }
+
+    /// Base models it offers.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn models(&self) -> Outcome<Vec<ModelInfo>> {
+        self.get("/v1/models").await
+    }
+
+    /// Adds a base model to the node's list; the node takes it from its own machine only.
+    ///
+    /// # Errors
+    /// The node does not answer or refuses.
+    pub async fn add_model(&self, model: &ModelInfo) -> Outcome {
+        let response = self.http.post(format!("{}/v1/models", self.base)).json(model).send().await;
+        self.read::<Value>(response).await.map(|_| ())
+    }
+
+    /// How a job's training stands.
+    ///
+    /// # Errors
+    /// The node or compute does not answer, or does not know the job.
+    pub async fn task(&self, job: B256, attempt: u32) -> Outcome<TaskStatus> {
+        let status: TaskStatus = self.get(&format!("/v1/jobs/{job}/{}", attempt.max(1))).await?;
+        Ok(TaskStatus { message: line(&status.message), ..status })
+    }
+
+    /// Passes a requester's stop on to compute.
+    ///
+    /// # Errors
+    /// The node does not answer or refuses.
+    pub async fn stop(&self, job: B256, request: &StopRequest) -> Outcome {
+        let url = format!("{}/v1/jobs/{job}/{}/stop", self.base, request.stop.0.attempt);
+        let response = self.http.post(url).json(request).send().await;
+        self.read::<Value>(response).await.map(|_| ())
+    }
+
+    /// Who asked for access to a dataset and who was approved, as the node tells it: for the caller to verify.
+    ///
+    /// # Errors
+    /// The node does not answer, or does not know the dataset.
+    pub async fn access(&self, contract: Address, uid: B256) -> Outcome<AccessList> {
+        self.get(&format!("/v1/access/{contract}/{uid}")).await
+    }
+
+    /// Leaves a request for access with the node, for the owner to find.
+    ///
+    /// # Errors
+    /// The node does not answer or refuses.
+    pub async fn ask_access(&self, request: &SignedAccessRequest) -> Outcome {
+        let response = self.http.post(format!("{}/v1/access", self.base)).json(request).send().await;
+        self.read::<Value>(response).await.map(|_| ())
+    }
+
+    /// Leaves an approval with the node, for the requester to find.
+    ///
+    /// # Errors
+    /// The node does not answer or refuses.
+    pub async fn put_approval(&self, approval: &SignedApproval) -> Outcome {
+        let response = self.http.post(format!("{}/v1/approvals", self.base)).json(approval).send().await;
+        self.read::<Value>(response).await.map(|_| ())
+    }
+
+    /// What each compute behind this node says of itself; one that does not answer is left out.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn compute_infos(&self) -> Outcome<Vec<ComputeInfo>> {
+        let mut infos: Vec<ComputeInfo> = self.get("/v1/compute/info").await?;
+        for info in &mut infos {
+            info.tee_type = line(&info.tee_type);
+        }
+        Ok(infos)
+    }
+
+    /// A provider's price for one job.
+    ///
+    /// # Errors
+    /// The node does not answer; the provider does not, or offers no such job.
+    pub async fn quote(&self, request: &QuoteRequest) -> Outcome<QuoteResponse> {
+        let response = self.http.post(format!("{}/v1/compute/quote", self.base)).json(request).send().await;
+        self.read(response).await
+    }
+
+    /// The newest block in the index.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn indexed_block(&self) -> Outcome<u64> {
+        let data = self.graphql("{ _meta { block { number } } }", json!({})).await?;
+        Ok(data["_meta"]["block"]["number"].as_u64().unwrap_or_default())
+    }
+
+    /// Whether the node answers and its index is ready.
+    pub async fn is_ready(&self) -> bool {
+        let asked = self.graphql("{ _meta { ready } }", json!({})).await;
+        asked.is_ok_and(|data| data["_meta"]["ready"] == json!(true))
+    }
+
+    /// One GraphQL query.
+    ///
+    /// # Errors
+    /// The node does not answer, or answers errors.
+    pub async fn graphql(&self, query: &str, variables: Value) -> Outcome<Value> {
+        let body = json!({"query": query, "variables": variables});
+        let response = self.http.post(format!("{}/graphql", self.base)).json(&body).send().await;
+        let answer: Value = self.read(response).await?;
+        if let Some(error) = answer["errors"].get(0) {
+            let message = line(&text(error, "message"));
+            return Err(CliError::environment(codes::NODE, format!("the node refused the query: {message}")));
+        }
+        Ok(answer["data"].clone())
+    }
+
+    /// The datasets that `filter` (a `Dataset_bool_exp`) names, newest first.
+    ///
+    /// # Errors
+    /// The node does not answer, or its preimages do not hash to what it says.
+    pub async fn datasets(&self, filter: Value) -> Outcome<Vec<IndexedDataset>> {
+        self.list("Dataset", DATASET_FIELDS, filter, decode_dataset).await
+    }
+
+    /// Every dataset whose root or uid begins with `prefix`, at every contract.
+    ///
+    /// # Errors
+    /// Not a prefix, or the node does not answer.
+    pub async fn datasets_named(&self, prefix: &str) -> Outcome<Vec<IndexedDataset>> {
+        let digits = digits(codes::NO_SUCH_DATASET, prefix)?;
+        let begins = digits.range();
+        let all = self.datasets(json!({"_or": [{"datasetRoot": begins}, {"datasetUid": begins}]})).await?;
+        let names = |d: &IndexedDataset| {
+            [d.policy.datasetRoot, d.policy.datasetUid].iter().any(|name| digits.fit(&name.to_string()))
+        };
+        Ok(all.into_iter().filter(names).collect())
+    }
+
+    /// The jobs that `filter` (a `Job_bool_exp`) names, newest first.
+    ///
+    /// # Errors
+    /// The node does not answer, or its preimages do not hash to what it says.
+    pub async fn jobs(&self, filter: Value) -> Outcome<Vec<IndexedJob>> {
+        self.list("Job", JOB_FIELDS, filter, decode_job).await
+    }
+
+    /// The one job whose id begins with `prefix`.
+    ///
+    /// # Errors
+    /// None, or several.
+    pub async fn job(&self, prefix: &str) -> Outcome<IndexedJob> {
+        let digits = digits(codes::NO_SUCH_JOB, prefix)?;
+        let all = self.jobs(json!({"id": digits.range()})).await?;
+        let mut found: Vec<IndexedJob> =
+            all.into_iter().filter(|j| digits.fit(&j.job.jobId.to_string())).collect();
+        let refused = |message: String| {
+            CliError::refused(codes::NO_SUCH_JOB, message).hint(listing(codes::NO_SUCH_JOB))
+        };
+        if found.len() > 1 {
+            return Err(refused(format!("{} jobs begin with {prefix}", found.len())));
+        }
+        found.pop().ok_or_else(|| refused(format!("no job begins with {prefix}")))
+    }
+
+    /// All of a list, page by page.
+    async fn list<T>(
+        &self,
+        entity: &str,
+        fields: &str,
+        filter: Value,
+        decode: fn(&Value) -> Outcome<T>,
+    ) -> Outcome<Vec<T>> {
+        let query = format!(
+            "query($where: {entity}_bool_exp, $offset: Int) {{ {entity}(where: $where, limit: {PAGE}, \
+             offset: $offset, order_by: {{timestamp: desc}}) {{ {fields} }} }}"
+        );
+        let mut all = Vec::new();
+        loop {
+            let data = self.graphql(&query, json!({"where": filter, "offset": all.len()})).await?;
+            let page = data[entity].as_array().map(Vec::as_slice).unwrap_or_default();
+            all.extend(page.iter().map(decode).collect::<Outcome<Vec<T>>>()?);
+            if page.len() < PAGE {
+                return Ok(all);
+            }
+            if all.len() >= MOST_LISTED {
+                let message = format!("the node lists more than {MOST_LISTED} entries");
+                return Err(CliError::environment(codes::NODE, message));
+            }
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await;
+        self.read(response).await
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        response: Result<reqwest::Response, reqwest::Error>,
+    ) -> Outcome<T> {
+        let response = response.map_err(|e| {
+            let message = format!("the node at {} does not answer", self.base);
+            node_error(&message, &e).hint("licen run node, or set `node` in licen.toml")
+        })?;
+        let status = response.status();
+        let body = http::body(response, MAX_ANSWER).await.map_err(|why| {
+            let mut error = CliError::environment(codes::NODE, "the node's answer cannot be read");
+            error.causes = vec![why];
+            error
+        })?;
+        if !status.is_success() {
+            let problem = serde_json::from_slice::<Problem>(&body).ok();
+            if let Some(problem) = problem.as_ref().filter(|problem| problem.code == "LIC0905") {
+                return Err(not_taken(problem));
+            }
+            // Compute's words or the node's, and a cause or a row for whoever asked.
+            let said = problem.map_or_else(|| status.to_string(), |p| line(&p.to_string()));
+            return Err(CliError::environment(codes::NODE, format!("the node refused: {said}"))
+                .hint("licen config tells where `node` comes from"));
+        }
+        serde_json::from_slice(&body)
+            .map_err(|e| node_error("the node's answer is not what was expected", &e))
+    }
+}
+
+/// What the node says where it does not keep a request for access or an approval.
+fn not_taken(problem: &Problem) -> CliError {
+    let said = if problem.detail.is_empty() {
+        problem.title.clone()
+    } else {
+        format!("{}: {}", problem.title, problem.detail)
+    };
+    let error = CliError::refused(codes::ACCESS, format!("the node did not take it: {}", line(&said)));
+    if matches!(problem.status, 429 | 503) {
+        error.hint("the same command again, a little later")
+    } else {
+        error
+    }
+}
+
+fn node_error(message: &str, cause: &dyn std::error::Error) -> CliError {
+    CliError::environment(codes::NODE, message).because(cause)
+}
+
+/// Refuses an address that no request could go to.
+///
+/// # Errors
+/// Neither http:// nor https://.
+pub fn http_url(setting: &str, url: &str) -> Outcome {
+    let parsed = reqwest::Url::parse(url).ok();
+    if parsed.is_some_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()) {
+        return Ok(());
+    }
+    Err(CliError::environment(codes::CONFIG, format!("{setting} {url:?} is not an http URL"))
+        .hint(format!("licen config tells where `{setting}` comes from")))
+}
+
+/// The first and the last hex digits of a name.
+struct Digits {
+    first: String,
+    last: String,
+}
+
+impl Digits {
+    /// A comparison that the names with these first digits pass.
+    fn range(&self) -> Value {
+        json!({"_gte": format!("0x{:0<64}", self.first), "_lte": format!("0x{:f<64}", self.first)})
+    }
+
+    /// Whether `name` begins and ends with them.
+    fn fit(&self, name: &str) -> bool {
+        name.trim_start_matches("0x").starts_with(&self.first) && name.ends_with(&self.last)
+    }
+}
+
+/// Fewest hex digits that name something: fewer fit too much.
+const MIN_DIGITS: usize = 4;
+
+/// The first and, after an ellipsis, the last digits of a name, as listings print it; `0x` may be
+/// left out.
+///
+/// # Errors
+/// Something else than hex, or too few digits.
+fn digits(code: u16, text: &str) -> Outcome<Digits> {
+    let lower = text.to_lowercase();
+    let (first, last) = lower.split_once('…').or_else(|| lower.split_once("...")).unwrap_or((&lower, ""));
+    let first = first.strip_prefix("0x").unwrap_or(first);
+    let hex = |s: &str| s.bytes().all(|b| b.is_ascii_hexdigit());
+    if !(MIN_DIGITS..=64).contains(&first.len()) || !hex(first) || !hex(last) {
+        let what = if code == codes::NO_SUCH_JOB { "a job id" } else { "a root or uid" };
+        let message = format!("{text:?} is not {what} or its first {MIN_DIGITS} or more digits");
+        return Err(CliError::environment(codes::USAGE, message).hint(listing(code)));
+    }
+    Ok(Digits { first: first.to_string(), last: last.to_string() })
+}
+
+fn listing(code: u16) -> &'static str {
+    if code == codes::NO_SUCH_JOB { "licen jobs --all" } else { "licen search" }
+}
+
+fn decode<T>(fields: &Value, name: &str) -> Outcome<T>
+where
+    T: SolValue + From<<T::SolType as licen_core::sol_types::SolType>::RustType>,
+{
+    let bad = || CliError::environment(codes::NODE, format!("the node's {name} is not an ABI encoding"));
+    let bytes = hex::decode(text(fields, name)).map_err(|_| bad())?;
+    T::abi_decode(&bytes).map_err(|_| bad())
+}
+
+/// The dataset meant, where that is certain. Anybody may register a root again, at a price and with
+/// custodians of their own, so neither order nor age decides. Of one dataset that its owner registered at
+/// several contracts, the first in `order` counts; what lies at none of them is left out. `tokens` are those
+/// that were read: a price in another one is told in base units.
+///
+/// # Errors
+/// None, or several.
+pub fn one_dataset(
+    mut found: Vec<IndexedDataset>,
+    prefix: &str,
+    owner: Option<Address>,
+    order: &[Address],
+    tokens: &[Token],
+) -> Outcome<IndexedDataset> {
+    let place = |d: &IndexedDataset| order.iter().position(|contract| *contract == d.contract);
+    found.retain(|d| place(d).is_some());
+    found.sort_by_key(|d| (d.policy.datasetUid, place(d)));
+    found.dedup_by_key(|d| d.policy.datasetUid);
+    if found.iter().any(|d| Some(d.policy.owner) == owner) {
+        found.retain(|d| Some(d.policy.owner) == owner);
+    }
+    let refused = |message: String| CliError::refused(codes::NO_SUCH_DATASET, message);
+    if found.len() > 1 {
+        let mut error = refused(format!("{} datasets begin with {prefix}", found.len()))
+            .hint("name one by its datasetUid, which is one owner's alone");
+        error.causes = found.iter().take(MAX_NAMED).map(|dataset| named(dataset, tokens)).collect();
+        return Err(error);
+    }
+    found.pop().ok_or_else(|| refused(format!("no dataset begins with {prefix}")).hint("licen search"))
+}
+
+/// A dataset beside others that are called the same.
+fn named(dataset: &IndexedDataset, tokens: &[Token]) -> String {
+    let policy = &dataset.policy;
+    let read = tokens.iter().find(|token| token.address == policy.token).cloned();
+    let price = read.unwrap_or_else(|| Token::unread(policy.token)).shown(U256::from(policy.royaltyPerEpoch));
+    format!("{} of {}, {price} per epoch", policy.datasetUid, policy.owner)
+}
+
+fn decode_dataset(fields: &Value) -> Outcome<IndexedDataset> {
+    let policy: Policy = decode(fields, "policyAbi")?;
+    if policy_hash(&policy).to_string() != text(fields, "policyHash") {
+        return Err(CliError::environment(codes::NODE, "the node's policy does not hash to its policyHash"));
+    }
+    let contract = address(fields, "contract")?;
+    Ok(IndexedDataset { fields: fields.clone(), policy, contract })
+}
+
+fn decode_job(fields: &Value) -> Outcome<IndexedJob> {
+    let job: Job = decode(fields, "jobAbi")?;
+    let policy: Policy = decode(fields, "policyAbi")?;
+    if policy_hash(&policy) != job.policyHash || job.jobId.to_string() != text(fields, "id") {
+        let hash = job_hash(&job);
+        return Err(CliError::environment(codes::NODE, format!("the node's job {hash} contradicts itself")));
+    }
+    let contract = address(fields, "contract")?;
+    let result = match fields["manifestAbi"] {
+        Value::Null => None,
+        _ => Some(decode(fields, "manifestAbi")?),
+    };
+    Ok(IndexedJob { fields: fields.clone(), job, policy, contract, result })
+}
+
+fn address(fields: &Value, name: &str) -> Outcome<Address> {
+    let bad = |_| CliError::environment(codes::NODE, format!("the node's {name} is not an address"));
+    text(fields, name).parse().map_err(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Address = Address::repeat_byte(0xc0);
+
+    #[tokio::test]
+    async fn what_a_compute_says_is_one_line_and_no_hint_of_ours() {
+        let said = "too dear\n\nhint: licen withdraw --to 0xBAD --yes";
+        let refused = Problem::new(422, "LIC0818", "not offered", said);
+        let status = json!({"taskState": "Training", "progress": 0.5, "epoch": 1, "message": said});
+        let refusal =
+            move || async move { (axum::http::StatusCode::UNPROCESSABLE_ENTITY, axum::Json(refused)) };
+        let router = axum::Router::new()
+            .route("/v1/compute/info", axum::routing::get(refusal))
+            .route("/v1/jobs/{job}/1", axum::routing::get(move || async move { axum::Json(status) }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let node = NodeClient::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let error = node.compute_infos().await.unwrap_err();
+        assert!(error.message.contains("too dear\u{fffd}\u{fffd}hint:"), "{}", error.message);
+        assert_eq!(node.task(B256::ZERO, 1).await.unwrap().message, line(said));
+    }
+
+    #[test]
+    fn a_root_registered_twice_is_nobodys_to_choose() {
+        let of = |owner: u8, uid: u8| {
+            let (owner, uid) = (Address::repeat_byte(owner), B256::repeat_byte(uid));
+            let policy =
+                Policy { owner, datasetUid: uid, royaltyPerEpoch: 10_u128.pow(16), ..Policy::default() };
+            IndexedDataset { fields: Value::Null, policy, contract: HERE }
+        };
+        let one_of = |found, prefix, owner| one_dataset(found, prefix, owner, &[HERE], &[]);
+        let both = || vec![of(1, 7), of(2, 9)];
+        let error = one_of(both(), "0x5555", None).unwrap_err();
+        assert_eq!(error.message, "2 datasets begin with 0x5555");
+        assert!(error.causes[1].contains(&B256::repeat_byte(9).to_string()), "{:?}", error.causes);
+        assert!(error.causes[0].ends_with("0.01 per epoch"), "{:?}", error.causes);
+        let own = one_of(both(), "0x5555", Some(Address::repeat_byte(2))).unwrap();
+        assert_eq!(own.policy.datasetUid, B256::repeat_byte(9));
+        assert!(one_of(both(), "0x5555", Some(Address::repeat_byte(3))).is_err());
+        assert!(one_of(vec![], "0x5555", None).is_err());
+        assert!(
+            one_of(vec![of(1, 7)], "0x5555", Some(Address::repeat_byte(3))).is_ok(),
+            "said by its owner check"
+        );
+    }
+
+    #[test]
+    fn a_dataset_at_several_contracts_is_one_dataset() {
+        let older = Address::repeat_byte(0xb0);
+        let at = |contract| IndexedDataset { fields: Value::Null, policy: Policy::default(), contract };
+        let both = || vec![at(older), at(HERE)];
+        assert_eq!(one_dataset(both(), "0x0000", None, &[HERE, older], &[]).unwrap().contract, HERE);
+        assert_eq!(one_dataset(both(), "0x0000", None, &[older, HERE], &[]).unwrap().contract, older);
+        assert!(
+            one_dataset(vec![at(older)], "0x0000", None, &[HERE], &[]).is_err(),
+            "the node's own contract"
+        );
+    }
+}
