@@ -62,11 +62,11 @@ impl Drop for Anvil {
 }
 
 impl Anvil {
-    /// Starts one and waits until it answers.
+    /// Starts one and waits until it answers `http`.
     ///
     /// # Errors
     /// [`AnvilError`].
-    pub async fn start(options: &AnvilOptions) -> Result<Self, AnvilError> {
+    pub async fn start(http: &reqwest::Client, options: &AnvilOptions) -> Result<Self, AnvilError> {
         let program = find()?;
         let failed = |reason: String| AnvilError::NotStarted { path: program.display().to_string(), reason };
         let port = match options.port {
@@ -89,7 +89,7 @@ impl Anvil {
             if let Ok(Some(status)) = anvil.child.try_wait() {
                 return Err(failed(format!("it ended with {status}")));
             }
-            if Rpc::connect(&anvil.url, None, Duration::from_secs(2)).await.is_ok() {
+            if Rpc::connect(http.clone(), &anvil.url, None, Duration::from_secs(2)).await.is_ok() {
                 return Ok(anvil);
             }
             if started.elapsed() > STARTS_WITHIN {

@@ -53,12 +53,13 @@ impl fmt::Debug for Rpc {
 }
 
 impl Rpc {
-    /// Connects, and pins the chain id and genesis hash: to `expected` where given, else to what
-    /// answers now.
+    /// Connects by `http`, and pins the chain id and genesis hash: to `expected` where given, else to
+    /// what answers now. Every call ends within `deadline`.
     ///
     /// # Errors
     /// [`ChainError::OtherChain`], an unusable URL, no answer.
     pub async fn connect(
+        http: reqwest::Client,
         url: &str,
         expected: Option<ChainIdentity>,
         deadline: Duration,
@@ -68,14 +69,8 @@ impl Rpc {
             return Err(ChainError::BadUrl { reason: format!("scheme {} is not http(s)", parsed.scheme()) });
         }
         let host = parsed.host_str().unwrap_or_default().to_string();
-        let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
         let port = parsed.port().map_or(String::new(), |p| format!(":{p}"));
         let shown = format!("{}://{host}{port}", parsed.scheme());
-        let mut http = reqwest::Client::builder().timeout(deadline).connect_timeout(deadline);
-        if local {
-            http = http.no_proxy();
-        }
-        let http = http.build().map_err(|e| ChainError::BadUrl { reason: e.without_url().to_string() })?;
         let mut rpc = Self {
             client: RpcClient::new_http_with_client(http, parsed),
             url: url.to_string(),

@@ -77,15 +77,19 @@ pub struct Rpcs {
 }
 
 impl Rpcs {
-    /// Connects to all of them; each must be the same chain.
+    /// Connects to all of them; each must be the same chain. `http` gives the client for what is at a URL
+    /// (`licen-peers` builds it): which proxy leads there is not decided here.
     ///
     /// # Errors
     /// [`ChainError::TooFewRpcs`], [`ChainError::OtherChain`], no answer.
-    pub async fn connect(options: &RpcOptions) -> Result<Self, ChainError> {
+    pub async fn connect(
+        http: impl Fn(&str) -> reqwest::Client,
+        options: &RpcOptions,
+    ) -> Result<Self, ChainError> {
         let mut all: Vec<Rpc> = Vec::new();
         for url in &options.urls {
             let expected = options.expected.or_else(|| all.first().map(Rpc::identity));
-            all.push(Rpc::connect(url, expected, options.deadline).await?);
+            all.push(Rpc::connect(http(url), url, expected, options.deadline).await?);
         }
         let chain_id = all.first().map_or(0, |rpc| rpc.identity().chain_id);
         let mut distinct: Vec<&String> = options.urls.iter().collect();

@@ -5,7 +5,7 @@ mod common;
 use common::{World, native, rpc_options, sender_options, wallet};
 use licen_chain::anvil::{Anvil, AnvilOptions};
 use licen_chain::deployment::{Deployment, DeploymentError, deploy, deploy_beside};
-use licen_chain::{Call, ChainError, RpcOptions, Rpcs, SendError};
+use licen_chain::{Call, ChainError, RpcOptions, SendError};
 use licen_core::abi::{Custody, DataPolicy, Job, ResultManifest};
 use licen_core::id;
 use licen_core::job::JobState;
@@ -197,14 +197,12 @@ async fn off_the_local_chain_two_rpcs_must_agree() {
     // Two nodes of one chain, by the same genesis, that can be made to differ.
     let start = |id: u64| async move {
         let arguments = vec!["--timestamp".into(), "1700000000".into()];
-        Anvil::start(&AnvilOptions { chain_id: Some(id), arguments, ..AnvilOptions::default() })
-            .await
-            .unwrap()
+        common::anvil(&AnvilOptions { chain_id: Some(id), arguments, ..AnvilOptions::default() }).await
     };
     let (a, b, other) = (start(16_602).await, start(16_602).await, start(16_601).await);
     let connect = |urls: Vec<&Anvil>| {
         let urls = urls.iter().map(|n| n.url().to_string()).collect();
-        async move { Rpcs::connect(&RpcOptions { urls, ..rpc_options("") }).await }
+        async move { common::connect(&RpcOptions { urls, ..rpc_options("") }).await }
     };
     let one = connect(vec![&a]).await;
     assert!(matches!(one, Err(ChainError::TooFewRpcs { chain_id: 16_602, given: 1 })), "{one:?}");
@@ -214,9 +212,10 @@ async fn off_the_local_chain_two_rpcs_must_agree() {
     let account = Address::repeat_byte(1);
     let head = both.confirmed_head().await.unwrap();
     assert_eq!(both.balance(&head, account).await.unwrap(), U256::ZERO);
-    let only_a = Rpcs::connect(&RpcOptions { urls: vec![a.url().into(), b.url().into()], ..rpc_options("") })
-        .await
-        .unwrap();
+    let only_a =
+        common::connect(&RpcOptions { urls: vec![a.url().into(), b.url().into()], ..rpc_options("") })
+            .await
+            .unwrap();
     only_a.primary().dev_fund(account, U256::from(5)).await.unwrap();
     let denied = both.balance(&head, account).await;
     assert!(matches!(denied, Err(ChainError::Disagree { .. })), "{denied:?}");

@@ -3,10 +3,10 @@
 mod common;
 
 use common::{World, rpc_options, sender_options, wallet};
-use licen_chain::anvil::{Anvil, AnvilOptions};
+use licen_chain::anvil::AnvilOptions;
 use licen_chain::fetch::{self, FollowError};
 use licen_chain::stream::StreamOptions;
-use licen_chain::{Advance, ChainError, ChainEvent, Follower, Rpcs};
+use licen_chain::{Advance, ChainError, ChainEvent, Follower};
 use licen_core::primitives::B256;
 
 /// What a role would have in its tables.
@@ -89,10 +89,10 @@ async fn another_chain_behind_the_same_url_is_refused() {
     let mut tables = Tables::default();
     follow(&world, &mut follower, &mut tables).await.unwrap();
     let (before, port) = (tables.at, world.anvil.url().rsplit(':').next().unwrap().parse().unwrap());
-    drop(std::mem::replace(&mut world.anvil, Anvil::start(&AnvilOptions::default()).await.unwrap()));
+    drop(std::mem::replace(&mut world.anvil, common::anvil(&AnvilOptions::default()).await));
     let arguments = vec!["--timestamp".into(), "1700000000".into()];
     let replaced =
-        Anvil::start(&AnvilOptions { port: Some(port), arguments, ..AnvilOptions::default() }).await.unwrap();
+        common::anvil(&AnvilOptions { port: Some(port), arguments, ..AnvilOptions::default() }).await;
     let refused = follow(&world, &mut follower, &mut tables).await;
     assert!(matches!(refused, Err(FollowError::Chain(ChainError::OtherChain { .. }))), "{refused:?}");
     assert_eq!((tables.at, tables.undone), (before, 0));
@@ -102,5 +102,5 @@ async fn another_chain_behind_the_same_url_is_refused() {
         expected: Some(world.deployment.identity()),
         ..rpc_options(replaced.url())
     };
-    assert!(matches!(Rpcs::connect(&pinned).await, Err(ChainError::OtherChain { .. })));
+    assert!(matches!(common::connect(&pinned).await, Err(ChainError::OtherChain { .. })));
 }

@@ -20,8 +20,8 @@ fn pay(key: &str, wei: u64) -> Call {
 }
 
 async fn node() -> (Anvil, Arc<Rpcs>, tempfile::TempDir) {
-    let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
-    let rpcs = Arc::new(Rpcs::connect(&common::rpc_options(anvil.url())).await.unwrap());
+    let anvil = common::anvil(&AnvilOptions::default()).await;
+    let rpcs = Arc::new(common::connect(&common::rpc_options(anvil.url())).await.unwrap());
     (anvil, rpcs, tempfile::tempdir().unwrap())
 }
 
@@ -253,8 +253,12 @@ async fn a_crash_at_any_point_ends_in_one_transaction() {
 }
 
 async fn post(url: &str, body: &serde_json::Value) {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let sent = client.post(url).header("content-type", "application/json").body(body.to_string()).send();
+    let sent = common::http()
+        .to(url)
+        .post(url)
+        .header("content-type", "application/json")
+        .body(body.to_string())
+        .send();
     assert!(sent.await.unwrap().status().is_success());
 }
 
@@ -346,7 +350,7 @@ async fn an_url_never_shows_its_credentials() {
         deadline: Duration::from_millis(300),
         ..RpcOptions::default()
     };
-    let error = Rpcs::connect(&options).await.unwrap_err();
+    let error = common::connect(&options).await.unwrap_err();
     let shown = format!("{error} {error:?} {options:?}");
     assert!(!shown.contains("secret-token"), "{shown}");
 }

@@ -7,26 +7,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use licen_core::fault::Party;
 use licen_core::merkle::FileTreeBuilder;
 use licen_core::primitives::{B256, Bytes};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use licen_peers::url::UrlError;
+use licen_peers::{BodyError, CallError, Http, Peer, Timeouts, Why};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::effect::Fetch;
 
-const CONNECT: Duration = Duration::from_secs(5);
-/// Between two pieces of a body.
-const READ: Duration = Duration::from_secs(20);
-const WHOLE: Duration = Duration::from_secs(270);
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(5),
+    idle: Some(Duration::from_secs(20)),
+    whole: Some(Duration::from_secs(270)),
+};
 
 /// The directory of held blobs and the client that fills it.
 #[derive(Debug, Clone)]
 pub(crate) struct Blobs {
     dir: PathBuf,
-    client: Client,
+    http: Http,
     max_bytes: u64,
     /// Bytes of all files here, also of those that are not held yet.
     used: Arc<AtomicU64>,
@@ -102,11 +104,9 @@ impl Blobs {
                 used += entry.metadata().await?.len();
             }
         }
-        // No redirects: the address is the one a signer named, not one a server picks.
-        let builder = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT);
-        let client = builder.read_timeout(READ).timeout(WHOLE).build().map_err(io::Error::other)?;
+        let http = Http::new(TIMEOUTS).map_err(io::Error::other)?;
         let (used, placing) = (Arc::new(AtomicU64::new(used)), Arc::default());
-        Ok(Self { dir: dir.to_owned(), client, max_bytes, used, placing })
+        Ok(Self { dir: dir.to_owned(), http, max_bytes, used, placing })
     }
 
     /// Where a held blob lies.
@@ -134,22 +134,22 @@ impl Blobs {
     }
 
     async fn download(&self, fetch: &Fetch, path: PathBuf) -> Result<(Bytes, Part), String> {
-        let url = url_of(&fetch.blob_url, &fetch.root)?;
-        let mut response = self.client.get(url).send().await.map_err(|e| network(&e))?;
-        if !response.status().is_success() {
-            return Err(format!("blob {} was answered with {}", fetch.root, response.status()));
+        let failed = |error: CallError| unanswered(fetch, &error);
+        let server =
+            Peer::new(&self.http, &fetch.blob_url, Party::Storage, fetch.max_bytes).map_err(failed)?;
+        let (status, mut body) = server.open(&format!("/v1/blobs/{}", fetch.root)).await.map_err(failed)?;
+        if !status.is_success() {
+            return Err(format!("blob {} was answered with {status}", fetch.root));
         }
-        if response.content_length().is_some_and(|length| length > fetch.max_bytes) {
-            return Err(too_large(fetch));
-        }
+        let unread = |error: BodyError| match error {
+            BodyError::TooLarge(_) => too_large(fetch),
+            BodyError::Cut(_) => format!("fetching a blob: {error}"),
+        };
         let mut file = File::create_new(&path).await.map_err(|e| disk(&e))?;
         let mut part = Part { root: fetch.root, path, bytes: 0, used: Arc::clone(&self.used) };
         let mut tree = FileTreeBuilder::default();
         let mut head = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|e| network(&e))? {
-            if tree.bytes() + piece.len() as u64 > fetch.max_bytes {
-                return Err(too_large(fetch));
-            }
+        while let Some(piece) = body.piece().await.map_err(unread)? {
             if !part.grow(piece.len() as u64, self.max_bytes) {
                 return Err(format!("no room for blob {}: maxHeldBytes is {}", fetch.root, self.max_bytes));
             }
@@ -210,24 +210,19 @@ fn too_large(fetch: &Fetch) -> String {
     format!("blob {} is larger than {} bytes", fetch.root, fetch.max_bytes)
 }
 
-fn url_of(base: &str, root: &B256) -> Result<Url, String> {
-    let url = Url::parse(&format!("{}/v1/blobs/{root}", base.trim_end_matches('/')));
-    let url = url.map_err(|_| "the blob address is not a URL".to_owned())?;
-    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
-        return Err("the blob address is not a plain http URL".to_owned());
+fn unanswered(fetch: &Fetch, error: &CallError) -> String {
+    match &error.why {
+        Why::TooLarge { .. } => too_large(fetch),
+        Why::Address(UrlError::NotAUrl) => "the blob address is not a URL".to_owned(),
+        Why::Address(UrlError::Scheme | UrlError::Suffix) => {
+            "the blob address is not a plain http URL".to_owned()
+        }
+        Why::Unreachable(_) | Why::Late(_) | Why::Broken(_) | Why::Cut { .. } => {
+            format!("fetching a blob: {error}")
+        }
+        // The status is looked at before, and nothing is encoded or parsed.
+        Why::Request(_) | Why::Refused { .. } | Why::Unreadable(_) => format!("fetching a blob: {error}"),
     }
-    Ok(url)
-}
-
-fn network(error: &reqwest::Error) -> String {
-    let why = if error.is_timeout() {
-        "took too long"
-    } else if error.is_connect() {
-        "cannot connect"
-    } else {
-        "the connection broke"
-    };
-    format!("fetching a blob: {why}")
 }
 
 /// The peer need not know where our files lie.

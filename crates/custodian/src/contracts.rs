@@ -9,6 +9,7 @@ use licen_chain::deployment::Contracts;
 use licen_chain::{Chain, ChainError, Deployment, DeploymentError, RpcOptions, Rpcs};
 use licen_core::abi::DataPolicy;
 use licen_core::primitives::{Address, B256, keccak256};
+use licen_peers::{Http, Timeouts};
 use licen_store::Identity as StoreIdentity;
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +83,9 @@ impl Connection {
             confirmations: config.confirmations,
             ..RpcOptions::default()
         };
-        Ok(Self { deployment, rpcs: Arc::new(Rpcs::connect(&options).await?) })
+        let within = options.deadline;
+        let http = Http::new(Timeouts { connect: within, ..Timeouts::within(within) })?;
+        Ok(Self { deployment, rpcs: Arc::new(Rpcs::connect(|url| http.to(url), &options).await?) })
     }
 
     /// What a store of this chain is pinned to.

@@ -8,6 +8,7 @@ use licen_attest::AttestError;
 use licen_chain::{ChainError, DeploymentError};
 use licen_core::fault::{Fault, Party};
 use licen_core::primitives::B256;
+use licen_peers::HttpError;
 use licen_seal::SealError;
 use licen_store::StoreError;
 
@@ -42,6 +43,9 @@ pub enum Error {
     /// The chain is another, or too few RPCs speak for it.
     #[error("chain: {0}")]
     Chain(#[from] ChainError),
+    /// Nobody could be asked from here.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// The records cannot be used.
     #[error("records: {0}")]
     Store(#[from] StoreError),
@@ -105,6 +109,7 @@ impl Fault for Error {
             Self::Busy(_) => Party::Environment,
             Self::AuditBroken(_) | Self::KeyNeeded { .. } | Self::Erased(_) => Party::Custodian,
             Self::Chain(e) => e.fault(),
+            Self::Http(e) => e.fault(),
             Self::Store(e) => e.fault(),
         }
     }
@@ -123,6 +128,7 @@ impl Fault for Error {
             | Self::AuditBroken(_) => false,
             Self::Busy(_) | Self::Listen { .. } | Self::Random | Self::Server(_) => true,
             Self::Chain(e) => e.retryable(),
+            Self::Http(e) => e.retryable(),
             Self::Store(e) => e.retryable(),
         }
     }

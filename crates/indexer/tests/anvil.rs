@@ -15,6 +15,7 @@ use licen_core::primitives::{Address, B256, U256};
 use licen_core::sol_types::{SolCall, SolStruct};
 use licen_indexer::graphql::{Schema, schema};
 use licen_indexer::{Config, Freshness};
+use licen_peers::{Http, Timeouts};
 use licen_store::Store;
 
 struct World {
@@ -26,14 +27,23 @@ struct World {
     _dir: tempfile::TempDir,
 }
 
+fn http() -> Http {
+    Http::direct(Timeouts::within(Duration::from_secs(10))).unwrap()
+}
+
+async fn anvil(options: &AnvilOptions) -> Anvil {
+    Anvil::start(&http().to(""), options).await.unwrap()
+}
+
 async fn rpcs(url: &str) -> Arc<Rpcs> {
     let options = RpcOptions { urls: vec![url.to_string()], confirmations: 0, ..RpcOptions::default() };
-    Arc::new(Rpcs::connect(&options).await.unwrap())
+    let http = http();
+    Arc::new(Rpcs::connect(|url| http.to(url), &options).await.unwrap())
 }
 
 impl World {
     async fn new() -> Self {
-        let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
+        let anvil = anvil(&AnvilOptions::default()).await;
         let rpcs = rpcs(anvil.url()).await;
         let key = WalletKey::generate();
         rpcs.primary().dev_fund(key.address(), U256::from(10u128.pow(20))).await.unwrap();
@@ -265,7 +275,7 @@ async fn another_chain_behind_the_same_url_halts_the_index() {
     drop(world.anvil);
     let options = AnvilOptions { port: Some(port), ..AnvilOptions::default() };
     let arguments = ["--timestamp", "1700000000"].map(String::from).to_vec();
-    let _other = Anvil::start(&AnvilOptions { arguments, ..options }).await.unwrap();
+    let _other = anvil(&AnvilOptions { arguments, ..options }).await;
     until(&freshness, |status| status.halted).await;
     assert!(freshness.get().problem.contains("another chain"), "{}", freshness.get().problem);
     let answer = schema.execute("{ _meta { ready problem } }").await;

@@ -9,12 +9,10 @@ use licen_core::abi::{Job, MemberSignature};
 use licen_core::eip712::Domain;
 use licen_core::job::silence_quorum;
 use licen_core::primitives::{Address, B256};
-use licen_core::wire::compute::{CustodianUrl, Dispatch, TaskStatus};
-use licen_core::wire::custodian::{SignedManifest, SilenceRequest, SilenceResponse};
-use licen_core::wire::{AbiHex, Problem};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
-use serde::de::DeserializeOwned;
+use licen_core::wire::AbiHex;
+use licen_core::wire::compute::{CustodianUrl, Dispatch};
+use licen_core::wire::custodian::{SilenceRequest, SilenceResponse};
+use licen_peers::{CallError, Compute, Custodian, Http, StatusCode, Timeouts, Why};
 use tokio::task::JoinSet;
 
 use crate::check;
@@ -22,15 +20,13 @@ use crate::config::ComputeUrl;
 use crate::effect::AttemptId;
 use crate::event::Event;
 
-/// Nobody answers with more.
-const MAX_ANSWER: usize = 1 << 20;
-const TIMEOUT: Duration = Duration::from_secs(15);
-const CONNECT: Duration = Duration::from_secs(3);
+const TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(3), idle: None, whole: Some(Duration::from_secs(15)) };
 
 /// Who may be asked.
 #[derive(Debug)]
 pub struct Peers {
-    http: Client,
+    http: Http,
     compute: Vec<ComputeUrl>,
     custodians: HashMap<Address, String>,
     /// Which attempt of which job which compute took last, as far as this process knows.
@@ -48,11 +44,8 @@ impl Peers {
     /// [`ComputeUrl::check`]; no HTTP client can be made on this machine.
     pub fn new(compute: Vec<ComputeUrl>, custodians: &[CustodianUrl]) -> Result<Self, String> {
         ComputeUrl::check(&compute)?;
-        // A redirect would let a peer choose whom a job goes to next.
-        let http =
-            Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT).redirect(Policy::none()).build();
         Ok(Self {
-            http: http.map_err(|e| e.to_string())?,
+            http: Http::new(TIMEOUTS).map_err(|e| e.to_string())?,
             compute,
             custodians: custodians.iter().map(|c| (c.id, c.url.trim_end_matches('/').to_string())).collect(),
             chosen: Mutex::default(),
@@ -105,28 +98,24 @@ impl Peers {
         self.chosen().remove(&job_id);
     }
 
-    fn task_url(&self, index: usize, job_id: B256, attempt: u32) -> String {
-        format!("{}/v1/jobs/{job_id}/{attempt}", self.compute[index].url.trim_end_matches('/'))
+    fn compute(&self, index: usize) -> Result<Compute, CallError> {
+        Compute::new(&self.http, &self.compute[index].url)
     }
 
     /// Gives the job to the first compute that takes it. A Running job is taken only by the one that
     /// made its keys; the others refuse it.
     pub async fn dispatch(&self, id: AttemptId, dispatch: &Dispatch) -> Event {
         let job = &dispatch.job.0;
-        let Ok(body) = serde_json::to_vec(dispatch) else {
-            return Event::DispatchFailed(id, "the job cannot be encoded".into());
-        };
         let mut why = "no compute is configured for this provider".to_string();
         for index in self.offered(id, job) {
-            let url = self.task_url(index, job.jobId, id.attempt);
-            let request = self.http.put(url).header("content-type", "application/json").body(body.clone());
-            match answered(request.send().await).await {
-                Ok(response) if response.status().is_success() => {
+            let given = async { self.compute(index)?.dispatch(id.attempt, dispatch).await };
+            match given.await {
+                Ok(()) => {
                     self.chosen().insert(job.jobId, (id.attempt, index));
                     return Event::Accepted(id);
                 }
-                Ok(response) => why = format!("compute refuses: {}", problem(response).await),
-                Err(error) => why = format!("compute: {error}"),
+                Err(error) if error.status().is_some() => why = format!("compute refuses: {}", said(&error)),
+                Err(error) => why = format!("compute: {}", said(&error)),
             }
         }
         Event::DispatchFailed(id, why)
@@ -136,8 +125,8 @@ impl Peers {
     pub async fn status(&self, id: AttemptId, job: &Job) -> Event {
         let mut why = None;
         for index in self.asked(id, job) {
-            let url = self.task_url(index, job.jobId, id.attempt);
-            match get::<TaskStatus>(&self.http, url).await {
+            let asked = async { self.compute(index)?.status(job.jobId, id.attempt).await };
+            match asked.await.into() {
                 Answer::Yes(status) => {
                     self.chosen().insert(job.jobId, (id.attempt, index));
                     return Event::Status(id, Box::new(status));
@@ -155,9 +144,12 @@ impl Peers {
         let mut missing = Vec::new();
         for member in members {
             let Some(base) = self.custodians.get(member) else { continue };
-            let (http, url) = (self.http.clone(), format!("{base}/v1/manifest/{}", job.jobId));
-            let member = *member;
-            asked.spawn(async move { (member, get::<SignedManifest>(&http, url).await) });
+            let custodian = Custodian::new(&self.http, base);
+            let (member, job_id) = (*member, job.jobId);
+            asked.spawn(async move {
+                let published = async { custodian?.manifest(job_id).await };
+                (member, Answer::from(published.await))
+            });
         }
         while let Some(answer) = asked.join_next().await {
             match answer {
@@ -178,18 +170,14 @@ impl Peers {
     /// Statements of silence about the running attempt, where enough members make one.
     pub async fn silence(&self, domain: Domain, id: AttemptId, job: &Job, set: &CustodianSet) -> Event {
         let request = SilenceRequest { contract: domain.contract, job: AbiHex(job.clone()) };
-        let Ok(body) = serde_json::to_vec(&request) else {
-            return Event::NotSilent(id);
-        };
         let mut asked = JoinSet::new();
         for (index, member) in (0u16..).zip(&set.members) {
             let Some(base) = self.custodians.get(&member.signer) else { continue };
-            let url = format!("{base}/v1/silence/{}", job.jobId);
-            let request = self.http.post(url).header("content-type", "application/json").body(body.clone());
-            let signer = member.signer;
+            let Ok(custodian) = Custodian::new(&self.http, base) else { continue };
+            let (signer, job_id, request) = (member.signer, job.jobId, request.clone());
             asked.spawn(async move {
-                let said = read::<SilenceResponse>(answered(request.send().await).await).await;
-                let Answer::Yes(SilenceResponse { silence, signature }) = said else { return None };
+                let said = custodian.silence(job_id, &request).await;
+                let Ok(SilenceResponse { silence, signature }) = said else { return None };
                 Some((index, signer, silence.0, signature.0))
             });
         }
@@ -209,57 +197,27 @@ impl Peers {
     }
 }
 
-async fn answered(result: Result<Response, reqwest::Error>) -> Result<Response, String> {
-    // The URL names the job and says nothing new; the reason is in the sources.
-    result.map_err(|error| {
-        let error = error.without_url();
-        let mut text = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(inner) = source {
-            text = inner.to_string();
-            source = inner.source();
+impl<T> From<Result<T, CallError>> for Answer<T> {
+    fn from(result: Result<T, CallError>) -> Self {
+        match result {
+            Ok(value) => Self::Yes(value),
+            Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Self::Unknown,
+            Err(error) => Self::No(said(&error)),
         }
-        text
-    })
-}
-
-async fn get<T: DeserializeOwned>(http: &Client, url: String) -> Answer<T> {
-    read(answered(http.get(url).send().await).await).await
-}
-
-async fn read<T: DeserializeOwned>(response: Result<Response, String>) -> Answer<T> {
-    let response = match response {
-        Ok(response) => response,
-        Err(error) => return Answer::No(error),
-    };
-    if response.status() == StatusCode::NOT_FOUND {
-        return Answer::Unknown;
-    }
-    if !response.status().is_success() {
-        return Answer::No(problem(response).await);
-    }
-    match body(response).await.map(|bytes| serde_json::from_slice(&bytes)) {
-        Ok(Ok(value)) => Answer::Yes(value),
-        Ok(Err(_)) => Answer::No("the answer is not what the protocol says".into()),
-        Err(error) => Answer::No(error),
     }
 }
 
-async fn body(mut response: Response) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| e.without_url().to_string())? {
-        if bytes.len() + chunk.len() > MAX_ANSWER {
-            return Err("the answer is too long".into());
+/// Why there is no answer, without the address: it names the job and says nothing new.
+fn said(error: &CallError) -> String {
+    match &error.why {
+        Why::Refused { status, problem: None } => format!("HTTP {}", status.as_u16()),
+        Why::Cut { status, .. } | Why::TooLarge { status, .. } if !status.is_success() => {
+            format!("HTTP {}", status.as_u16())
         }
-        bytes.extend_from_slice(&chunk);
+        Why::Unreachable(_) | Why::Late(_) | Why::Broken(_) | Why::Address(_) => error.root(),
+        Why::Request(_) | Why::Refused { .. } | Why::Unreadable(_) => error.to_string(),
+        Why::Cut { .. } | Why::TooLarge { .. } => error.to_string(),
     }
-    Ok(bytes)
-}
-
-async fn problem(response: Response) -> String {
-    let status = response.status();
-    let parsed = body(response).await.ok().and_then(|b| serde_json::from_slice::<Problem>(&b).ok());
-    parsed.map_or_else(|| format!("HTTP {}", status.as_u16()), |p| p.to_string())
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl Compute {
     /// It refuses, or gives no answer.
     pub async fn dispatch(&self, attempt: u32, dispatch: &Dispatch) -> Result<(), CallError> {
         let path = format!("/v1/jobs/{}/{attempt}", dispatch.job.0.jobId);
-        self.0.put(&path, dispatch).await?.good().map(drop)
+        self.0.put(&path, dispatch).await
     }
 
     /// How it stands with an attempt.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use licen_core::fault::Party;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 
 use crate::answer::Answer;
@@ -48,7 +48,8 @@ impl Peer {
     /// # Errors
     /// No answer, or none of bounded length; any status is an answer.
     pub async fn get(&self, path: &str) -> Result<Answer, CallError> {
-        self.call(self.request(Method::GET, path)?).await
+        let response = self.send(self.request(Method::GET, path)?).await?;
+        self.read(response).await
     }
 
     /// Posts JSON.
@@ -59,13 +60,17 @@ impl Peer {
         self.post_bytes(path, self.encoded(body)?).await
     }
 
-    /// Puts JSON.
+    /// Puts JSON that is taken or refused; what a peer says beside that it took it is not read.
     ///
     /// # Errors
-    /// As [`Self::post`].
-    pub async fn put<Q: Serialize + ?Sized>(&self, path: &str, body: &Q) -> Result<Answer, CallError> {
-        let body = self.encoded(body)?;
-        self.send(Method::PUT, path, body).await
+    /// As [`Self::post`], and [`Why::Refused`].
+    pub async fn put<Q: Serialize + ?Sized>(&self, path: &str, body: &Q) -> Result<(), CallError> {
+        let request = self.carrying(Method::PUT, path, self.encoded(body)?)?;
+        let response = self.send(request).await?;
+        if response.status().is_success() {
+            return Ok(());
+        }
+        self.read(response).await?.good().map(drop)
     }
 
     /// Posts what is JSON already.
@@ -73,12 +78,13 @@ impl Peer {
     /// # Errors
     /// As [`Self::get`].
     pub async fn post_bytes(&self, path: &str, body: Bytes) -> Result<Answer, CallError> {
-        self.send(Method::POST, path, body).await
+        let response = self.send(self.carrying(Method::POST, path, body)?).await?;
+        self.read(response).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, CallError> {
+    fn carrying(&self, method: Method, path: &str, body: Bytes) -> Result<RequestBuilder, CallError> {
         let json = HeaderValue::from_static("application/json");
-        self.call(self.request(method, path)?.header(CONTENT_TYPE, json).body(body)).await
+        Ok(self.request(method, path)?.header(CONTENT_TYPE, json).body(body))
     }
 
     fn encoded<Q: Serialize + ?Sized>(&self, body: &Q) -> Result<Bytes, CallError> {
@@ -94,14 +100,30 @@ impl Peer {
         })
     }
 
-    async fn call(&self, request: RequestBuilder) -> Result<Answer, CallError> {
-        let response = request.send().await.map_err(|error| self.failed(Why::of_sending(error)))?;
+    /// Asks, and leaves it to the caller to read the body: of any status, piece by piece.
+    ///
+    /// # Errors
+    /// No answer, or one that announces more than it may have.
+    pub async fn open(&self, path: &str) -> Result<(StatusCode, Body), CallError> {
+        let response = self.send(self.request(Method::GET, path)?).await?;
+        self.body(response)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, CallError> {
+        request.send().await.map_err(|error| self.failed(Why::of_sending(error)))
+    }
+
+    fn body(&self, response: Response) -> Result<(StatusCode, Body), CallError> {
         let status = response.status();
-        let body = async { Body::of(response, self.limit)?.all().await };
-        match body.await {
-            Ok(body) => Ok(Answer { whom: self.whom, status, body }),
-            Err(error) => Err(self.failed(Why::of_body(status, error))),
-        }
+        let body =
+            Body::of(response, self.limit).map_err(|error| self.failed(Why::of_body(status, error)))?;
+        Ok((status, body))
+    }
+
+    async fn read(&self, response: Response) -> Result<Answer, CallError> {
+        let (status, body) = self.body(response)?;
+        let body = body.all().await.map_err(|error| self.failed(Why::of_body(status, error)))?;
+        Ok(Answer { whom: self.whom, status, body })
     }
 
     fn failed(&self, why: Why) -> CallError {

@@ -153,6 +153,22 @@ async fn a_peer_that_slowly_drips_ends_at_its_deadline_too() {
 }
 
 #[tokio::test]
+async fn a_job_that_was_taken_is_taken_whatever_is_said_beside() {
+    let base = server(|mut stream| async move {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\nhalf").await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let begun = Instant::now();
+    let compute = Peer::new(&http(SOON), &base, Party::Compute, 1000).unwrap();
+    compute.put("/v1/jobs/x/1", "job").await.unwrap();
+    assert!(begun.elapsed() < SOON / 2, "it waited for the rest");
+    let no = says("HTTP/1.1 307 X\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n").await;
+    let compute = Peer::new(&http(SOON), &no, Party::Compute, 1000).unwrap();
+    assert!(compute.put("/v1/jobs/x/1", "job").await.is_err());
+}
+
+#[tokio::test]
 async fn nobody_there_is_told_from_silence() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = get(&format!("http://{gone}"), 1000, SOON).await.unwrap_err();

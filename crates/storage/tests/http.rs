@@ -64,12 +64,17 @@ async fn serve(app: Router) -> (SocketAddr, JoinHandle<()>) {
 fn client_of(address: SocketAddr) -> Client {
     let options = client::Options {
         backoff: Duration::from_millis(5),
-        idle_timeout: Duration::from_secs(2),
         attempts: 4,
         part_bytes: 1 << 20,
         ..client::Options::default()
     };
-    Client::new(&format!("http://{address}/"), options).expect("an address")
+    at(&format!("http://{address}/"), Duration::from_secs(2), options).expect("an address")
+}
+
+/// A client that bears pauses of `idle`.
+fn at(base: &str, idle: Duration, options: client::Options) -> licen_storage::Result<Client> {
+    let http = licen_peers::Http::new(licen_peers::Timeouts::streaming(idle)).expect("builds");
+    Client::new(http.to(base), base, options)
 }
 
 /// Passes connections on to `to`. The first `cuts` of them break after `budget` bytes in the given
@@ -319,12 +324,9 @@ async fn every_wait_ends() {
     // Accepts and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = silent.local_addr().expect("an address");
-    let options = client::Options {
-        deadline: Duration::from_millis(300),
-        idle_timeout: Duration::from_secs(60),
-        ..client::Options::default()
-    };
-    let client = Client::new(&format!("http://{address}"), options.clone()).expect("an address");
+    let options = client::Options { deadline: Duration::from_millis(300), ..client::Options::default() };
+    let base = format!("http://{address}");
+    let client = at(&base, Duration::from_secs(60), options.clone()).expect("an address");
     let root = root_of(b"x");
     for error in [
         client.get_bytes(root, 10).await.expect_err("silence"),
@@ -333,19 +335,15 @@ async fn every_wait_ends() {
     ] {
         assert!(matches!(error, Error::Deadline { .. }), "{error:?}");
     }
-    let quick = client::Options {
-        deadline: Duration::from_secs(60),
-        idle_timeout: Duration::from_millis(50),
-        attempts: 2,
-        ..options
-    };
-    let client = Client::new(&format!("http://{address}"), quick).expect("an address");
+    let quick = client::Options { deadline: Duration::from_secs(60), attempts: 2, ..options };
+    let client = at(&base, Duration::from_millis(50), quick).expect("an address");
     assert!(matches!(client.get_bytes(root, 10).await, Err(Error::Unreachable { .. })));
     drop(silent);
     assert!(matches!(client.get_bytes(root, 10).await, Err(Error::Unreachable { .. })));
-    for bad in ["ftp://x", "no address", "http://h/?q=1", "https://example.org"] {
-        assert!(Client::new(bad, client::Options::default()).is_err(), "{bad}");
+    for bad in ["ftp://x", "no address", "http://h/?q=1", "https://h/#x"] {
+        assert!(at(bad, Duration::from_secs(1), client::Options::default()).is_err(), "{bad}");
     }
+    assert!(at("https://example.org", Duration::from_secs(1), client::Options::default()).is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

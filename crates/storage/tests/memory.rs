@@ -54,7 +54,9 @@ async fn a_file_larger_than_the_bound_on_memory_goes_through_everything() {
     let base = format!("http://{}", listener.local_addr().expect("an address"));
     let app = http::router(open("far"), http::Options::default());
     tokio::spawn(async move { axum::serve(listener, app).await });
-    let client = Client::new(&base, client::Options::default()).expect("an address");
+    let patient = licen_peers::Timeouts::streaming(std::time::Duration::from_secs(30));
+    let wires = licen_peers::Http::new(patient).expect("builds");
+    let client = Client::new(wires.to(&base), &base, client::Options::default()).expect("an address");
     let name = stored.root.to_string()[2..].to_string();
     let file = dir.path().join("near/blobs").join(&name[..2]).join(&name);
     client.put_file(stored.root, &file, |_, _| {}).await.expect("stored");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use licen_chain::anvil::{Anvil, AnvilOptions};
 use licen_chain::deployment::{Deployment, deploy};
-use licen_chain::{Call, Chain, FileJournal, RpcOptions, Rpcs, Sender, SenderOptions, WalletKey};
+use licen_chain::{Call, Chain, ChainError, FileJournal, RpcOptions, Rpcs, Sender, SenderOptions, WalletKey};
 use licen_core::abi::{
     Custody, DataPolicy, Job, Member, MemberSignature, Policy, Request, ResultManifest, Verdict,
 };
@@ -14,6 +14,7 @@ use licen_core::eip712::{Domain, compact};
 use licen_core::id;
 use licen_core::primitives::{Address, B256, U256};
 use licen_core::sol_types::SolCall;
+use licen_peers::{Http, Timeouts};
 
 pub const ETHER: u64 = 1_000_000_000_000_000_000;
 
@@ -26,6 +27,20 @@ pub struct World {
     pub compute: WalletKey,
     pub deployment: Deployment,
     pub chain: Chain,
+}
+
+/// What everything here is reached by.
+pub fn http() -> Http {
+    Http::direct(Timeouts::within(Duration::from_secs(10))).unwrap()
+}
+
+pub async fn connect(options: &RpcOptions) -> Result<Rpcs, ChainError> {
+    let http = http();
+    Rpcs::connect(|url| http.to(url), options).await
+}
+
+pub async fn anvil(options: &AnvilOptions) -> Anvil {
+    Anvil::start(&http().to(""), options).await.unwrap()
 }
 
 pub fn rpc_options(url: &str) -> RpcOptions {
@@ -51,8 +66,8 @@ pub async fn wallet(rpcs: &Arc<Rpcs>, dir: &std::path::Path, options: SenderOpti
 
 impl World {
     pub async fn start() -> Self {
-        let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
-        let rpcs = Arc::new(Rpcs::connect(&rpc_options(anvil.url())).await.unwrap());
+        let anvil = anvil(&AnvilOptions::default()).await;
+        let rpcs = Arc::new(connect(&rpc_options(anvil.url())).await.unwrap());
         let dir = tempfile::tempdir().unwrap();
         let owner = wallet(&rpcs, dir.path(), sender_options()).await;
         let deployment = deploy(&owner, "test", anvil.url(), owner.address(), 100).await.unwrap();

@@ -10,7 +10,7 @@ use licen_core::wire::AbiHex;
 use licen_core::wire::custodian::{AliveRequest, SilenceRequest, SilenceResponse, alive};
 use tokio::time::Instant;
 
-use super::custodians::{Member, Patience, ask_all, post, post_raw};
+use super::custodians::{Member, Patience, ask_all};
 use super::keys::StatementKey;
 use super::node::Node;
 use super::setup::Prepared;
@@ -65,7 +65,7 @@ pub(super) async fn say(
     let patience = Patience { need: members.len(), grace: Duration::ZERO, until };
     let answers = ask_all(members, patience, |member| {
         let request = &request;
-        async move { post_raw(&node.http, &member.url, "/v1/alive", request, CALL_LIMIT).await.map(drop) }
+        async move { Ok(member.at(&node.http, CALL_LIMIT)?.alive(request).await?) }
     })
     .await;
     let said = answers.failed.iter().filter(|(_, error)| error.called_silent);
@@ -84,10 +84,9 @@ pub(super) async fn say(
 
 /// Whether a custodian signed that the attempt is silent: an answer alone could be anybody's on the way.
 async fn has_declared(node: &Node, prepared: &Prepared, job: &Job, member: &Member) -> bool {
-    let path = format!("/v1/silence/{}", job.jobId);
     let request = SilenceRequest { contract: prepared.domain.contract, job: AbiHex(job.clone()) };
-    let said: Result<SilenceResponse, _> =
-        post(&node.http, &member.url, &path, &request, STATEMENT_LIMIT).await;
+    let Ok(custodian) = member.at(&node.http, STATEMENT_LIMIT) else { return false };
+    let said = custodian.silence(job.jobId, &request).await;
     let Ok(SilenceResponse { silence, signature }) = said else { return false };
     let about = Silence { jobId: job.jobId, attempt: job.attempt };
     silence.0 == about && prepared.domain.member_of(&about, &signature.0) == Some(member.id)

@@ -7,7 +7,13 @@ use std::time::Duration;
 use licen_core::fault::Fault;
 use licen_core::merkle::file_tree;
 use licen_core::primitives::B256;
+use licen_peers::{Http, Timeouts};
 use licen_storage::client::{Client, Options};
+
+use super::config::check_url;
+
+/// Longest pause of an answer.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// Why a blob did not come or go.
 #[derive(Debug, thiserror::Error)]
@@ -53,13 +59,10 @@ impl Blobs {
     /// # Errors
     /// Not a plain http address.
     pub(super) fn new(url: &str) -> Result<Self, String> {
-        let options = Options {
-            idle_timeout: Duration::from_secs(20),
-            deadline: Duration::from_secs(3_600),
-            attempts: 4,
-            ..Options::default()
-        };
-        let client = Client::new(url, options).map_err(|e| e.to_string())?;
+        let options = Options { deadline: Duration::from_secs(3_600), attempts: 4, ..Options::default() };
+        check_url(url)?;
+        let http = Http::new(Timeouts::streaming(IDLE)).map_err(|e| e.to_string())?;
+        let client = Client::new(http.to(url), url, options).map_err(|e| e.to_string())?;
         Ok(Self { client, url: url.to_owned() })
     }
 

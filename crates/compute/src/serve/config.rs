@@ -219,9 +219,7 @@ pub(super) fn check_url(url: &str) -> Result<(), String> {
 /// Host and port of an address.
 fn origin(url: &str) -> Result<(String, u16), String> {
     check_url(url)?;
-    let parsed = reqwest::Url::parse(url).map_err(|e| format!("{url:?}: {e}"))?;
-    let host = parsed.host_str().ok_or_else(|| format!("{url:?} names no host"))?;
-    Ok((host.to_owned(), parsed.port_or_known_default().unwrap_or(80)))
+    licen_peers::url::origin(url).map_err(|e| format!("{url:?}: {e}"))
 }
 
 fn default_listen() -> SocketAddr {

@@ -1,4 +1,4 @@
-//! Talking to custodians: one HTTP call with a deadline, and "ask all of them until t have answered".
+//! Talking to custodians: what a failed call means to an attempt, and "ask all of them until t have answered".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -7,15 +7,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use licen_core::fault::Fault;
 use licen_core::primitives::Address;
-use licen_core::wire::Problem;
+use licen_peers::{Custodian, Http, Why};
 use rand::Rng;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// Largest answer read.
-const MAX_ANSWER_BYTES: usize = 1 << 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What a custodian says that takes nothing of the attempt any more.
@@ -30,6 +27,16 @@ pub(super) struct Member {
     pub(super) id: Address,
     /// Base URL.
     pub(super) url: String,
+}
+
+impl Member {
+    /// Its calls, each of which ends within `limit`.
+    ///
+    /// # Errors
+    /// Its address cannot be used.
+    pub(super) fn at(&self, http: &Http, limit: Duration) -> Result<Custodian, CallError> {
+        Ok(Custodian::new(http, &self.url)?.within(limit))
+    }
 }
 
 /// Why one call failed.
@@ -75,68 +82,23 @@ impl CallError {
             message,
         }
     }
-
-    fn of_http(error: &reqwest::Error) -> Self {
-        Self { unreachable: error.is_connect(), ..Self::passing(without_url(error)) }
-    }
 }
 
-/// Posts JSON and reads JSON.
-///
-/// # Errors
-/// Network trouble, 5xx, 408, 425 and 429 may pass; every other refusal lasts.
-pub(super) async fn post<Q: Serialize + ?Sized, A: DeserializeOwned>(
-    http: &reqwest::Client,
-    url: &str,
-    path: &str,
-    body: &Q,
-    limit: Duration,
-) -> Result<A, CallError> {
-    let answer = post_raw(http, url, path, body, limit).await?;
-    serde_json::from_slice(&answer).map_err(|e| CallError::lasting(format!("unreadable answer: {e}")))
-}
-
-/// Posts JSON and gives the body of a good answer, whatever it holds.
-///
-/// # Errors
-/// As [`post`].
-pub(super) async fn post_raw<Q: Serialize + ?Sized>(
-    http: &reqwest::Client,
-    url: &str,
-    path: &str,
-    body: &Q,
-    limit: Duration,
-) -> Result<Vec<u8>, CallError> {
-    let body = serde_json::to_vec(body).map_err(CallError::lasting)?;
-    let url = format!("{}{path}", url.trim_end_matches('/'));
-    let send = http.post(url).header("content-type", "application/json").body(body).timeout(limit).send();
-    let mut response = send.await.map_err(|e| CallError::of_http(&e))?;
-    let status = response.status();
-    let mut answer = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| CallError::of_http(&e))? {
-        if answer.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(CallError::lasting("the answer is too large"));
+impl From<licen_peers::CallError> for CallError {
+    fn from(error: licen_peers::CallError) -> Self {
+        Self {
+            // Whoever dispatched named the address, and may name another.
+            retryable: error.retryable() || matches!(error.why, Why::Address(_)),
+            answered: error.is_answered() || matches!(error.why, Why::Request(_)),
+            early: error.is_early(),
+            unreachable: error.is_unreachable(),
+            spent: false,
+            called_silent: error.has_code(CALLED_SILENT),
+            message: match &error.why {
+                Why::Unreadable(source) => format!("unreadable answer: {source}"),
+                _ => error.to_string(),
+            },
         }
-        answer.extend_from_slice(&chunk);
-    }
-    if status.is_success() {
-        return Ok(answer);
-    }
-    let problem = serde_json::from_slice::<Problem>(&answer).ok();
-    let called_silent = problem.as_ref().is_some_and(|problem| problem.code == CALLED_SILENT);
-    let message = problem.map_or_else(|| format!("status {status}"), |problem| problem.to_string());
-    let retryable = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
-    let early = status == reqwest::StatusCode::TOO_EARLY;
-    Err(CallError { retryable, early, called_silent, ..CallError::lasting(message) })
-}
-
-fn without_url(error: &reqwest::Error) -> &'static str {
-    if error.is_connect() {
-        "cannot connect"
-    } else if error.is_timeout() {
-        "no answer in time"
-    } else {
-        "the connection broke"
     }
 }
 

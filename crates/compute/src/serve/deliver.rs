@@ -15,7 +15,7 @@ use licen_core::wire::custodian::{DeliverRequest, HeldResponse, SealedShare, Sig
 use licen_seal::delivery::{DeliveryTerms, seal_manifest};
 use tokio::time::Instant;
 
-use super::custodians::{Answers, CallError, Member, Patience, ask_all, ask_slow, post, post_raw};
+use super::custodians::{Answers, CallError, Member, Patience, ask_all, ask_slow};
 use super::error::Broken;
 use super::node::{Node, unix_now};
 use super::setup::Prepared;
@@ -92,8 +92,7 @@ async fn hold(
         async move {
             let request = share_for(&member, prepared, offer)
                 .ok_or_else(|| CallError::lasting("there is no share for this custodian"))?;
-            let answer: HeldResponse =
-                post(&node.http, &member.url, "/v1/deliver", &request, HOLD_LIMIT).await?;
+            let answer = member.at(&node.http, HOLD_LIMIT)?.deliver_share(&request).await?;
             check_held(&prepared.domain, &member, &answer, held).map_err(CallError::lasting)?;
             Ok(answer.signature.0)
         }
@@ -163,7 +162,7 @@ pub(super) async fn send_manifest(
         let signed = &signed;
         async move {
             let request = sealed_for(&member, prepared, manifest, signed).map_err(CallError::lasting)?;
-            post_raw(&node.http, &member.url, "/v1/deliver", &request, MANIFEST_LIMIT).await.map(drop)
+            Ok(member.at(&node.http, MANIFEST_LIMIT)?.deliver_manifest(&request).await?)
         }
     })
     .await;

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use licen_core::abi::Stop;
 use licen_core::eip712::Domain;
@@ -13,6 +13,7 @@ use licen_core::price::Speed;
 use licen_core::primitives::{Address, B256, keccak256};
 use licen_core::unit::Allowance;
 use licen_core::wire::compute::{ComputeInfo, Dispatch, StopRequest, TaskState, TaskStatus};
+use licen_peers::{Http, Timeouts};
 use tokio::sync::Semaphore;
 
 use super::base::work_dir;
@@ -32,7 +33,6 @@ use crate::sandbox::memory_of_machine;
 const REMEMBERED: usize = 1_024;
 /// Dispatches at a time of which no custodian has said that the chain knows them.
 const UNPROVEN: usize = 64;
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// By the dispatch, with the addresses it names, and the attempt: who invents one under the id of a job is
 /// beside the true one, not in its way.
@@ -41,7 +41,7 @@ type Tasks = HashMap<(B256, u32), Task>;
 /// One compute node.
 pub struct Node {
     pub(super) config: Config,
-    pub(super) http: reqwest::Client,
+    pub(super) http: Http,
     pub(super) tee: NodeTee,
     pub(super) trainers: Trainers,
     /// One training at a time: memory and cores are not shared between jobs.
@@ -116,11 +116,7 @@ impl Node {
             source: std::io::Error::other(reason),
         };
         make_work_dir(&config)?;
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_LIMIT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
+        let http = Http::direct(Timeouts::of_each_call())
             .map_err(|e| environment("the HTTP client", e.to_string()))?;
         let tee = NodeTee::new(config.tee, config.reference_entry, config.collateral.clone())
             .map_err(|e| environment("the TEE", e.to_string()))?;

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::base::BaseModel;
 use super::blobs::Blobs;
 use super::check::CLOCK_SKEW;
-use super::custodians::{Answers, CallError, Member, Patience, ask_all, jittered, post};
+use super::custodians::{Answers, CallError, Member, Patience, ask_all, jittered};
 use super::documents::Documents;
 use super::keys::StatementKey;
 use super::node::{Node, unix_now};
@@ -189,8 +189,7 @@ pub(super) async fn challenge(
     ask_all(members, patience(need, CHALLENGE_LIMIT, grace), |member| {
         let (http, request) = (&node.http, &request);
         async move {
-            let answer: ChallengeResponse =
-                post(http, &member.url, "/v1/challenge", request, CHALLENGE_LIMIT).await?;
+            let answer = member.at(http, CHALLENGE_LIMIT)?.challenge(request).await?;
             if answer.custodian_id != member.id {
                 return Err(CallError::lasting("another custodian answers at this address"));
             }
@@ -277,10 +276,9 @@ impl Round<'_> {
         let (http, domain) = (&self.node.http, &self.domain);
         let mut verdicts = ask_all(&members, patience(need, VERDICT_LIMIT, VERDICT_GRACE), |member| {
             async move {
-                let answer: Result<VerdictResponse, CallError> =
-                    post(http, &member.url, "/v1/verdict", request, VERDICT_LIMIT).await;
+                let answer = member.at(http, VERDICT_LIMIT)?.verdict(request).await;
                 // A custodian that looked at the nonce has used it up: "too early" needs a new round.
-                let answer = answer.map_err(|e| CallError { spent: e.answered, ..e })?;
+                let answer = answer.map_err(|e| CallError { spent: e.is_answered(), ..e.into() })?;
                 check_verdict(domain, &member, &answer, expected, unix_now()).map_err(CallError::lasting)?;
                 Ok(answer)
             }

@@ -12,7 +12,7 @@ use licen_seal::release::{combine, open_released};
 use licen_seal::{DatasetKey, KeyShare};
 use tokio::time::Instant;
 
-use super::custodians::{Answers, CallError, Patience, ask_all, post};
+use super::custodians::{Answers, CallError, Patience, ask_all};
 use super::error::Broken;
 use super::node::Node;
 use super::setup::Prepared;
@@ -48,8 +48,8 @@ pub(super) async fn unlock(
     let shares = ask_all(&documents.members, patience, |member| {
         let (request, note, released) = (&request, &note, &released);
         async move {
-            let answer: Result<ReleaseResponse, CallError> =
-                post(&node.http, &member.url, "/v1/release", request, CALL_LIMIT).await;
+            let asked = async { Ok(member.at(&node.http, CALL_LIMIT)?.release(request).await?) };
+            let answer: Result<ReleaseResponse, CallError> = asked.await;
             let share = match answer {
                 Ok(answer) => answer.share,
                 Err(error) => {

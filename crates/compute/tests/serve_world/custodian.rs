@@ -302,7 +302,9 @@ async fn take(State(me): Me, Json(request): Json<DeliverRequest>) -> Answer<serd
             }
             let offered = roots.delivery(&job.0, &blob_url);
             assert_eq!(me.domain.signer_of(&offered, &signature), Some(job.0.signer));
-            let client = licen_storage::client::Client::new(&blob_url, Default::default()).unwrap();
+            let http = licen_peers::Timeouts::streaming(std::time::Duration::from_secs(30));
+            let http = licen_peers::Http::new(http).unwrap().to(&blob_url);
+            let client = licen_storage::client::Client::new(http, &blob_url, Default::default()).unwrap();
             let blob = client.get_bytes(roots.result_hash, 1 << 30).await.unwrap();
             client.get_bytes(roots.attestation_ref, 1 << 20).await.unwrap();
             let report = client.get_bytes(roots.report_hash, licen_core::report::MAX_BYTES as u64);

@@ -14,6 +14,7 @@ use licen_core::abi::{Custody, DataPolicy, Request};
 use licen_core::id;
 use licen_core::primitives::U256;
 use licen_core::sol_types::{SolCall, SolValue};
+use licen_peers::{Http, Timeouts};
 use licen_seal::release::{combine, open_released};
 use licen_seal::result::ResultHeader;
 use licen_seal::result_share::{combine_result, open_result_release};
@@ -92,12 +93,20 @@ struct Town {
     world: World,
 }
 
+fn http() -> Http {
+    Http::direct(Timeouts::within(Duration::from_secs(10))).unwrap()
+}
+
+async fn anvil(options: &AnvilOptions) -> Anvil {
+    Anvil::start(&http().to(""), options).await.unwrap()
+}
+
 impl Town {
     async fn build() -> Self {
-        let anvil = Anvil::start(&AnvilOptions::default()).await.unwrap();
+        let anvil = anvil(&AnvilOptions::default()).await;
         let options =
             RpcOptions { urls: vec![anvil.url().to_owned()], confirmations: 0, ..RpcOptions::default() };
-        let rpcs = Arc::new(Rpcs::connect(&options).await.unwrap());
+        let rpcs = Arc::new(Rpcs::connect(|url| http().to(url), &options).await.unwrap());
         let dir = tempfile::tempdir().unwrap();
         let owner = wallet(&rpcs, dir.path()).await;
         let deployment = deploy(&owner, "test", anvil.url(), owner.address(), 100).await.unwrap();
@@ -228,8 +237,7 @@ async fn a_custodian_does_not_start_on_another_chain_or_with_open_key_files() {
 
     let town = Town::build().await;
     let good = config(town.dir.path(), town.anvil.url());
-    let other =
-        Anvil::start(&AnvilOptions { chain_id: Some(16_602), ..AnvilOptions::default() }).await.unwrap();
+    let other = anvil(&AnvilOptions { chain_id: Some(16_602), ..AnvilOptions::default() }).await;
     let elsewhere = Config { rpc_urls: vec![other.url().to_owned()], ..good.clone() };
     assert!(matches!(Custodian::start(elsewhere).await, Err(Error::Chain(_))));
     let file = &good.signing_key_file;
@@ -351,7 +359,7 @@ async fn a_contract_is_pinned_by_its_code_and_its_custody() {
     let good = config(town.dir.path(), town.anvil.url());
     let options =
         RpcOptions { urls: vec![town.anvil.url().to_owned()], confirmations: 0, ..RpcOptions::default() };
-    let rpcs = Arc::new(Rpcs::connect(&options).await.unwrap());
+    let rpcs = Arc::new(Rpcs::connect(|url| http().to(url), &options).await.unwrap());
     let code = rpcs.code(&rpcs.confirmed_head().await.unwrap(), town.data_policy).await.unwrap();
     let started = async |name: &str, pin: ServedContract| {
         let state_dir = town.dir.path().join(name);

@@ -24,6 +24,7 @@ use crate::session::country::word;
 use crate::session::error::{CliError, Outcome};
 use crate::session::output::{Ui, short};
 use crate::session::program::{compute_program, this_program};
+use crate::session::rpc::rpc_client;
 use crate::session::{Session, codes, ledger};
 
 const READY_WITHIN: Duration = Duration::from_secs(40);
@@ -212,8 +213,9 @@ impl World {
         command.args(["--hardfork", "cancun", "--timestamp", &genesis, "--silent"]);
         self.spawn("anvil", &mut command)?;
         let deadline = Instant::now() + READY_WITHIN;
+        let http = rpc_client(RPC_WITHIN)?.to(&self.rpc);
         let rpc = loop {
-            if let Ok(rpc) = Rpc::connect(&self.rpc, None, RPC_WITHIN).await {
+            if let Ok(rpc) = Rpc::connect(http.clone(), &self.rpc, None, RPC_WITHIN).await {
                 break rpc;
             }
             self.check("anvil", deadline)?;

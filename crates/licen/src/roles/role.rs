@@ -19,6 +19,7 @@ use crate::roles::node::serve::{NodeConfig, Shared, router};
 use crate::session::chain_error::chain_error;
 use crate::session::codes;
 use crate::session::error::{CliError, Outcome};
+use crate::session::rpc::rpc_client;
 use crate::session::toml_file::read_toml;
 
 /// Progress messages kept for slow listeners.
@@ -51,11 +52,10 @@ pub async fn node(path: &Path) -> Outcome {
             .map_err(|e| broken("no HTTP client", &e))?,
         index: store.clone(),
     });
-    let contracts = deployment.contracts.data_policies.clone();
     let book = AccessBook::new(
         store.clone(),
         deployment.chain_id,
-        contracts,
+        deployment.contracts.data_policies.clone(),
         deployment.chains(&rpcs),
         Limits::default(),
     );
@@ -130,7 +130,8 @@ async fn connect(config: &NodeConfig, deployment: &Deployment) -> Outcome<Arc<Rp
         confirmations: config.confirmations,
         ..RpcOptions::default()
     };
-    let rpcs = Arc::new(Rpcs::connect(&options).await.map_err(chain_error)?);
+    let http = rpc_client(options.deadline)?;
+    let rpcs = Arc::new(Rpcs::connect(|url| http.to(url), &options).await.map_err(chain_error)?);
     deployment
         .verify(&rpcs)
         .await

@@ -10,19 +10,16 @@ use licen_core::wire::custodian::{
     AuditRecord, CustodianInfo, ErasureResponse, RefusalResponse, ResultKeyRequest, ResultShareResponse,
     RetireRequest, SignedManifest,
 };
-use serde::de::DeserializeOwned;
+use licen_peers::{CallError, Custodian, Http, Timeouts, Why};
 
+use crate::session::Session;
 use crate::session::output::line;
-use crate::session::{Session, http};
-
-/// No answer of a custodian is longer.
-const MAX_ANSWER: usize = 1 << 20;
 
 /// A custodian of the deployment.
 #[derive(Debug)]
 pub struct CustodianClient {
     base: String,
-    http: reqwest::Client,
+    custodian: Custodian,
 }
 
 /// Why there is no answer to use.
@@ -58,10 +55,11 @@ impl CustodianClient {
     /// A client of the custodian at `base`.
     ///
     /// # Errors
-    /// No HTTP client can be made on this machine.
+    /// The address cannot be used; no HTTP client can be made on this machine.
     pub fn new(base: &str, deadline: Duration) -> Result<Self, NoAnswer> {
-        let http = http::client(base, deadline).map_err(|e| NoAnswer::Silent(e.to_string()))?;
-        Ok(Self { base: base.trim_end_matches('/').to_string(), http })
+        let http = Http::new(Timeouts::within(deadline)).map_err(|e| NoAnswer::Silent(e.to_string()))?;
+        let custodian = Custodian::new(&http, base).map_err(|e| no_answer(base, e))?;
+        Ok(Self { base: base.trim_end_matches('/').to_string(), custodian })
     }
 
     /// The custodian `id` where the deployment names its address.
@@ -80,7 +78,7 @@ impl CustodianClient {
     /// # Errors
     /// It gives no answer.
     pub async fn about(&self) -> Result<CustodianInfo, NoAnswer> {
-        self.get("/v1/custodian").await
+        self.told(self.custodian.about().await)
     }
 
     /// Whether it answers at all.
@@ -93,7 +91,7 @@ impl CustodianClient {
     /// # Errors
     /// It has none, or gives no answer.
     pub async fn manifest(&self, job: B256) -> Result<SignedManifest, NoAnswer> {
-        self.get(&format!("/v1/manifest/{job}")).await
+        self.told(self.custodian.manifest(job).await)
     }
 
     /// Its share of a result key, sealed to the requester's.
@@ -101,7 +99,7 @@ impl CustodianClient {
     /// # Errors
     /// It refuses, or gives no answer.
     pub async fn result_share(&self, job: B256) -> Result<ResultShareResponse, NoAnswer> {
-        self.get(&format!("/v1/result/{job}")).await
+        self.told(self.custodian.result_share(job).await)
     }
 
     /// Tells it a requester's new result key.
@@ -109,8 +107,7 @@ impl CustodianClient {
     /// # Errors
     /// It refuses, or gives no answer.
     pub async fn replace_result_key(&self, request: &ResultKeyRequest) -> Result<(), NoAnswer> {
-        let sent = self.http.post(format!("{}/v1/result-key", self.base)).json(request).send().await;
-        self.read(sent).await.map(|_| ())
+        self.told(self.custodian.replace_result_key(request).await)
     }
 
     /// Asks it to refuse a dataset for ever.
@@ -118,9 +115,7 @@ impl CustodianClient {
     /// # Errors
     /// It does not, or gives no answer.
     pub async fn retire(&self, request: &RetireRequest) -> Result<RefusalResponse, NoAnswer> {
-        let sent = self.http.post(format!("{}/v1/retire", self.base)).json(request).send().await;
-        let body = self.read(sent).await?;
-        serde_json::from_slice(&body).map_err(|e| NoAnswer::Unreadable(e.to_string()))
+        self.told(self.custodian.retire(request).await)
     }
 
     /// Records of its audit log from a sequence on, as many as it hands out at once.
@@ -128,7 +123,7 @@ impl CustodianClient {
     /// # Errors
     /// It gives no answer.
     pub async fn audit(&self, from: u64) -> Result<Vec<AuditRecord>, NoAnswer> {
-        self.get(&format!("/v1/audit?from={from}")).await
+        self.told(self.custodian.audit(from).await)
     }
 
     /// Its statement that it refuses a dataset for ever.
@@ -136,7 +131,7 @@ impl CustodianClient {
     /// # Errors
     /// It made none, or gives no answer.
     pub async fn refusal(&self, dataset_uid: B256) -> Result<RefusalResponse, NoAnswer> {
-        self.get(&format!("/v1/refusal/{dataset_uid}")).await
+        self.told(self.custodian.refusal(dataset_uid).await)
     }
 
     /// Its statement that it destroyed a key.
@@ -144,23 +139,22 @@ impl CustodianClient {
     /// # Errors
     /// It made none, or gives no answer.
     pub async fn erasure(&self, hpke_key: B256) -> Result<ErasureResponse, NoAnswer> {
-        self.get(&format!("/v1/erasure/{hpke_key}")).await
+        self.told(self.custodian.erasure(hpke_key).await)
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NoAnswer> {
-        let sent = self.http.get(format!("{}{path}", self.base)).send().await;
-        let body = self.read(sent).await?;
-        serde_json::from_slice(&body).map_err(|e| NoAnswer::Unreadable(e.to_string()))
+    fn told<T>(&self, said: Result<T, CallError>) -> Result<T, NoAnswer> {
+        said.map_err(|error| no_answer(&self.base, error))
     }
+}
 
-    async fn read(&self, sent: Result<reqwest::Response, reqwest::Error>) -> Result<Vec<u8>, NoAnswer> {
-        let response = sent.map_err(|_| NoAnswer::Silent(format!("{} does not answer", self.base)))?;
-        let status = response.status();
-        let body = http::body(response, MAX_ANSWER).await.map_err(NoAnswer::Unreadable)?;
-        if status.is_success() {
-            return Ok(body);
+fn no_answer(base: &str, error: CallError) -> NoAnswer {
+    match error.why {
+        Why::Address(_) | Why::Unreachable(_) | Why::Late(_) | Why::Broken(_) => {
+            NoAnswer::Silent(format!("{base} does not answer"))
         }
-        Err(serde_json::from_slice(&body)
-            .map_or_else(|_| NoAnswer::Unreadable(format!("status {}", status.as_u16())), NoAnswer::Refused))
+        Why::Refused { problem: Some(problem), .. } => NoAnswer::Refused(*problem),
+        Why::Refused { status, problem: None } => NoAnswer::Unreadable(format!("status {}", status.as_u16())),
+        Why::Unreadable(source) => NoAnswer::Unreadable(source.to_string()),
+        Why::Request(_) | Why::Cut { .. } | Why::TooLarge { .. } => NoAnswer::Unreadable(error.to_string()),
     }
 }

@@ -12,7 +12,6 @@ pub mod custodian_client;
 pub mod custody;
 pub mod error;
 pub mod held_manifest;
-pub mod http;
 pub mod job_history;
 pub mod key_file;
 pub mod ledger;
@@ -23,6 +22,7 @@ pub mod output;
 pub mod prices;
 pub mod program;
 pub mod report;
+pub mod rpc;
 pub mod salt;
 pub mod sending;
 pub mod standing;
@@ -54,6 +54,7 @@ use crate::session::key_file::key_error;
 use crate::session::ledger::Token;
 use crate::session::node_client::{IndexedDataset, IndexedJob, MAX_NAMED, NodeClient, http_url, one_dataset};
 use crate::session::output::Ui;
+use crate::session::rpc::rpc_client;
 use crate::session::storage::{client, json_root, storage_error};
 
 const RPC_DEADLINE: Duration = Duration::from_secs(10);
@@ -316,7 +317,8 @@ impl Session {
             confirmations: self.config.confirmations()?,
             ..RpcOptions::default()
         };
-        Ok(Arc::new(Rpcs::connect(&options).await.map_err(chain_error)?))
+        let http = rpc_client(RPC_DEADLINE)?;
+        Ok(Arc::new(Rpcs::connect(|url| http.to(url), &options).await.map_err(chain_error)?))
     }
 
     /// That the node serves the deployment in use: another world's node may have taken its port.

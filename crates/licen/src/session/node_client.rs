@@ -10,19 +10,17 @@ use licen_core::sol_types::SolValue;
 use licen_core::wire::Problem;
 use licen_core::wire::compute::{ComputeInfo, QuoteRequest, QuoteResponse, StopRequest, TaskStatus};
 use licen_core::wire::node::{AccessList, DeploymentInfo, ModelInfo, SignedAccessRequest, SignedApproval};
-use serde::de::DeserializeOwned;
+use licen_peers::{CallError, Http, Node, Timeouts, Why};
 use serde_json::{Value, json};
 
+use crate::session::codes;
 use crate::session::error::{CliError, Outcome};
 use crate::session::ledger::Token;
 use crate::session::output::line;
-use crate::session::{codes, http};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Datasets of one name that an error lists.
 pub const MAX_NAMED: usize = 8;
-/// A thousand jobs with their preimages are about 5 MB.
-const MAX_ANSWER: usize = 32 << 20;
 /// Entries of one page: the most a node gives.
 const PAGE: usize = 1000;
 /// A list that does not end here is a node that makes it up.
@@ -38,7 +36,7 @@ const DATASET_FIELDS: &str = "datasetRoot datasetUid owner manifestHash active p
 #[derive(Debug, Clone)]
 pub struct NodeClient {
     base: String,
-    http: reqwest::Client,
+    node: Node,
 }
 
 /// A dataset as indexed, its policy decoded.
@@ -92,8 +90,9 @@ impl NodeClient {
     /// Not an http URL, or the HTTP client cannot be made.
     pub fn new(base: &str) -> Outcome<Self> {
         http_url("node", base)?;
-        let http = http::client(base, DEADLINE).map_err(|e| node_error("no HTTP client", &e))?;
-        Ok(Self { base: base.trim_end_matches('/').to_string(), http })
+        let http = Http::new(Timeouts::within(DEADLINE)).map_err(|e| node_error("no HTTP client", &e))?;
+        let node = Node::new(&http, base).map_err(|_| not_http("node", base))?;
+        Ok(Self { base: base.trim_end_matches('/').to_string(), node })
     }
 
     /// Which world this node serves.
@@ -101,7 +100,7 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer.
     pub async fn deployment(&self) -> Outcome<DeploymentInfo> {
-        self.get("/v1/deployment").await
+        self.told(self.node.deployment().await)
     }
 
     /// Base models it offers.
@@ -109,7 +108,7 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer.
     pub async fn models(&self) -> Outcome<Vec<ModelInfo>> {
-        self.get("/v1/models").await
+        self.told(self.node.models().await)
     }
 
     /// Adds a base model to the node's list; the node takes it from its own machine only.
@@ -117,8 +116,7 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer or refuses.
     pub async fn add_model(&self, model: &ModelInfo) -> Outcome {
-        let response = self.http.post(format!("{}/v1/models", self.base)).json(model).send().await;
-        self.read::<Value>(response).await.map(|_| ())
+        self.told(self.node.add_model(model).await)
     }
 
     /// How a job's training stands.
@@ -126,7 +124,7 @@ impl NodeClient {
     /// # Errors
     /// The node or compute does not answer, or does not know the job.
     pub async fn task(&self, job: B256, attempt: u32) -> Outcome<TaskStatus> {
-        let status: TaskStatus = self.get(&format!("/v1/jobs/{job}/{}", attempt.max(1))).await?;
+        let status = self.told(self.node.task(job, attempt.max(1)).await)?;
         Ok(TaskStatus { message: line(&status.message), ..status })
     }
 
@@ -135,9 +133,7 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer or refuses.
     pub async fn stop(&self, job: B256, request: &StopRequest) -> Outcome {
-        let url = format!("{}/v1/jobs/{job}/{}/stop", self.base, request.stop.0.attempt);
-        let response = self.http.post(url).json(request).send().await;
-        self.read::<Value>(response).await.map(|_| ())
+        self.told(self.node.stop(job, request).await)
     }
 
     /// Who asked for access to a dataset and who was approved, as the node tells it: for the caller to verify.
@@ -145,7 +141,7 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer, or does not know the dataset.
     pub async fn access(&self, contract: Address, uid: B256) -> Outcome<AccessList> {
-        self.get(&format!("/v1/access/{contract}/{uid}")).await
+        self.told(self.node.access(contract, uid).await)
     }
 
     /// Leaves a request for access with the node, for the owner to find.
@@ -153,8 +149,7 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer or refuses.
     pub async fn ask_access(&self, request: &SignedAccessRequest) -> Outcome {
-        let response = self.http.post(format!("{}/v1/access", self.base)).json(request).send().await;
-        self.read::<Value>(response).await.map(|_| ())
+        self.told(self.node.ask_access(request).await)
     }
 
     /// Leaves an approval with the node, for the requester to find.
@@ -162,8 +157,7 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer or refuses.
     pub async fn put_approval(&self, approval: &SignedApproval) -> Outcome {
-        let response = self.http.post(format!("{}/v1/approvals", self.base)).json(approval).send().await;
-        self.read::<Value>(response).await.map(|_| ())
+        self.told(self.node.put_approval(approval).await)
     }
 
     /// What each compute behind this node says of itself; one that does not answer is left out.
@@ -171,7 +165,7 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer.
     pub async fn compute_infos(&self) -> Outcome<Vec<ComputeInfo>> {
-        let mut infos: Vec<ComputeInfo> = self.get("/v1/compute/info").await?;
+        let mut infos = self.told(self.node.compute_infos().await)?;
         for info in &mut infos {
             info.tee_type = line(&info.tee_type);
         }
@@ -183,8 +177,7 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer; the provider does not, or offers no such job.
     pub async fn quote(&self, request: &QuoteRequest) -> Outcome<QuoteResponse> {
-        let response = self.http.post(format!("{}/v1/compute/quote", self.base)).json(request).send().await;
-        self.read(response).await
+        self.told(self.node.quote(request).await)
     }
 
     /// The newest block in the index.
@@ -207,9 +200,7 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer, or answers errors.
     pub async fn graphql(&self, query: &str, variables: Value) -> Outcome<Value> {
-        let body = json!({"query": query, "variables": variables});
-        let response = self.http.post(format!("{}/graphql", self.base)).json(&body).send().await;
-        let answer: Value = self.read(response).await?;
+        let answer = self.told(self.node.graphql(query, variables).await)?;
         if let Some(error) = answer["errors"].get(0) {
             let message = line(&text(error, "message"));
             return Err(CliError::environment(codes::NODE, format!("the node refused the query: {message}")));
@@ -292,37 +283,26 @@ impl NodeClient {
         }
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
-        let response = self.http.get(format!("{}{path}", self.base)).send().await;
-        self.read(response).await
+    fn told<T>(&self, said: Result<T, CallError>) -> Outcome<T> {
+        said.map_err(|error| self.no_answer(&error))
     }
 
-    async fn read<T: DeserializeOwned>(
-        &self,
-        response: Result<reqwest::Response, reqwest::Error>,
-    ) -> Outcome<T> {
-        let response = response.map_err(|e| {
-            let message = format!("the node at {} does not answer", self.base);
-            node_error(&message, &e).hint("licen run node, or set `node` in licen.toml")
-        })?;
-        let status = response.status();
-        let body = http::body(response, MAX_ANSWER).await.map_err(|why| {
-            let mut error = CliError::environment(codes::NODE, "the node's answer cannot be read");
-            error.causes = vec![why];
-            error
-        })?;
-        if !status.is_success() {
-            let problem = serde_json::from_slice::<Problem>(&body).ok();
-            if let Some(problem) = problem.as_ref().filter(|problem| problem.code == "LIC0905") {
-                return Err(not_taken(problem));
+    fn no_answer(&self, error: &CallError) -> CliError {
+        match &error.why {
+            Why::Refused { problem: Some(problem), .. } if problem.code == "LIC0905" => not_taken(problem),
+            Why::Refused { status, problem } => {
+                // Compute's words or the node's, and a cause or a row for whoever asked.
+                let said = problem.as_ref().map_or_else(|| status.to_string(), |p| line(&p.to_string()));
+                CliError::environment(codes::NODE, format!("the node refused: {said}"))
+                    .hint("licen config tells where `node` comes from")
             }
-            // Compute's words or the node's, and a cause or a row for whoever asked.
-            let said = problem.map_or_else(|| status.to_string(), |p| line(&p.to_string()));
-            return Err(CliError::environment(codes::NODE, format!("the node refused: {said}"))
-                .hint("licen config tells where `node` comes from"));
+            Why::Unreadable(source) => node_error("the node's answer is not what was expected", source),
+            Why::Cut { .. } | Why::TooLarge { .. } => node_error("the node's answer cannot be read", error),
+            Why::Address(_) | Why::Request(_) | Why::Unreachable(_) | Why::Late(_) | Why::Broken(_) => {
+                let message = format!("the node at {} does not answer", self.base);
+                node_error(&message, error).hint("licen run node, or set `node` in licen.toml")
+            }
         }
-        serde_json::from_slice(&body)
-            .map_err(|e| node_error("the node's answer is not what was expected", &e))
     }
 }
 
@@ -350,12 +330,12 @@ fn node_error(message: &str, cause: &dyn std::error::Error) -> CliError {
 /// # Errors
 /// Neither http:// nor https://.
 pub fn http_url(setting: &str, url: &str) -> Outcome {
-    let parsed = reqwest::Url::parse(url).ok();
-    if parsed.is_some_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host()) {
-        return Ok(());
-    }
-    Err(CliError::environment(codes::CONFIG, format!("{setting} {url:?} is not an http URL"))
-        .hint(format!("licen config tells where `{setting}` comes from")))
+    licen_peers::url::parse(url).map(drop).map_err(|_| not_http(setting, url))
+}
+
+fn not_http(setting: &str, url: &str) -> CliError {
+    CliError::environment(codes::CONFIG, format!("{setting} {url:?} is not an http URL"))
+        .hint(format!("licen config tells where `{setting}` comes from"))
 }
 
 /// The first and the last hex digits of a name.

@@ -1,13 +1,19 @@
 //! The node's blobs: their client, its errors for people, and roots of documents.
 
+use std::time::Duration;
+
 use licen_core::canonical::json_to_vec;
 use licen_core::merkle::file_tree;
 use licen_core::primitives::B256;
+use licen_peers::{Http, Timeouts};
 use licen_storage::client::{Client, Options};
 
 use crate::session::codes;
 use crate::session::error::{CliError, Outcome};
 use crate::session::node_client::http_url;
+
+/// Longest pause of an answer.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// A client of the node's blobs.
 ///
@@ -15,7 +21,9 @@ use crate::session::node_client::http_url;
 /// The address is not usable.
 pub fn client(node: &str) -> Outcome<Client> {
     http_url("node", node)?;
-    Client::new(node, Options::default()).map_err(|e| storage_error("no blob server", &e))
+    let http = Http::new(Timeouts::streaming(IDLE))
+        .map_err(|e| CliError::environment(codes::STORAGE, "no blob server").because(&e))?;
+    Client::new(http.to(node), node, Options::default()).map_err(|e| storage_error("no blob server", &e))
 }
 
 /// A storage error for people, under storage's own code: refused where bytes are not what they

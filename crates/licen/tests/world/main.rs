@@ -580,7 +580,7 @@ fn node_is_gone(place: &Place) {
         &place.licen(&["search"]),
         expect![[r#"
         error: the node at NODE does not answer [LIC0901]
-          because: error sending request for url (NODE/graphql)
+          because: cannot connect
           because: Connection refused (os error 111)
 
         hint: licen run node, or set `node` in licen.toml
@@ -594,7 +594,7 @@ fn node_is_gone(place: &Place) {
         &said,
         expect![[r#"
             error: the node at NODE does not answer [LIC0901]
-              because: error sending request for url (NODE/v1/deployment)
+              because: cannot connect
               because: Connection refused (os error 111)
 
             hint: licen run node, or set `node` in licen.toml

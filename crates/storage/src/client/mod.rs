@@ -3,8 +3,8 @@
 //! *Invariant:* bytes reach the caller only after the file root over all of them was recomputed. A
 //! server that serves anything else gets [`Error::Untrue`], and the bytes are gone.
 //!
-//! Every wait has an end: connecting, each part of an upload, each piece of a download, and the whole
-//! call. A broken connection is taken up again where it broke; as long as bytes move the attempts do
+//! Every wait has an end: each part of an upload and the whole call here; connecting and each piece of a
+//! download by the HTTP client, which is handed in (`licen-peers` builds it). A broken connection is taken up again where it broke; as long as bytes move the attempts do
 //! not run out.
 
 mod get;
@@ -12,6 +12,7 @@ mod put;
 
 use std::time::Duration;
 
+use http_body_util::{BodyExt, Limited};
 use licen_core::primitives::{B256, hex};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
@@ -21,9 +22,6 @@ use crate::http::{Problem, UPLOAD_OFFSET};
 /// How patient a client is.
 #[derive(Clone, Debug)]
 pub struct Options {
-    pub connect_timeout: Duration,
-    /// Longest silence while an answer arrives.
-    pub idle_timeout: Duration,
     /// Longest time for one part of an upload, with its answer.
     pub part_timeout: Duration,
     /// Longest time for one call.
@@ -39,8 +37,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            connect_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(30),
             part_timeout: Duration::from_secs(120),
             deadline: Duration::from_secs(6 * 3600),
             attempts: 6,
@@ -60,23 +56,17 @@ pub struct Client {
 }
 
 impl Client {
-    /// `base` is what stands before `/v1/blobs`, such as `http://127.0.0.1:8080`.
-    pub fn new(base: &str, options: Options) -> Result<Self> {
+    /// `base` is what stands before `/v1/blobs`, such as `http://127.0.0.1:8080`. `http` follows no
+    /// redirects, because a blob server answers itself and following it elsewhere would move the trust;
+    /// it says how long to connect, and how long an answer may pause.
+    pub fn new(http: reqwest::Client, base: &str, options: Options) -> Result<Self> {
         let bad =
             |reason: &str| Error::BadRequest { reason: format!("{base} is not a blob server: {reason}") };
         let url = Url::parse(base).map_err(|error| bad(&error.to_string()))?;
-        if url.scheme() != "http" || url.query().is_some() || url.fragment().is_some() {
-            return Err(bad("it must be a plain http:// address"));
+        let plain = url.query().is_none() && url.fragment().is_none();
+        if !matches!(url.scheme(), "http" | "https") || !plain {
+            return Err(bad("it must be a plain http:// or https:// address"));
         }
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(options.connect_timeout)
-            .read_timeout(options.idle_timeout)
-            // A blob server answers itself; following it elsewhere would move the trust.
-            .redirect(reqwest::redirect::Policy::none());
-        if matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().map_err(|error| bad(&error.to_string()))?;
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|error| bad(&error.to_string()))?;
         let base = base.trim_end_matches('/').to_owned();
@@ -124,18 +114,12 @@ impl Client {
     }
 
     /// What the server says is wrong, as far as it can be understood.
-    async fn refusal(&self, mut response: Response) -> Error {
+    async fn refusal(&self, response: Response) -> Error {
         const LIMIT: usize = 16 << 10;
         let status = response.status();
         let offset = upload_offset(&response);
-        let mut body = Vec::new();
-        while let Ok(Some(piece)) = response.chunk().await {
-            body.extend_from_slice(&piece);
-            if body.len() > LIMIT {
-                break;
-            }
-        }
-        let problem = serde_json::from_slice::<Problem>(&body).ok();
+        let body = Limited::new(reqwest::Body::from(response), LIMIT).collect().await;
+        let problem = body.ok().and_then(|body| serde_json::from_slice::<Problem>(&body.to_bytes()).ok());
         let (code, detail) = match problem {
             Some(problem) => (printable(&problem.code), printable(&problem.detail)),
             None => (String::from("HTTP"), format!("status {status}")),

@@ -19,7 +19,8 @@ async fn a_full_disk_is_a_507_and_the_upload_continues_when_there_is_room() {
     let data: Vec<u8> = (0..3_000_000u32).map(|i| (i / 7) as u8).collect();
     let root = file_tree(&data).expect("not empty").root;
     let options = client::Options { part_bytes: 1 << 20, ..client::Options::default() };
-    let client = Client::new(&base, options).expect("an address");
+    let http = licen_peers::Http::new(licen_peers::Timeouts::streaming(std::time::Duration::from_secs(30)));
+    let client = Client::new(http.expect("builds").to(&base), &base, options).expect("an address");
     blobs.set_room(2_500_000);
     let full = client.put_bytes(root, data.clone()).await.expect_err("no room");
     let Error::Refused { status: 507, code, detail, .. } = full else { panic!("{full:?}") };

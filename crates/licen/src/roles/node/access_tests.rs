@@ -46,7 +46,7 @@ impl Bench {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router(Arc::new(book))).await });
-        let http = crate::session::http::client(&base, Duration::from_secs(10)).unwrap();
+        let http = reqwest::Client::new();
         let bench = Self { base, store, owner: WalletKey::generate(), http };
         for contract in [HERE, THERE] {
             bench.has(contract, &bench.policy(1)).await;
@@ -108,8 +108,7 @@ impl Bench {
     async fn post_bytes(&self, path: &str, body: Vec<u8>) -> (u16, String) {
         let answer = self.http.post(format!("{}{path}", self.base)).body(body).send().await.unwrap();
         let status = answer.status().as_u16();
-        let said: Value =
-            serde_json::from_slice(&crate::session::http::body(answer, 1 << 20).await.unwrap()).unwrap();
+        let said: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
         if status != 200 {
             assert_eq!((&said["code"], &said["status"]), (&"LIC0905".into(), &status.into()), "{said}");
         }
@@ -127,7 +126,7 @@ impl Bench {
     async fn shown(&self, contract: Address, dataset: u8) -> AccessList {
         let path = format!("{}/v1/access/{contract}/{}", self.base, B256::repeat_byte(dataset));
         let answer = self.http.get(path).send().await.unwrap();
-        serde_json::from_slice(&crate::session::http::body(answer, 1 << 20).await.unwrap()).unwrap()
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
     /// The owner's approval of a requester.
@@ -191,7 +190,9 @@ async fn chain_of_nays() -> (Chain, Arc<AtomicUsize>) {
     let urls = vec![format!("http://{}", listener.local_addr().unwrap())];
     let app = Router::new().route("/", post(answer));
     tokio::spawn(async move { axum::serve(listener, app).await });
-    let rpcs = Rpcs::connect(&RpcOptions { urls, ..RpcOptions::default() }).await.unwrap();
+    let http = crate::session::rpc::rpc_client(Duration::from_secs(10)).unwrap();
+    let options = RpcOptions { urls, ..RpcOptions::default() };
+    let rpcs = Rpcs::connect(|url| http.to(url), &options).await.unwrap();
     (Chain::new(Arc::new(rpcs), HERE, Address::repeat_byte(0xcc)), asked)
 }
 

@@ -10,12 +10,9 @@ use licen_core::primitives::B256;
 use licen_core::wire::Problem;
 use licen_core::wire::compute::{ComputeInfo, QuoteRequest};
 use licen_orchestrator::ComputeUrl;
+use licen_peers::{Answer, CallError, Http, HttpError, Timeouts};
 use tokio::sync::mpsc;
 
-use crate::session::http;
-
-/// Longest answer passed on.
-const MAX_ANSWER: usize = 1 << 20;
 /// Longest that one compute may take for an answer.
 const WITHIN: Duration = Duration::from_secs(15);
 /// Longest that one may take to say who it is: the others wait for it.
@@ -25,29 +22,27 @@ const INFO_WITHIN: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone)]
 struct Compute {
     at: ComputeUrl,
-    http: reqwest::Client,
+    http: Http,
 }
 
 impl Compute {
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.at.url.trim_end_matches('/'))
+    fn called(&self) -> Result<licen_peers::Compute, CallError> {
+        licen_peers::Compute::new(&self.http, &self.at.url)
     }
 
     /// Nothing where it says that it is another than its operator does.
     async fn info(self) -> Option<ComputeInfo> {
-        let asked = self.http.get(self.url("/v1/info")).timeout(INFO_WITHIN).send().await;
-        let said: ComputeInfo =
-            serde_json::from_slice(&http::body(asked.ok()?, MAX_ANSWER).await.ok()?).ok()?;
+        let said = self.called().ok()?.within(INFO_WITHIN).pass_get("/v1/info").await.ok()?;
+        let said: ComputeInfo = serde_json::from_slice(&said.body).ok()?;
         self.at.provider_id.is_none_or(|own| own == said.provider_id).then_some(said)
     }
 
     async fn get(self, path: String) -> Response {
-        pass(self.http.get(self.url(&path))).await
+        pass(async { self.called()?.pass_get(&path).await }.await)
     }
 
     async fn post(self, path: String, body: Bytes) -> Response {
-        let request = self.http.post(self.url(&path)).header(header::CONTENT_TYPE, "application/json");
-        pass(request.body(body)).await
+        pass(async { self.called()?.pass_post(&path, body).await }.await)
     }
 }
 
@@ -64,9 +59,9 @@ impl Computes {
     ///
     /// # Errors
     /// The HTTP client cannot be made.
-    pub fn new(computes: &[ComputeUrl], blob_url: &str) -> Result<Self, reqwest::Error> {
-        let client = |at: &ComputeUrl| Ok(Compute { at: at.clone(), http: http::client(&at.url, WITHIN)? });
-        let all = computes.iter().map(client).collect::<Result<_, reqwest::Error>>()?;
+    pub fn new(computes: &[ComputeUrl], blob_url: &str) -> Result<Self, HttpError> {
+        let http = Http::new(Timeouts::within(WITHIN))?;
+        let all = computes.iter().map(|at| Compute { at: at.clone(), http: http.clone() }).collect();
         Ok(Self { all, blob_url: blob_url.to_string() })
     }
 
@@ -176,12 +171,15 @@ fn nobody() -> Response {
     problem(StatusCode::BAD_GATEWAY, "compute does not answer")
 }
 
-async fn pass(request: reqwest::RequestBuilder) -> Response {
-    let Ok(answer) = request.send().await else { return nobody() };
-    let status = StatusCode::from_u16(answer.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-    match http::body(answer, MAX_ANSWER).await {
-        Ok(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
-        Err(_) => problem(StatusCode::BAD_GATEWAY, "compute's answer broke off or is too large"),
+fn pass(said: Result<Answer, CallError>) -> Response {
+    match said {
+        Ok(Answer { status, body, .. }) => {
+            (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        Err(error) if error.status().is_some() => {
+            problem(StatusCode::BAD_GATEWAY, "compute's answer broke off or is too large")
+        }
+        Err(_) => nobody(),
     }
 }
 
@@ -255,7 +253,7 @@ mod tests {
 
     async fn body(response: Response) -> (StatusCode, Value) {
         let status = response.status();
-        let bytes = axum::body::to_bytes(response.into_body(), MAX_ANSWER).await.unwrap();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap())
     }
 
