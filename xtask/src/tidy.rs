@@ -86,6 +86,21 @@ const WORDS: [(&str, &str); 10] = [
     ("Admin", "contract admin, and there is none"),
 ];
 
+/// What makes an HTTP client by hand, and the one crate folder that may: a client that is made elsewhere
+/// follows redirects, waits for ever or reads without end.
+const CLIENTS: [&str; 8] = [
+    "Client::builder",
+    "ClientBuilder",
+    "Client::new()",
+    "Client::default()",
+    "reqwest::get(",
+    "reqwest::blocking",
+    // Of alloy, which makes one behind them.
+    "new_http(",
+    "connect_http(",
+];
+const CLIENTS_HOME: &str = "crates/peers/";
+
 /// Features that switch a check off: nothing may turn them on, not even for tests.
 const FEATURES: [(&str, &str); 2] =
     [("dcap-qvl", "danger-allow-tcb-override"), ("sev", "dangerous_hw_tests")];
@@ -104,6 +119,7 @@ pub(crate) fn tidy() -> Outcome {
         breaches.extend(sizes(source));
         breaches.extend(words(source));
         breaches.extend(makers(source));
+        breaches.extend(clients(source));
     }
     for breach in &breaches {
         eprintln!("tidy: {breach}");
@@ -211,13 +227,31 @@ fn camel_words(name: &str) -> impl Iterator<Item = String> {
     spaced.split_whitespace().map(str::to_string).collect::<Vec<_>>().into_iter()
 }
 
-fn makers(source: &Source) -> Vec<String> {
-    let path = source.path.to_string_lossy();
-    if is_test(&source.path) || path.starts_with("xtask/") {
-        return Vec::new();
+/// The text that runs outside of tests; none of xtask's does.
+fn product(source: &Source) -> &str {
+    if is_test(&source.path) || source.path.starts_with("xtask") {
+        return "";
     }
     // Unit tests stand last in a file (Clippy says so). Other test code may stand before product code.
-    let code = source.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    source.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
+}
+
+fn clients(source: &Source) -> Vec<String> {
+    let path = source.path.to_string_lossy();
+    if path.starts_with(CLIENTS_HOME) {
+        return Vec::new();
+    }
+    let code = product(source);
+    CLIENTS
+        .iter()
+        .filter(|maker| code.contains(*maker))
+        .map(|maker| format!("{path}: {maker}: only {CLIENTS_HOME} may make an HTTP client"))
+        .collect()
+}
+
+fn makers(source: &Source) -> Vec<String> {
+    let path = source.path.to_string_lossy();
+    let code = product(source);
     MAKERS
         .iter()
         .filter(|(maker, homes)| code.contains(maker) && !homes.iter().any(|home| path.starts_with(home)))
@@ -278,10 +312,40 @@ mod tests {
         assert_eq!(features(&graph(&[])), gone);
     }
 
+    fn source(path: &str, text: String) -> Source {
+        Source { path: path.into(), text, ..Source::default() }
+    }
+
+    #[test]
+    fn a_client_of_ones_own_is_a_breach_outside_of_its_home() {
+        for call in [
+            "let http = reqwest::Client::builder().build();",
+            "let http = Client::new();",
+            "use reqwest::ClientBuilder;",
+            "reqwest::get(url).await",
+            "RpcClient::new_http(url)",
+        ] {
+            let at = |path: &str, text: String| clients(&source(path, text));
+            for path in ["crates/custodian/src/blobs.rs", "crates/chain/src/rpc.rs", "crates/sim/src/x.rs"] {
+                assert_eq!(at(path, call.into()).len(), 1, "{path}: {call}");
+                let behind = format!("#[cfg(test)]\nmod tests;\n{call}");
+                assert_eq!(at(path, behind).len(), 1, "{path}: {call}");
+                let in_tests = format!("#[cfg(test)]\nmod tests {{ {call} }}");
+                assert_eq!(at(path, in_tests), [""; 0], "{path}: {call}");
+            }
+            for path in
+                ["crates/peers/src/http.rs", "crates/storage/tests/http.rs", "crates/licen/src/x_tests.rs"]
+            {
+                assert_eq!(at(path, call.into()), [""; 0], "{path}: {call}");
+            }
+        }
+        let handed = "fn new(http: reqwest::Client, base: &str) { client::Client::new(http, base) }";
+        assert_eq!(clients(&source("crates/storage/src/client/mod.rs", handed.into())), [""; 0]);
+    }
+
     #[test]
     fn a_forged_proof_is_a_breach_outside_of_its_home() {
         for (maker, homes) in MAKERS {
-            let source = |path: &str, text: String| Source { path: path.into(), text, ..Source::default() };
             let call = format!("fn f() {{ let proof = {maker}(x); }}");
             let forged = makers(&source("crates/custodian/src/run.rs", call.clone()));
             assert_eq!(forged.len(), 1, "{maker}: {forged:?}");
