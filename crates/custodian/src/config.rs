@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use licen_core::job::SILENCE_SECONDS;
 use licen_core::policy::LOCAL_CHAIN_ID;
+use licen_peers::TrustedProxies;
 use serde::{Deserialize, Serialize};
 
 use crate::contracts::{FormerContract, ServedContract};
@@ -64,7 +65,11 @@ pub struct Config {
     /// than the protocol's 600 is for the local chain only.
     #[serde(default = "default_silence")]
     pub silence_seconds: u64,
-    /// Requests per minute of one peer: an IPv4 address or an IPv6 /64.
+    /// Reverse proxies whose `X-Forwarded-For` says who asks: addresses or networks. Without any, whoever
+    /// connects is who asks.
+    #[serde(default)]
+    pub trusted_proxies: TrustedProxies,
+    /// Requests per minute of one caller: an IPv4 address or an IPv6 /64.
     #[serde(default = "default_per_peer")]
     pub requests_per_peer_per_minute: u32,
     /// Requests of one kind per minute about one job, from anybody, once the chain says that it is time
@@ -171,6 +176,16 @@ mod tests {
         assert_eq!(config.check(), Ok(()));
         let typo = MINIMAL.replace("stateDir", "statedir");
         assert!(serde_json::from_str::<Config>(&typo).is_err());
+    }
+
+    #[test]
+    fn a_proxy_is_an_address_or_a_network_and_nothing_else() {
+        let with = |proxies: &str| MINIMAL.replacen('{', &format!("{{\"trustedProxies\":{proxies},"), 1);
+        let config: Config = serde_json::from_str(&with(r#"["127.0.0.1","10.0.0.0/8"]"#)).unwrap();
+        assert_ne!(config.trusted_proxies, TrustedProxies::default());
+        for bad in [r#"["proxy.example"]"#, r#"["10.0.0.1/8"]"#, r#"["0.0.0.0/0"]"#, r#""127.0.0.1""#] {
+            assert!(serde_json::from_str::<Config>(&with(bad)).is_err(), "{bad}");
+        }
     }
 
     fn minimal() -> Config {

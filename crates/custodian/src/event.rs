@@ -1,7 +1,5 @@
 //! What the machine is told.
 
-use std::net::IpAddr;
-
 use licen_attest::Collateral;
 use licen_core::abi::{Member, Provider};
 use licen_core::job::JobState;
@@ -11,6 +9,7 @@ use licen_core::wire::custodian::{
     AliveRequest, ChallengeRequest, DeliverRequest, ReleaseRequest, ResultKeyRequest, RetireRequest,
     SilenceRequest, VerdictRequest,
 };
+use licen_peers::Caller;
 use licen_store::{Heard, HeldResult, Release, ResultKeyRecord};
 
 use crate::effect::{Reply, RequestId};
@@ -23,7 +22,7 @@ pub enum Event {
         /// New and unique.
         id: RequestId,
         /// Who.
-        peer: IpAddr,
+        caller: Caller,
         /// 32 fresh random bytes: the nonce of a challenge, the salt of a denial.
         fresh: B256,
         /// Hash of the body as it came.

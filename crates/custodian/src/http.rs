@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use licen_core::primitives::{B256, Bytes as Stored, keccak256};
 use licen_core::wire::Problem;
 use licen_core::wire::custodian::{AuditRecord, CustodianInfo};
+use licen_peers::Caller;
 use licen_store::{AuditEntry, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -30,7 +32,18 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 const AUDIT_PAGE: u32 = 256;
 
 type Shared = State<Arc<Handle>>;
-type Peer = ConnectInfo<SocketAddr>;
+
+/// Who asks, as far as the operator's proxies say it.
+struct Who(Caller);
+
+impl FromRequestParts<Arc<Handle>> for Who {
+    type Rejection = <ConnectInfo<SocketAddr> as FromRequestParts<Arc<Handle>>>::Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, handle: &Arc<Handle>) -> Result<Self, Self::Rejection> {
+        let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, handle).await?;
+        Ok(Self(Caller::of(peer.ip(), &parts.headers, &handle.trusted_proxies)))
+    }
+}
 
 pub(crate) fn router(handle: Arc<Handle>) -> Router {
     Router::new()
@@ -54,52 +67,52 @@ pub(crate) fn router(handle: Arc<Handle>) -> Router {
         .with_state(handle)
 }
 
-async fn challenge(State(handle): Shared, ConnectInfo(peer): Peer, body: Bytes) -> Response {
-    ask(&handle, peer, &body, Ask::Challenge).await
+async fn challenge(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+    ask(&handle, caller, &body, Ask::Challenge).await
 }
 
-async fn verdict(State(handle): Shared, ConnectInfo(peer): Peer, body: Bytes) -> Response {
-    ask(&handle, peer, &body, Ask::Verdict).await
+async fn verdict(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+    ask(&handle, caller, &body, Ask::Verdict).await
 }
 
-async fn release(State(handle): Shared, ConnectInfo(peer): Peer, body: Bytes) -> Response {
-    ask(&handle, peer, &body, Ask::Release).await
+async fn release(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+    ask(&handle, caller, &body, Ask::Release).await
 }
 
-async fn deliver(State(handle): Shared, ConnectInfo(peer): Peer, body: Bytes) -> Response {
-    ask(&handle, peer, &body, Ask::Deliver).await
+async fn deliver(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+    ask(&handle, caller, &body, Ask::Deliver).await
 }
 
-async fn alive(State(handle): Shared, ConnectInfo(peer): Peer, body: Bytes) -> Response {
-    ask(&handle, peer, &body, Ask::Alive).await
+async fn alive(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+    ask(&handle, caller, &body, Ask::Alive).await
 }
 
 async fn silence(
     State(handle): Shared,
-    ConnectInfo(peer): Peer,
+    Who(caller): Who,
     Path(job_id): Path<String>,
     body: Bytes,
 ) -> Response {
     match job_id.parse() {
-        Ok(job_id) => ask(&handle, peer, &body, |request| Ask::Silence { job_id, request }).await,
+        Ok(job_id) => ask(&handle, caller, &body, |request| Ask::Silence { job_id, request }).await,
         Err(_) => respond(denial::malformed("a job id is 0x and 64 hex digits")),
     }
 }
 
-async fn result_key(State(handle): Shared, ConnectInfo(peer): Peer, body: Bytes) -> Response {
-    ask(&handle, peer, &body, Ask::ResultKey).await
+async fn result_key(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+    ask(&handle, caller, &body, Ask::ResultKey).await
 }
 
-async fn result(State(handle): Shared, ConnectInfo(peer): Peer, Path(job_id): Path<String>) -> Response {
+async fn result(State(handle): Shared, Who(caller): Who, Path(job_id): Path<String>) -> Response {
     match job_id.parse() {
-        Ok(job_id) => respond(handle.ask(peer.ip(), B256::ZERO, Ask::Result { job_id }).await),
+        Ok(job_id) => respond(handle.ask(caller, B256::ZERO, Ask::Result { job_id }).await),
         Err(_) => respond(denial::malformed("a job id is 0x and 64 hex digits")),
     }
 }
 
 async fn ask<T: DeserializeOwned>(
     handle: &Handle,
-    peer: SocketAddr,
+    caller: Caller,
     body: &[u8],
     make: impl FnOnce(T) -> Ask,
 ) -> Response {
@@ -107,7 +120,7 @@ async fn ask<T: DeserializeOwned>(
         Ok(request) => request,
         Err(error) => return respond(denial::malformed(error.to_string())),
     };
-    respond(handle.ask(peer.ip(), keccak256(body), make(request)).await)
+    respond(handle.ask(caller, keccak256(body), make(request)).await)
 }
 
 async fn manifest(State(handle): Shared, Path(job_id): Path<String>) -> Response {
@@ -122,8 +135,8 @@ async fn manifest(State(handle): Shared, Path(job_id): Path<String>) -> Response
     })
 }
 
-async fn retire(State(handle): Shared, ConnectInfo(peer): Peer, body: Bytes) -> Response {
-    ask(&handle, peer, &body, Ask::Retire).await
+async fn retire(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+    ask(&handle, caller, &body, Ask::Retire).await
 }
 
 async fn refusal(State(handle): Shared, Path(dataset_uid): Path<String>) -> Response {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use licen_core::primitives::B256;
+use licen_peers::Caller;
 
 /// Most peers or jobs that are remembered.
 const REMEMBERED: usize = 10_000;
@@ -25,7 +26,7 @@ pub struct Rates {
 /// Counts.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    peers: Buckets<IpAddr>,
+    callers: Buckets<IpAddr>,
     jobs: Buckets<(B256, &'static str)>,
     all: Buckets<()>,
 }
@@ -33,15 +34,15 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn new(rates: Rates) -> Self {
         Self {
-            peers: Buckets::new(rates.per_peer),
+            callers: Buckets::new(rates.per_peer),
             jobs: Buckets::new(rates.per_job),
             all: Buckets::new(rates.total),
         }
     }
 
-    /// Whether this peer's request is looked at.
-    pub(crate) fn admit(&mut self, now_ms: u64, peer: IpAddr) -> bool {
-        self.peers.take(now_ms, network(peer)) && self.all.take(now_ms, ())
+    /// Whether this caller's request is looked at.
+    pub(crate) fn admit(&mut self, now_ms: u64, caller: Caller) -> bool {
+        self.callers.take(now_ms, network(caller)) && self.all.take(now_ms, ())
     }
 
     /// Whether nobody is looked at any more, whoever asks.
@@ -55,9 +56,9 @@ impl Limits {
     }
 }
 
-/// Whom an address counts as: one machine has a whole IPv6 /64 to choose from.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
+/// Whom a caller counts as: one machine has a whole IPv6 /64 to choose from.
+fn network(caller: Caller) -> IpAddr {
+    match caller.address() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
@@ -109,8 +110,8 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    fn peer(n: u32) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::from(n))
+    fn peer(n: u32) -> Caller {
+        Caller::direct(IpAddr::V4(Ipv4Addr::from(n)))
     }
 
     const MANY: Rates = Rates { per_peer: u32::MAX, per_job: u32::MAX, total: u32::MAX };
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn addresses_of_one_ipv6_network_are_one_peer() {
         let mut limits = Limits::new(Rates { per_peer: 2, ..MANY });
-        let mut admit = |text: &str| limits.admit(0, text.parse().unwrap());
+        let mut admit = |text: &str| limits.admit(0, Caller::direct(text.parse().unwrap()));
         assert!(admit("2001:db8:0:1::1") && admit("2001:db8:0:1:ffff::2"));
         assert!(!admit("2001:db8:0:1:2:3:4:5"));
         assert!(admit("2001:db8:0:2::1"), "another network is another peer");
@@ -157,6 +158,6 @@ mod tests {
         let admitted = (0..20_000).filter(|n| limits.admit(0, peer(*n))).count();
         assert_eq!(admitted, REMEMBERED);
         assert!(limits.admit(2_000, peer(50_000)));
-        assert!(limits.peers.levels.len() <= REMEMBERED);
+        assert!(limits.callers.levels.len() <= REMEMBERED);
     }
 }

@@ -134,9 +134,9 @@ impl Machine {
     pub fn step(&mut self, now_ms: u64, event: Event, effects: &mut Vec<(RequestId, Effect)>) {
         self.watch.look(now_ms);
         match event {
-            Event::Asked { id, peer, fresh, body_hash, ask } => {
+            Event::Asked { id, caller, fresh, body_hash, ask } => {
                 let (what, job_id, patience) = describe(&ask);
-                if !self.limits.admit(now_ms, peer) {
+                if !self.limits.admit(now_ms, caller) {
                     // Its address may be that of many; what they asked too often is no silence of compute.
                     if self.limits.is_flooded(now_ms) || matches!(*ask, Ask::Alive(_)) {
                         self.watch.was_deaf(now_ms);

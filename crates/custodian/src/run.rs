@@ -2,7 +2,7 @@
 //! nothing.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use licen_attest::ReferenceEntry;
 use licen_core::abi::MemberKey;
 use licen_core::primitives::{Address, B256, Bytes};
+use licen_peers::{Caller, TrustedProxies};
 use licen_seal::{RecipientKey, SigningKey};
 use licen_store::{Identity as StoreIdentity, Store};
 use tokio::net::TcpListener;
@@ -138,7 +139,8 @@ impl Custodian {
             overrun: overrun.clone(),
         };
         tokio::spawn(driver.run(messages));
-        let handle = Arc::new(Handle { inbox, overrun, store: store.clone(), blobs, about });
+        let trusted_proxies = config.trusted_proxies;
+        let handle = Arc::new(Handle { inbox, overrun, store: store.clone(), blobs, about, trusted_proxies });
         Ok(Self { listener, address, handle, store, alone: None })
     }
 
@@ -204,16 +206,17 @@ pub(crate) struct Handle {
     pub(crate) store: Store,
     pub(crate) blobs: Blobs,
     pub(crate) about: About,
+    pub(crate) trusted_proxies: TrustedProxies,
 }
 
 impl Handle {
     /// Asks the machine and waits for its reply.
-    pub(crate) async fn ask(&self, peer: IpAddr, body_hash: B256, ask: Ask) -> Reply {
+    pub(crate) async fn ask(&self, caller: Caller, body_hash: B256, ask: Ask) -> Reply {
         let (Ok(id), Ok(fresh)) = (random::<16>(), random::<32>()) else {
             return denial::unavailable("the system gave no random bytes");
         };
         let id = RequestId(u128::from_be_bytes(id));
-        let event = Event::Asked { id, peer, fresh: fresh.into(), body_hash, ask: Box::new(ask) };
+        let event = Event::Asked { id, caller, fresh: fresh.into(), body_hash, ask: Box::new(ask) };
         let (reply, replied) = oneshot::channel();
         if self.inbox.try_send(Message { event, reply: Some((id, reply)), part: None }).is_err() {
             self.overrun.store(true, Ordering::Relaxed);

@@ -499,7 +499,7 @@ fn configurations_are_read_strictly() {
           |
         1 | lisen = 3
           | ^^^^^
-        unknown field `lisen`, expected one of `listen`, `state`, `deployment`, `rpc`, `compute`, `wallet`, `confirmations`, `orchestrate`, `pollMs`
+        unknown field `lisen`, expected one of `listen`, `state`, `deployment`, `rpc`, `compute`, `wallet`, `confirmations`, `orchestrate`, `pollMs`, `trustedProxies`
         exit 2
     "#]].assert_eq(&licen(&["run", "node", "--config", "node.toml"], dir.path()));
     std::fs::write(dir.path().join("licen.toml"), "confirmations = true\n").unwrap();

@@ -14,6 +14,7 @@ use licen_custodian::event::{Answer as Told, Ask, Event, GrantFacts, Reading, Ru
 use licen_custodian::judge::Identity;
 use licen_custodian::limits::Rates;
 use licen_custodian::{Machine, Settings};
+use licen_peers::Caller;
 
 use crate::chain::{Block, Chain, forged_run, forged_settlement, run_at_depth, settlement_at_depth};
 use crate::error::SimError;
@@ -25,6 +26,8 @@ use crate::scenario::Role;
 use crate::world::{Happening, World};
 
 /// As `Config` has them where the operator says nothing.
+/// Everybody is a program of one machine here.
+const HERE: Caller = Caller::direct(IpAddr::V4(Ipv4Addr::LOCALHOST));
 const RATES: Rates = Rates { per_peer: 600, per_job: 1800, total: 12_000 };
 const RELEASE_MARGIN_SECONDS: u64 = 30;
 /// Windows here are minutes, so silence comes sooner than the protocol's ten.
@@ -165,7 +168,7 @@ impl World {
         let body_hash = body_hash(&ask);
         let fresh = keccak256([self.scenario.seed.to_be_bytes(), self.requests.to_be_bytes()].concat());
         self.custodians[index].waiting.insert(id, Waiting { question, kind });
-        let event = Event::Asked { id, peer: IpAddr::V4(Ipv4Addr::LOCALHOST), fresh, body_hash, ask };
+        let event = Event::Asked { id, caller: HERE, fresh, body_hash, ask };
         self.custodian_step(index, event)
     }
 

@@ -171,7 +171,7 @@ async fn a_proof_of_another_contract_releases_nothing() {
     let job = bench.run(&world, &Compute::new(0x20)).await;
     let (id, mut effects) = (RequestId(1 << 64), Vec::new());
     let ask = Box::new(release_of(&world, &job));
-    let asked = Event::Asked { id, peer: PEER, fresh: B256::ZERO, body_hash: B256::ZERO, ask };
+    let asked = Event::Asked { id, caller: PEER, fresh: B256::ZERO, body_hash: B256::ZERO, ask };
     bench.machine.step(bench.now_ms, asked, &mut effects);
     let Effect::Load(load) = effects.remove(0).1 else { panic!("{effects:?}") };
     let loaded = ledger::load(&bench.store, &load).await;

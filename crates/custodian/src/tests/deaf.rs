@@ -12,7 +12,7 @@ async fn a_slow_chain_makes_nobody_silent() {
     bench.pass(560);
     let (id, mut effects) = (RequestId(1 << 64), Vec::new());
     let ask = Box::new(sign_of_life(&job, &compute, 0));
-    let asked = Event::Asked { id, peer: PEER, fresh: B256::ZERO, body_hash: B256::ZERO, ask };
+    let asked = Event::Asked { id, caller: PEER, fresh: B256::ZERO, body_hash: B256::ZERO, ask };
     bench.machine.step(bench.now_ms, asked, &mut effects);
     let Effect::Load(load) = effects.remove(0).1 else { panic!("{effects:?}") };
     let loaded = ledger::load(&bench.store, &load).await;

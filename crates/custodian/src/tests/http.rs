@@ -277,3 +277,51 @@ async fn a_custodian_does_not_start_over_a_changed_log() {
     let refused = Custodian::with(config(dir.path()), settings(1), chain, store).await;
     assert!(matches!(refused, Err(Error::AuditBroken(1))));
 }
+
+/// A custodian that answers each caller twice; whom it is asked by, by status.
+async fn twice_each(trusted: &[&str]) -> (tempfile::TempDir, impl AsyncFn(&[&str]) -> u16) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("custodian.db")).await.unwrap();
+    let trusted_proxies = trusted.iter().map(ToString::to_string).collect::<Vec<_>>().try_into().unwrap();
+    let config = Config { trusted_proxies, ..config(dir.path()) };
+    let settings = Settings { rates: Rates { per_peer: 2, ..settings(1).rates }, ..settings(1) };
+    let chain = FakeChain::new(&World::new());
+    let custodian = Custodian::with(config, settings, chain, store).await.unwrap();
+    let url = format!("http://{}/v1/result/{}", custodian.address(), B256::ZERO);
+    tokio::spawn(custodian.run(pending()));
+    let http = reqwest::Client::new();
+    let ask = async move |forwarded: &[&str]| {
+        let mut request = http.get(&url);
+        for line in forwarded {
+            request = request.header("x-forwarded-for", *line);
+        }
+        request.send().await.unwrap().status().as_u16()
+    };
+    (dir, ask)
+}
+
+#[tokio::test]
+async fn a_stranger_gets_no_second_turn_by_a_header_of_its_own() {
+    let (_dir, ask) = twice_each(&[]).await;
+    for lie in ["198.51.100.1", "198.51.100.2"] {
+        assert_ne!(ask(&[lie]).await, 429);
+    }
+    for lie in [&["198.51.100.3"][..], &["127.0.0.2"], &["unknown"], &[]] {
+        assert_eq!(ask(lie).await, 429, "{lie:?}");
+    }
+}
+
+#[tokio::test]
+async fn callers_behind_a_trusted_proxy_are_told_apart_by_what_it_wrote_itself() {
+    let (_dir, ask) = twice_each(&["127.0.0.1"]).await;
+    for lie in ["198.51.100.1, 203.0.113.9", "198.51.100.2, 203.0.113.9"] {
+        assert_ne!(ask(&[lie]).await, 429);
+    }
+    assert_eq!(ask(&["198.51.100.3, 203.0.113.9"]).await, 429, "its own entry stands last");
+    assert_eq!(ask(&["198.51.100.3", "203.0.113.9"]).await, 429, "two lines are one list");
+    assert_eq!(ask(&["::ffff:203.0.113.9"]).await, 429, "one address, written otherwise");
+    assert_ne!(ask(&["203.0.113.10"]).await, 429, "another caller has turns of its own");
+    assert_ne!(ask(&["unknown"]).await, 429, "what cannot be read counts as the proxy");
+    assert_ne!(ask(&[]).await, 429);
+    assert_eq!(ask(&["unknown"]).await, 429);
+}

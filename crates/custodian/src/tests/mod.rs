@@ -33,6 +33,7 @@ use licen_core::result_roots::ResultRoots;
 use licen_core::runtime_data::{self, Challenge, LABEL_SIMULATED, RuntimeData};
 use licen_core::wire::AbiHex;
 use licen_core::wire::custodian::*;
+use licen_peers::Caller;
 use licen_seal::delivery::{DeliveryTerms, seal_manifest};
 use licen_seal::envelope::{EnvelopeMember, EnvelopeTerms, MemberPublicKey, Uses, seal_envelope};
 use licen_seal::result::{ResultTar, ResultTerms, ResultWriter};
@@ -56,7 +57,7 @@ pub(super) const FOREIGN: Domain = Domain { contract: Address::repeat_byte(7), .
 pub(super) const BASE_MODEL: B256 = B256::repeat_byte(0xb0);
 pub(super) const NOW: u64 = 1_800_000_000;
 pub(super) const PROGRAM: FixedBytes<48> = FixedBytes::repeat_byte(0x11);
-const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PEER: Caller = Caller::direct(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
 pub(super) fn signing(n: u8) -> SigningKey {
     SigningKey::import(&mut [n; 32]).unwrap_or_else(|_| panic!("key {n}"))
@@ -442,7 +443,7 @@ impl Bench {
         let id = RequestId(self.asked);
         let fresh = keccak256(self.asked.to_be_bytes());
         let body_hash = body_hash(&ask);
-        let mut event = Event::Asked { id, peer: PEER, fresh, body_hash, ask: Box::new(ask) };
+        let mut event = Event::Asked { id, caller: PEER, fresh, body_hash, ask: Box::new(ask) };
         loop {
             let mut effects = Vec::new();
             self.machine.step(self.now_ms, event, &mut effects);

@@ -272,7 +272,7 @@ async fn a_request_that_waits_too_long_ends() {
     let mut bench = Bench::new(&world).await;
     let (id, mut effects) = (RequestId(7), Vec::new());
     let ask = Box::new(Ask::Result { job_id: world.job.jobId });
-    let asked = Event::Asked { id, peer: PEER, fresh: B256::ZERO, body_hash: B256::ZERO, ask };
+    let asked = Event::Asked { id, caller: PEER, fresh: B256::ZERO, body_hash: B256::ZERO, ask };
     bench.machine.step(0, asked, &mut effects);
     let due = 50_000;
     effects.clear();
@@ -331,7 +331,7 @@ proptest! {
         };
         let (id, mut effects) = (RequestId(1), Vec::new());
         let ask = Box::new(release(job));
-        let asked = Event::Asked { id, peer: PEER, fresh: B256::ZERO, body_hash: B256::ZERO, ask };
+        let asked = Event::Asked { id, caller: PEER, fresh: B256::ZERO, body_hash: B256::ZERO, ask };
         machine.step(NOW * 1000, asked, &mut effects);
         let mut proof_given = false;
         for answer in answers {

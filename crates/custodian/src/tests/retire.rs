@@ -96,7 +96,7 @@ async fn a_release_that_was_decided_before_the_end_does_not_leave_after_it() {
     // The share is decided on, and its write is on the way.
     let (id, mut effects) = (RequestId(1 << 64), Vec::new());
     let ask = Box::new(release(&job));
-    let mut event = Event::Asked { id, peer: PEER, fresh: B256::ZERO, body_hash: B256::ZERO, ask };
+    let mut event = Event::Asked { id, caller: PEER, fresh: B256::ZERO, body_hash: B256::ZERO, ask };
     let write = loop {
         effects.clear();
         bench.machine.step(bench.now_ms, event, &mut effects);

@@ -51,6 +51,7 @@ pub async fn node(path: &Path) -> Outcome {
         compute: Computes::new(&config.compute, &config.blob_url())
             .map_err(|e| broken("no HTTP client", &e))?,
         index: store.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
     });
     let book = AccessBook::new(
         store.clone(),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use licen_core::primitives::B256;
 use licen_core::wire::node::{DeploymentInfo, ModelInfo};
 use licen_orchestrator::ComputeUrl;
+use licen_peers::{Caller, TrustedProxies};
 use licen_store::Store;
 use serde::Deserialize;
 
@@ -44,6 +45,10 @@ pub struct NodeConfig {
     /// Pause between looks at the chain and at compute, milliseconds.
     #[serde(default = "poll")]
     pub poll_ms: u64,
+    /// Reverse proxies whose `X-Forwarded-For` says who asks: addresses or networks. Without any, whoever
+    /// connects is who asks.
+    #[serde(default)]
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl NodeConfig {
@@ -105,6 +110,8 @@ pub struct Shared {
     pub compute: Computes,
     /// The index, which knows whose a job is.
     pub index: Store,
+    /// Whose word about callers counts.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Shared {
@@ -142,9 +149,10 @@ async fn models(State(shared): State<Arc<Shared>>) -> Response {
 async fn add_model(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     Json(model): Json<ModelInfo>,
 ) -> Response {
-    if !peer.ip().is_loopback() {
+    if !Caller::of(peer.ip(), &headers, &shared.trusted_proxies).is_local() {
         return problem(StatusCode::FORBIDDEN, "base models are added from the node's own machine");
     }
     match shared.models.add(model) {
@@ -207,6 +215,75 @@ mod tests {
         assert!(refused("[]").contains("names no address"));
         for wrong in ["3", "{ url = \"http://a\", provider = \"x\" }", "[3]"] {
             assert!(refused(wrong).contains("compute is a URL, {url, providerId}"), "{wrong}");
+        }
+    }
+
+    fn proxies(texts: &[&str]) -> TrustedProxies {
+        texts.iter().map(ToString::to_string).collect::<Vec<_>>().try_into().unwrap()
+    }
+
+    /// What a node says to a connection from its own machine that brings these headers and adds a model.
+    async fn adding(trusted: &[&str], headers: &[(&'static str, &str)]) -> u16 {
+        let dir = tempfile::tempdir().unwrap();
+        let info = serde_json::json!({"chainId": 1, "genesisHash": B256::ZERO, "rpcUrl": "", "custodians": [],
+            "contracts": {"dataPolicies": [], "custody": licen_core::primitives::Address::ZERO}});
+        let shared = Arc::new(Shared {
+            deployment: serde_json::from_value(info).unwrap(),
+            models: Models::open(dir.path().join("models.json")).unwrap(),
+            compute: Computes::new(&[], "").unwrap(),
+            index: Store::in_memory().await.unwrap(),
+            trusted_proxies: proxies(trusted),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1/models", listener.local_addr().unwrap());
+        let app = router(shared).into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let model = serde_json::json!({"name": "m", "baseModelRoot": B256::ZERO, "bytes": 1,
+            "tokensPerSecond": 0.0, "tokenizerHash": B256::ZERO});
+        let mut request = reqwest::Client::new().post(url).header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(model.to_string()).send().await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn a_stranger_behind_a_proxy_on_the_nodes_machine_adds_no_model() {
+        const FOR: &str = "x-forwarded-for";
+        let stranger = "203.0.113.9";
+        assert_eq!(adding(&[], &[]).await, 200, "the operator, without a proxy");
+        assert_eq!(adding(&["127.0.0.1"], &[]).await, 200, "and beside it");
+        assert_eq!(adding(&["127.0.0.1"], &[(FOR, "127.0.0.1")]).await, 200, "and through it");
+        for (trusted, headers) in [
+            (&[][..], &[(FOR, stranger)][..]),
+            (&[], &[(FOR, "127.0.0.1")]),
+            (&[], &[("forwarded", "for=127.0.0.1")]),
+            (&["10.0.0.0/8"], &[(FOR, "127.0.0.1")]),
+            (&["127.0.0.1"], &[(FOR, stranger)]),
+            (&["127.0.0.1"], &[(FOR, "127.0.0.1, 203.0.113.9")]),
+            (&["127.0.0.1"], &[(FOR, "127.0.0.1"), (FOR, stranger)]),
+            (&["127.0.0.1"], &[(FOR, "unknown")]),
+            (&["127.0.0.1", "10.0.0.0/8"], &[(FOR, "127.0.0.1, 10.0.0.7")]),
+        ] {
+            assert_eq!(adding(trusted, headers).await, 403, "{trusted:?} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_nodes_proxy_is_an_address_or_a_network_and_nothing_else() {
+        let rest = "listen = \"127.0.0.1:1\"\nstate = \"n\"\ndeployment = \"d\"\nrpc = []\nwallet = \"w\"\n\
+                    confirmations = 2\ncompute = \"http://a\"\n";
+        let with = |line: &str| toml::from_str::<NodeConfig>(&format!("{rest}{line}"));
+        assert_eq!(with("").unwrap().trusted_proxies, TrustedProxies::default());
+        let some = with("trustedProxies = [\"127.0.0.1\", \"10.0.0.0/8\"]").unwrap().trusted_proxies;
+        assert_eq!(some, proxies(&["127.0.0.1", "10.0.0.0/8"]));
+        for (bad, why) in [
+            ("[\"proxy.example\"]", "neither an address nor a network"),
+            ("[\"10.0.0.1/8\"]", "bits behind its prefix"),
+            ("[\"0.0.0.0/0\"]", "is everybody"),
+        ] {
+            let said = with(&format!("trustedProxies = {bad}")).unwrap_err().to_string();
+            assert!(said.contains(why), "{bad}: {said}");
         }
     }
 }
