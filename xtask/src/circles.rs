@@ -12,7 +12,6 @@ const ALLOWED: &[(&str, usize)] = &[
     ("compute", 59),
     ("custodian", 27),
     ("indexer", 17),
-    ("licen", 142),
     ("orchestrator", 2),
     ("seal", 12),
     ("sim", 43),
