@@ -5,6 +5,7 @@
 mod abi_hex;
 pub mod compute;
 pub mod custodian;
+pub mod index;
 pub mod node;
 mod problem;
 

@@ -33,11 +33,14 @@ pub async fn follow(stage: &Stage, world: &mut World, args: &DemoArgs, job: &Job
     let session = world.session(RESEARCHER, stage.ui)?;
     let node = session.node()?;
     let deadline = Instant::now() + WITHIN;
-    let (mut state, mut attempt, mut told) = (String::new(), 1, Told::default());
+    let (mut state, mut attempt, mut told) = (None, 1, Told::default());
     let mut trouble = Trouble { args, withheld: false, done: false };
     loop {
         if Instant::now() > deadline {
-            return Err(CliError::environment(codes::DEMO, format!("the job is still {state}")));
+            return Err(CliError::environment(
+                codes::DEMO,
+                format!("the job is still {}", state.map_or("", JobState::name)),
+            ));
         }
         let status = node.task(job.jobId, attempt).await.ok();
         if let Some(status) = &status {
@@ -49,16 +52,16 @@ pub async fn follow(stage: &Stage, world: &mut World, args: &DemoArgs, job: &Job
                 let line = format!("Custodians call the attempt silent; attempt {attempt} runs");
                 stage.tell("restarted", &line, json!({"attempt": attempt}));
             }
-            if now.text("state") != state {
-                state = now.text("state");
-                let line = format!("Job {} {state}", short(&job.jobId.to_string()));
-                stage.tell("state", &line, json!({"state": state}));
+            if state != Some(now.state()) {
+                state = Some(now.state());
+                let line = format!("Job {} {}", short(&job.jobId.to_string()), now.state().name());
+                stage.tell("state", &line, json!({"state": now.state().name()}));
             }
-            if JobState::from_name(&state).is_some_and(JobState::is_terminal) {
+            if now.state().is_terminal() {
                 return Ok(now);
             }
         }
-        trouble.strike(stage, world, &state, status.as_ref()).await?;
+        trouble.strike(stage, world, state, status.as_ref()).await?;
         if trouble.done && args.fail == Some(FailMode::WithheldConfirm) {
             return stranger(stage, world, job, deadline).await;
         }
@@ -107,7 +110,7 @@ impl Trouble<'_> {
         &mut self,
         stage: &Stage,
         world: &mut World,
-        state: &str,
+        state: Option<JobState>,
         status: Option<&TaskStatus>,
     ) -> Outcome {
         if self.done {
@@ -137,12 +140,12 @@ impl Trouble<'_> {
         stage: &Stage,
         world: &mut World,
         restart: Restart,
-        state: &str,
+        state: Option<JobState>,
         status: Option<&TaskStatus>,
     ) -> Outcome {
         let training = status.is_some_and(|s| s.epoch > 0);
         let now = match restart.moment {
-            Moment::Granted => state == JobState::Granted.name(),
+            Moment::Granted => state == Some(JobState::Granted),
             Moment::Running => training,
             Moment::Delivered => {
                 // Without this the orchestrator would settle before the crash.
@@ -184,7 +187,7 @@ async fn stranger(stage: &Stage, world: &mut World, job: &Job, deadline: Instant
             stage.tell(
                 "state",
                 "The owner fetched the manifest from a custodian and settled the job alone",
-                json!({"state": ended.text("state")}),
+                json!({"state": ended.state().name()}),
             );
             return Ok(ended);
         }

@@ -49,9 +49,9 @@ pub async fn tell(stage: &Stage, world: &mut World, args: &DemoArgs) -> Outcome 
         stage.tell("fault", "The ciphertext has vanished from storage", json!({"mode": "storage"}));
     }
     let ended = follow::follow(stage, world, args, &job).await?;
-    let state = ended.text("state");
+    let state = ended.state().name();
     let result = settle(stage, &ended);
-    if state == JobState::Completed.name() {
+    if ended.state() == JobState::Completed {
         delivered(stage, world, &ended).await?;
     }
     saw(stage, &ended, &result);
@@ -199,12 +199,12 @@ fn training_config(world: &World) -> Outcome<PathBuf> {
 /// The result object; every amount in wei.
 fn settle(stage: &Stage, ended: &IndexedJob) -> Value {
     let job = &ended.job;
-    let number = |name: &str| U256::from_str_radix(&ended.text(name), 10).unwrap_or_default();
-    let (royalty, compute_fee) = (number("royaltySettled"), number("computeFee"));
-    let refund = number("refundIssued");
+    let row = &ended.row;
+    let (royalty, compute_fee) =
+        (row.royalty_settled.unwrap_or_default(), row.compute_fee.unwrap_or_default());
+    let (refund, fee) = (row.refund_issued.unwrap_or_default(), row.protocol_fee.unwrap_or_default());
     let manifest = ended.result.clone();
     let coins = |amount: U256| Token::coin().shown(amount);
-    let fee = number("protocolFee");
     let of_it = if fee.is_zero() { String::new() } else { format!(" ({} of it protocol fee)", coins(fee)) };
     let line = format!(
         "Settled: {} royalty{of_it}, {} compute fee, {} refund, escrow 0",
@@ -227,14 +227,14 @@ fn settle(stage: &Stage, ended: &IndexedJob) -> Value {
             json!({"actualEpochs": m.actualEpochs, "evalBefore": before, "evalAfter": after}),
         );
     }
-    let reason = ended.text("failReason");
+    let reason = ended.fail_reason();
     json!({
-        "step": "result", "jobId": job.jobId, "state": ended.text("state"),
+        "step": "result", "jobId": job.jobId, "state": ended.state().name(),
         "reason": if reason.is_empty() { Value::Null } else { json!(reason) },
-        "royaltyPerUnit": job.royaltyPerUnit.to_string(), "unit": ended.text("unit"), "units": job.units,
+        "royaltyPerUnit": job.royaltyPerUnit.to_string(), "unit": ended.row.unit.name(), "units": job.units,
         "escrow": total_escrow(job).to_string(), "computeFeePerEpoch": job.computeFeePerEpoch.to_string(),
         "royalty": royalty.to_string(), "refund": refund.to_string(),
-        "computeFee": compute_fee.to_string(), "protocolFee": number("protocolFee").to_string(),
+        "computeFee": compute_fee.to_string(), "protocolFee": fee.to_string(),
         "attempt": ended.job.attempt, "requestedEpochs": job.epochs, "actualEpochs": manifest.as_ref().map(|m| m.actualEpochs),
         "resultHash": manifest.as_ref().map(|m| m.resultHash),
         "attestationRef": manifest.as_ref().map(|m| m.attestationRef),
@@ -273,7 +273,7 @@ async fn delivered(stage: &Stage, world: &World, ended: &IndexedJob) -> Outcome 
 /// gone there was nothing to decrypt.
 fn saw(stage: &Stage, ended: &IndexedJob, result: &Value) {
     stage.heading("Who saw what");
-    let released = !matches!(ended.text("attempt").as_str(), "" | "0");
+    let released = ended.row.attempt > 0;
     let fetched = released && result["reason"] != "STORAGE_DOWNLOAD_FAILED";
     let with = |compute: bool, note: &str| match compute {
         true => format!("owner, compute{note}"),

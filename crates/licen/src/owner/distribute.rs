@@ -3,6 +3,7 @@
 use licen_core::abi::{DataPolicy, Split};
 use licen_core::id::{address_of, split_account};
 use licen_core::primitives::{B256, U256};
+use licen_core::wire::index::PaymentKind;
 use serde_json::json;
 
 use crate::cli::DistributeArgs;
@@ -13,7 +14,6 @@ use crate::session::error::{CliError, Outcome};
 use crate::session::ledger::{Books, Token, token_address};
 use crate::session::manifest::manifest;
 use crate::session::node_client::IndexedDataset;
-use crate::session::node_ledger::Kind;
 use crate::session::output::short;
 use crate::session::when::shown;
 use crate::session::{Session, codes};
@@ -131,8 +131,8 @@ async fn pay(session: &Session, chain: &ChainView, split: &Split, books: &Books,
     let filter = json!({"txHash": {"_eq": mined.tx_hash}, "ref": {"_eq": account}});
     let payments = session.node()?.payments(filter).await?;
     let name = short(&account.to_string());
-    for payment in payments.iter().filter(|p| p.kind == Kind::Credited && p.r#ref == Some(account)) {
-        let amount = payment.amount()?;
+    for payment in payments.iter().filter(|p| p.kind == PaymentKind::Credited && p.source == Some(account)) {
+        let amount = payment.amount;
         session.ui.record(&json!({"split": account, "contract": contract, "account": payment.account,
             "amount": words.amount(amount), "txHash": mined.tx_hash}));
         session.ui.data(&format!(

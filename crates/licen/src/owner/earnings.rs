@@ -7,6 +7,7 @@ use licen_core::abi::Split;
 use licen_core::id::{account_of, address_of, split_account};
 use licen_core::primitives::{Address, B256, U256};
 use licen_core::split::{parts, vested};
+use licen_core::wire::index::{PaymentKind, PaymentRow};
 use serde_json::json;
 
 mod upstream;
@@ -18,7 +19,6 @@ use crate::session::Session;
 use crate::session::chain_view::ChainView;
 use crate::session::error::Outcome;
 use crate::session::ledger::{Books, Token, token_address};
-use crate::session::node_ledger::{Kind, Payment};
 use crate::session::output::short;
 use crate::session::when::shown;
 
@@ -40,13 +40,13 @@ enum Source {
 }
 
 impl Source {
-    fn of(payment: &Payment) -> Self {
+    fn of(payment: &PaymentRow) -> Self {
         match payment.kind {
-            Kind::Withdrawn => Self::Withdrawn(payment.to.unwrap_or_default()),
-            Kind::Distributed => Self::Distributed,
-            Kind::Credited => match payment.job_id {
+            PaymentKind::Withdrawn => Self::Withdrawn(payment.to.unwrap_or_default()),
+            PaymentKind::Distributed => Self::Distributed,
+            PaymentKind::Credited => match payment.job_id {
                 Some(job) => Self::Job(job),
-                None => Self::Split(payment.r#ref.unwrap_or_default()),
+                None => Self::Split(payment.source.unwrap_or_default()),
             },
         }
     }
@@ -146,7 +146,7 @@ async fn agreed(
         }
         for payment in payments.iter().filter(|p| only.is_none_or(|token| p.token == token)) {
             let sums = accounts.entry((payment.contract, payment.token)).or_default();
-            sums.add(Source::of(payment), payment.amount()?);
+            sums.add(Source::of(payment), payment.amount);
         }
         let mut credits = BTreeMap::new();
         for chain in chains {
@@ -227,17 +227,17 @@ async fn waiting(
     account: B256,
     only: Option<Address>,
     above: &[Split],
-    came: &BTreeMap<B256, Vec<Payment>>,
+    came: &BTreeMap<B256, Vec<PaymentRow>>,
     accounts: &Accounts,
 ) -> Outcome {
     let contract = chain.contract();
-    let here = |p: &&Payment| p.contract == contract && only.is_none_or(|token| p.token == token);
+    let here = |p: &&PaymentRow| p.contract == contract && only.is_none_or(|token| p.token == token);
     for token in came.values().flatten().filter(here).map(|p| p.token).collect::<BTreeSet<_>>() {
         let (words, mut holdings, mut at) = (session.words(token).await, BTreeMap::new(), 0);
         let sums = accounts.get(&(contract, token));
         for split in above {
             let inside = split_account(split);
-            let payments: Vec<&Payment> =
+            let payments: Vec<&PaymentRow> =
                 came[&inside].iter().filter(here).filter(|p| p.token == token).collect();
             if payments.is_empty() {
                 continue;
@@ -259,12 +259,12 @@ async fn waiting(
 }
 
 /// What a split holds, and what it got of the splits before it.
-fn holding(books: &Books, payments: &[&Payment]) -> Outcome<Holding> {
+fn holding(books: &Books, payments: &[&PaymentRow]) -> Outcome<Holding> {
     let mut holding = Holding { total_in: books.total_in, ..Holding::default() };
     for payment in payments {
         if let Source::Split(before) = Source::of(payment) {
             let got: &mut U256 = holding.got.entry(before).or_default();
-            *got = got.saturating_add(payment.amount()?);
+            *got = got.saturating_add(payment.amount);
         }
     }
     Ok(holding)

@@ -43,9 +43,9 @@ pub async fn list(session: &Session, args: &JobsArgs) -> Outcome {
         let line = format!(
             "{}  {:<9}  {:<9}  {price} escrow  {}",
             short(&job.job.jobId.to_string()),
-            job.text("state"),
+            job.state().name(),
             epochs(job.job.epochs),
-            job.text("failReason")
+            job.fail_reason()
         );
         session.ui.data(line.trim_end());
     }
@@ -75,7 +75,9 @@ pub async fn show(session: &Session, args: &JobArg) -> Outcome {
     let token = session.words(job.token).await;
     session.ui.record(&record(&indexed, &token));
     let compute = training(&session.node()?, &indexed).await.unwrap_or_default();
-    let amount = |name: &str| shown(&token, &indexed.text(name));
+    let row = &indexed.row;
+    let amount = |amount: Option<U256>| amount.map_or(String::new(), |amount| token.shown(amount));
+    let root = |root: Option<B256>| root.map_or(String::new(), |root| root.to_string());
     let report = match &indexed.result {
         Some(result) => reported(session, result).await,
         None => String::new(),
@@ -85,18 +87,18 @@ pub async fn show(session: &Session, args: &JobArg) -> Outcome {
         ("dataset", job.datasetRoot.to_string()),
         ("requester", job.requester.to_string()),
         ("state", state.name().to_string()),
-        ("reason", indexed.text("failReason")),
+        ("reason", indexed.fail_reason().to_string()),
         ("compute", compute.trim_start_matches("compute: ").to_string()),
         ("asked", epochs(job.epochs)),
-        ("trained", indexed.fields["actualEpochs"].as_u64().map_or(String::new(), |n| epochs(n as u32))),
+        ("trained", row.actual_epochs.map_or(String::new(), epochs)),
         ("provider", provider(job)),
         ("escrow", token.shown(total_escrow(job))),
-        ("royalty", amount("royaltySettled")),
+        ("royalty", amount(row.royalty_settled)),
         ("compute fee", compute_fee(&indexed, &token)),
-        ("refund", amount("refundIssued")),
+        ("refund", amount(row.refund_issued)),
         ("credit", credit(session, &indexed, &token).await),
-        ("result", indexed.text("resultHash")),
-        ("adapter", indexed.text("adapterRoot")),
+        ("result", root(row.result_hash)),
+        ("adapter", root(row.adapter_root)),
         ("measured", report),
         ("next", next(&indexed, state, now)),
     ];
@@ -113,10 +115,10 @@ fn provider(job: &Job) -> String {
 
 /// What its compute earned, or may still earn; nothing where it asked for nothing.
 fn compute_fee(indexed: &IndexedJob, token: &Token) -> String {
-    match (indexed.job.computeFeePerEpoch, indexed.text("computeFee")) {
+    match (indexed.job.computeFeePerEpoch, indexed.row.compute_fee) {
         (0, _) => String::new(),
-        (_, earned) if !earned.is_empty() => shown(token, &earned),
-        (fee, _) => format!("{} per epoch", token.shown(U256::from(fee))),
+        (_, Some(earned)) => token.shown(earned),
+        (fee, None) => format!("{} per epoch", token.shown(U256::from(fee))),
     }
 }
 
@@ -162,23 +164,23 @@ pub async fn watch(session: &Session, args: &JobArg) -> Outcome {
 /// # Errors
 /// Refused where it did not complete, so that a script notices.
 pub async fn ended(session: &Session, job: &IndexedJob) -> Outcome {
-    let (id, state) = (short(&job.job.jobId.to_string()), job.text("state"));
+    let (id, state) = (short(&job.job.jobId.to_string()), job.state());
     let token = session.words(job.job.token).await;
     session.ui.record(&record(job, &token));
-    session.ui.data(&format!("job {id} {state}"));
-    let refund = units(&job.text("refundIssued"));
-    if state == JobState::Completed.name() {
+    session.ui.data(&format!("job {id} {}", state.name()));
+    let refund = job.row.refund_issued.unwrap_or_default();
+    if state == JobState::Completed {
         if !token.is_coin() && !refund.is_zero() {
             session.ui.progress(&format!("of the escrow {}", token.came_back(refund)));
         }
         session.ui.progress(&format!("licen fetch {id} --out adapter decrypts the adapter"));
         return Ok(());
     }
-    let reason = job.text("failReason");
+    let reason = job.fail_reason();
     let why = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
     Err(CliError::refused(
         codes::JOB_STATE,
-        format!("the job ended {state}{why}, {}", token.came_back(refund)),
+        format!("the job ended {}{why}, {}", state.name(), token.came_back(refund)),
     )
     .hint(format!("licen audit {id}")))
 }
@@ -186,14 +188,9 @@ pub async fn ended(session: &Session, job: &IndexedJob) -> Outcome {
 /// A job as NDJSON, with the GraphQL field names, and what its amounts are counted in.
 #[must_use]
 pub fn record(job: &IndexedJob, token: &Token) -> serde_json::Value {
-    let mut fields = job.fields.clone();
-    if let Some(map) = fields.as_object_mut() {
-        map.remove("jobAbi");
-        map.remove("policyAbi");
-        map.remove("manifestAbi");
-        map.insert("jobId".into(), json!(job.job.jobId));
-    }
-    token.beside_record(fields)
+    let mut record = json!(job.row);
+    record["jobId"] = json!(job.job.jobId);
+    token.beside_record(record)
 }
 
 /// Asks compute to end after the current epoch; what ran is settled.
@@ -232,15 +229,15 @@ pub async fn stop(session: &Session, args: &JobArg) -> Outcome {
 pub async fn follow(session: &Session, job: B256, within: Duration) -> Outcome<IndexedJob> {
     let deadline = Instant::now() + within;
     let node = session.node()?;
-    let (mut state, mut line) = (String::new(), String::new());
+    let (mut state, mut line) = (None, String::new());
     let mut spoken = Instant::now();
     loop {
         let now = node.job(&job.to_string()).await;
         if let Ok(now) = now {
-            if now.text("state") != state {
-                state = now.text("state");
-                let reason = now.text("failReason");
-                session.ui.progress(format!("job {} {state} {reason}", short(&job.to_string())).trim_end());
+            if state != Some(now.state()) {
+                state = Some(now.state());
+                let (said, reason) = (now.state().name(), now.fail_reason());
+                session.ui.progress(format!("job {} {said} {reason}", short(&job.to_string())).trim_end());
                 spoken = Instant::now();
             }
             // A loss of every step would bury the rest: each epoch and some in between are enough.
@@ -253,7 +250,7 @@ pub async fn follow(session: &Session, job: B256, within: Duration) -> Outcome<I
                 (line, spoken) = (told, Instant::now());
             }
             // The node says so; where that is the end of a wait, the chain has to say it too.
-            if JobState::from_name(&state).is_some_and(JobState::is_terminal)
+            if now.state().is_terminal()
                 && let Ok((indexed, found)) = session.job(&job.to_string()).await
                 && found.is_terminal()
             {
@@ -262,14 +259,18 @@ pub async fn follow(session: &Session, job: B256, within: Duration) -> Outcome<I
         }
         if spoken.elapsed() > PATIENCE {
             session.ui.progress(&format!(
-                "still {state}; licen jobs show {} tells until when",
+                "still {}; licen jobs show {} tells until when",
+                state.map_or("", JobState::name),
                 short(&job.to_string())
             ));
             spoken = Instant::now();
         }
         if Instant::now() > deadline {
-            return Err(CliError::environment(codes::JOB_STATE, format!("the job is still {state}"))
-                .hint(format!("licen cancel {job} gets the escrow back after the deadline")));
+            return Err(CliError::environment(
+                codes::JOB_STATE,
+                format!("the job is still {}", state.map_or("", JobState::name)),
+            )
+            .hint(format!("licen cancel {job} gets the escrow back after the deadline")));
         }
         tokio::time::sleep(POLL).await;
     }
@@ -277,8 +278,7 @@ pub async fn follow(session: &Session, job: B256, within: Duration) -> Outcome<I
 
 /// One line about a job's training, where there is one.
 async fn training(node: &NodeClient, now: &IndexedJob) -> Option<String> {
-    let running = now.text("state") == JobState::Running.name();
-    if !running && now.text("state") != JobState::Granted.name() {
+    if !matches!(now.state(), JobState::Running | JobState::Granted) {
         return None;
     }
     let status = node.task(now.job.jobId, now.job.attempt).await.ok()?;
@@ -322,14 +322,14 @@ pub async fn settle(session: &Session, args: &JobArg) -> Outcome {
     let ended = settle_held(session, job.job.jobId).await?;
     let token = session.words(ended.job.token).await;
     session.ui.record(&record(&ended, &token));
-    session.ui.data(&format!("job {} {}", short(&job.job.jobId.to_string()), ended.text("state")));
+    session.ui.data(&format!("job {} {}", short(&job.job.jobId.to_string()), ended.state().name()));
     Ok(())
 }
 
 /// What the requester can still withdraw of the job's token, once the job gave something back: an ERC-20
 /// refund is a credit, beside those of other jobs.
 async fn credit(session: &Session, indexed: &IndexedJob, token: &Token) -> String {
-    if token.is_coin() || units(&indexed.text("refundIssued")).is_zero() {
+    if token.is_coin() || indexed.row.refund_issued.unwrap_or_default().is_zero() {
         return String::new();
     }
     let (requester, address) = (indexed.job.requester, token.address);
@@ -341,14 +341,4 @@ async fn credit(session: &Session, indexed: &IndexedJob, token: &Token) -> Strin
         return String::new();
     }
     format!("{} wait for {requester}: licen withdraw --token {address}", token.shown(waits))
-}
-
-/// Base units of a decimal text of the index; 0 where it says none.
-fn units(text: &str) -> U256 {
-    U256::from_str_radix(text, 10).unwrap_or_default()
-}
-
-/// An amount of the index for people; what is no number as it is.
-fn shown(token: &Token, text: &str) -> String {
-    U256::from_str_radix(text, 10).map_or_else(|_| text.to_string(), |amount| token.shown(amount))
 }

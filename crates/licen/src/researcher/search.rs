@@ -42,12 +42,12 @@ pub async fn search(session: &Session, args: &SearchArgs) -> Outcome {
             "description": about, "languages": manifest.as_ref().map(PolicyManifest::languages),
             "tasks": manifest.as_ref().map(PolicyManifest::tasks),
             "keywords": manifest.as_ref().map(PolicyManifest::keywords), "royaltyPerEpoch": policy.royaltyPerEpoch.to_string(),
-            "rows": manifest.as_ref().map(PolicyManifest::row_count), "requestersRoot": policy.requestersRoot, "active": dataset.fields["active"], "paused": dataset.fields["paused"]
+            "rows": manifest.as_ref().map(PolicyManifest::row_count), "requestersRoot": policy.requestersRoot, "active": dataset.row.active, "paused": dataset.row.paused
         })));
         listed += 1;
         let price = token.shown(U256::from(policy.royaltyPerEpoch));
         let rows = manifest.as_ref().map_or(0, PolicyManifest::row_count);
-        let paused = if dataset.fields["paused"] == json!(true) { "  (paused)" } else { "" };
+        let paused = if dataset.row.paused { "  (paused)" } else { "" };
         let access = match who_may(session, manifest.as_ref(), policy).await {
             word if word == admits_by(None) => String::new(),
             word => format!("  ({word})"),

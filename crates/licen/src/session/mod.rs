@@ -355,7 +355,7 @@ impl Session {
             let chain = self.chain_at(indexed.contract).await?;
             match chain.job_at_depth(&indexed.job, indexed.result.as_ref()).await {
                 // The index shows the head, the chain is believed at its depth only.
-                Ok(read) if indexed.text("state") != read.value.name() && Instant::now() < deadline => {
+                Ok(read) if indexed.state() != read.value && Instant::now() < deadline => {
                     tokio::time::sleep(AGREE_POLL).await;
                 }
                 Ok(read) => return Ok((indexed, read.value)),

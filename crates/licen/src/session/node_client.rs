@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use licen_core::abi::{Job, Policy, ResultManifest};
 use licen_core::id::{job_hash, policy_hash};
-use licen_core::primitives::{Address, B256, U256, hex};
-use licen_core::sol_types::SolValue;
+use licen_core::job::{JobState, Reason};
+use licen_core::primitives::{Address, B256, U256};
 use licen_core::wire::Problem;
 use licen_core::wire::compute::{ComputeInfo, QuoteRequest, QuoteResponse, StopRequest, TaskStatus};
+use licen_core::wire::index::{DatasetRow, JobRow, Row};
 use licen_core::wire::node::{AccessList, DeploymentInfo, ModelInfo, SignedAccessRequest, SignedApproval};
 use licen_peers::{CallError, Http, Node, Timeouts, Why};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::session::codes;
@@ -25,12 +27,6 @@ pub const MAX_NAMED: usize = 8;
 const PAGE: usize = 1000;
 /// A list that does not end here is a node that makes it up.
 const MOST_LISTED: usize = 1_000_000;
-const JOB_FIELDS: &str = "id datasetRoot datasetUid requester requestedEpochs state timestamp actualEpochs \
-    resultHash attestationRef baseModelRoot adapterRoot reportHash samples tokensSeen tokensTrained \
-    computeSeconds evalBefore evalAfter unit units royaltyPerUnit failReason escrow royaltySettled refundIssued computeFee protocolFee \
-    startDeadline runDeadline attempt signer jobAbi policyAbi manifestAbi contract txHash";
-const DATASET_FIELDS: &str = "datasetRoot datasetUid owner manifestHash active paused timestamp policyHash \
-    policyAbi contract royaltyPerEpoch token maxEpochsPerRun maxRunsPerRequester requiredLevel txHash";
 
 /// A node.
 #[derive(Debug, Clone)]
@@ -42,8 +38,8 @@ pub struct NodeClient {
 /// A dataset as indexed, its policy decoded.
 #[derive(Debug, Clone)]
 pub struct IndexedDataset {
-    /// The GraphQL object.
-    pub fields: Value,
+    /// The row of the index.
+    pub row: DatasetRow,
     /// The policy whose hash the index names.
     pub policy: Policy,
     /// The `DataPolicy` it is registered at.
@@ -53,8 +49,8 @@ pub struct IndexedDataset {
 /// A job as indexed, its preimages decoded.
 #[derive(Debug, Clone)]
 pub struct IndexedJob {
-    /// The GraphQL object.
-    pub fields: Value,
+    /// The row of the index.
+    pub row: JobRow,
     /// The job as last known.
     pub job: Job,
     /// The policy it pins.
@@ -66,20 +62,16 @@ pub struct IndexedJob {
 }
 
 impl IndexedJob {
-    /// A text field; empty where it is null.
+    /// Where the index has it; the chain is believed at its depth only.
     #[must_use]
-    pub fn text(&self, name: &str) -> String {
-        text(&self.fields, name)
+    pub fn state(&self) -> JobState {
+        self.row.state
     }
-}
 
-/// A field as text; empty where it is null.
-#[must_use]
-pub fn text(fields: &Value, name: &str) -> String {
-    match &fields[name] {
-        Value::String(s) => s.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
+    /// Why it failed; empty where it did not.
+    #[must_use]
+    pub fn fail_reason(&self) -> &'static str {
+        self.row.fail_reason.map_or("", Reason::name)
     }
 }
 
@@ -202,7 +194,7 @@ impl NodeClient {
     pub async fn graphql(&self, query: &str, variables: Value) -> Outcome<Value> {
         let answer = self.told(self.node.graphql(query, variables).await)?;
         if let Some(error) = answer["errors"].get(0) {
-            let message = line(&text(error, "message"));
+            let message = line(error["message"].as_str().unwrap_or_default());
             return Err(CliError::environment(codes::NODE, format!("the node refused the query: {message}")));
         }
         Ok(answer["data"].clone())
@@ -213,7 +205,7 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer, or its preimages do not hash to what it says.
     pub async fn datasets(&self, filter: Value) -> Outcome<Vec<IndexedDataset>> {
-        self.list("Dataset", DATASET_FIELDS, filter, decode_dataset).await
+        self.list("Dataset", filter, dataset_of).await
     }
 
     /// Every dataset whose root or uid begins with `prefix`, at every contract.
@@ -235,7 +227,7 @@ impl NodeClient {
     /// # Errors
     /// The node does not answer, or its preimages do not hash to what it says.
     pub async fn jobs(&self, filter: Value) -> Outcome<Vec<IndexedJob>> {
-        self.list("Job", JOB_FIELDS, filter, decode_job).await
+        self.list("Job", filter, job_of).await
     }
 
     /// The one job whose id begins with `prefix`.
@@ -257,13 +249,13 @@ impl NodeClient {
     }
 
     /// All of a list, page by page.
-    async fn list<T>(
+    async fn list<R: Row + DeserializeOwned, T>(
         &self,
         entity: &str,
-        fields: &str,
         filter: Value,
-        decode: fn(&Value) -> Outcome<T>,
+        checked: fn(R) -> Outcome<T>,
     ) -> Outcome<Vec<T>> {
+        let fields = R::SELECTION;
         let query = format!(
             "query($where: {entity}_bool_exp, $offset: Int) {{ {entity}(where: $where, limit: {PAGE}, \
              offset: $offset, order_by: {{timestamp: desc}}) {{ {fields} }} }}"
@@ -271,9 +263,10 @@ impl NodeClient {
         let mut all = Vec::new();
         loop {
             let data = self.graphql(&query, json!({"where": filter, "offset": all.len()})).await?;
-            let page = data[entity].as_array().map(Vec::as_slice).unwrap_or_default();
-            all.extend(page.iter().map(decode).collect::<Outcome<Vec<T>>>()?);
-            if page.len() < PAGE {
+            let page: Vec<R> = rows(&data[entity])?;
+            let ended = page.len() < PAGE;
+            all.extend(page.into_iter().map(checked).collect::<Outcome<Vec<T>>>()?);
+            if ended {
                 return Ok(all);
             }
             if all.len() >= MOST_LISTED {
@@ -381,15 +374,6 @@ fn listing(code: u16) -> &'static str {
     if code == codes::NO_SUCH_JOB { "licen jobs --all" } else { "licen search" }
 }
 
-fn decode<T>(fields: &Value, name: &str) -> Outcome<T>
-where
-    T: SolValue + From<<T::SolType as licen_core::sol_types::SolType>::RustType>,
-{
-    let bad = || CliError::environment(codes::NODE, format!("the node's {name} is not an ABI encoding"));
-    let bytes = hex::decode(text(fields, name)).map_err(|_| bad())?;
-    T::abi_decode(&bytes).map_err(|_| bad())
-}
-
 /// The dataset meant, where that is certain. Anybody may register a root again, at a price and with
 /// custodians of their own, so neither order nor age decides. Of one dataset that its owner registered at
 /// several contracts, the first in `order` counts; what lies at none of them is left out. `tokens` are those
@@ -429,33 +413,38 @@ fn named(dataset: &IndexedDataset, tokens: &[Token]) -> String {
     format!("{} of {}, {price} per epoch", policy.datasetUid, policy.owner)
 }
 
-fn decode_dataset(fields: &Value) -> Outcome<IndexedDataset> {
-    let policy: Policy = decode(fields, "policyAbi")?;
-    if policy_hash(&policy).to_string() != text(fields, "policyHash") {
-        return Err(CliError::environment(codes::NODE, "the node's policy does not hash to its policyHash"));
-    }
-    let contract = address(fields, "contract")?;
-    Ok(IndexedDataset { fields: fields.clone(), policy, contract })
+/// A list of the node's answer, row by row.
+///
+/// # Errors
+/// A row is not what was selected.
+pub fn rows<R: DeserializeOwned>(list: &Value) -> Outcome<Vec<R>> {
+    list.as_array().map(Vec::as_slice).unwrap_or_default().iter().map(row).collect()
 }
 
-fn decode_job(fields: &Value) -> Outcome<IndexedJob> {
-    let job: Job = decode(fields, "jobAbi")?;
-    let policy: Policy = decode(fields, "policyAbi")?;
-    if policy_hash(&policy) != job.policyHash || job.jobId.to_string() != text(fields, "id") {
+/// One row of the node's answer.
+///
+/// # Errors
+/// It is not what was selected.
+pub fn row<R: DeserializeOwned>(value: &Value) -> Outcome<R> {
+    R::deserialize(value).map_err(|e| node_error("the node's index has a row that is none", &e))
+}
+
+fn dataset_of(row: DatasetRow) -> Outcome<IndexedDataset> {
+    let policy = row.policy_abi.0.clone();
+    if policy_hash(&policy) != row.policy_hash {
+        return Err(CliError::environment(codes::NODE, "the node's policy does not hash to its policyHash"));
+    }
+    Ok(IndexedDataset { policy, contract: row.contract, row })
+}
+
+fn job_of(row: JobRow) -> Outcome<IndexedJob> {
+    let (job, policy) = (row.job_abi.0.clone(), row.policy_abi.0.clone());
+    if policy_hash(&policy) != job.policyHash || job.jobId != row.id {
         let hash = job_hash(&job);
         return Err(CliError::environment(codes::NODE, format!("the node's job {hash} contradicts itself")));
     }
-    let contract = address(fields, "contract")?;
-    let result = match fields["manifestAbi"] {
-        Value::Null => None,
-        _ => Some(decode(fields, "manifestAbi")?),
-    };
-    Ok(IndexedJob { fields: fields.clone(), job, policy, contract, result })
-}
-
-fn address(fields: &Value, name: &str) -> Outcome<Address> {
-    let bad = |_| CliError::environment(codes::NODE, format!("the node's {name} is not an address"));
-    text(fields, name).parse().map_err(bad)
+    let result = row.manifest_abi.clone().map(|manifest| manifest.0);
+    Ok(IndexedJob { contract: row.contract, row, job, policy, result })
 }
 
 #[cfg(test)]
@@ -488,7 +477,7 @@ mod tests {
             let (owner, uid) = (Address::repeat_byte(owner), B256::repeat_byte(uid));
             let policy =
                 Policy { owner, datasetUid: uid, royaltyPerEpoch: 10_u128.pow(16), ..Policy::default() };
-            IndexedDataset { fields: Value::Null, policy, contract: HERE }
+            IndexedDataset { row: DatasetRow::default(), policy, contract: HERE }
         };
         let one_of = |found, prefix, owner| one_dataset(found, prefix, owner, &[HERE], &[]);
         let both = || vec![of(1, 7), of(2, 9)];
@@ -509,7 +498,8 @@ mod tests {
     #[test]
     fn a_dataset_at_several_contracts_is_one_dataset() {
         let older = Address::repeat_byte(0xb0);
-        let at = |contract| IndexedDataset { fields: Value::Null, policy: Policy::default(), contract };
+        let at =
+            |contract| IndexedDataset { row: DatasetRow::default(), policy: Policy::default(), contract };
         let both = || vec![at(older), at(HERE)];
         assert_eq!(one_dataset(both(), "0x0000", None, &[HERE, older], &[]).unwrap().contract, HERE);
         assert_eq!(one_dataset(both(), "0x0000", None, &[older, HERE], &[]).unwrap().contract, older);
