@@ -59,7 +59,7 @@ row! {
         #[serde(with = "text")]
         "contract" contract: Address,
         /// Base units.
-        #[serde(with = "text")]
+        #[serde(with = "decimal")]
         "royaltyPerEpoch" royalty_per_epoch: U256,
         /// The zero address is the native coin.
         #[serde(with = "text")]
@@ -95,28 +95,40 @@ row! {
         /// Chain time of the grant, seconds.
         "timestamp" timestamp: u64,
         /// Epochs trained.
+        #[serde(deserialize_with = "Option::deserialize")]
         "actualEpochs" actual_epochs: Option<u32>,
         /// Hash of the encrypted result.
+        #[serde(deserialize_with = "Option::deserialize")]
         "resultHash" result_hash: Option<B256>,
         /// 0G file root of the evidence.
+        #[serde(deserialize_with = "Option::deserialize")]
         "attestationRef" attestation_ref: Option<B256>,
         /// 0G file root of the base model.
+        #[serde(deserialize_with = "Option::deserialize")]
         "baseModelRoot" base_model_root: Option<B256>,
         /// 0G file root of the adapter.
+        #[serde(deserialize_with = "Option::deserialize")]
         "adapterRoot" adapter_root: Option<B256>,
         /// 0G file root of the report.
+        #[serde(deserialize_with = "Option::deserialize")]
         "reportHash" report_hash: Option<B256>,
         /// Visits of training rows.
+        #[serde(deserialize_with = "Option::deserialize")]
         "samples" samples: Option<u64>,
         /// Text tokens of the rows visited.
+        #[serde(deserialize_with = "Option::deserialize")]
         "tokensSeen" tokens_seen: Option<u64>,
         /// Tokens that a loss was computed for.
+        #[serde(deserialize_with = "Option::deserialize")]
         "tokensTrained" tokens_trained: Option<u64>,
         /// Processor seconds of the trainer.
+        #[serde(deserialize_with = "Option::deserialize")]
         "computeSeconds" compute_seconds: Option<u64>,
         /// Held-out loss before, millionths.
+        #[serde(deserialize_with = "Option::deserialize")]
         "evalBefore" eval_before: Option<u64>,
         /// Held-out loss after, millionths.
+        #[serde(deserialize_with = "Option::deserialize")]
         "evalAfter" eval_after: Option<u64>,
         /// What the royalty is counted in.
         #[serde(with = "named")]
@@ -124,25 +136,25 @@ row! {
         /// Units paid for.
         "units" units: u64,
         /// Royalty of one unit.
-        #[serde(with = "text")]
+        #[serde(with = "decimal")]
         "royaltyPerUnit" royalty_per_unit: U256,
         /// Why it failed.
         #[serde(with = "named_or_null")]
         "failReason" fail_reason: Option<Reason>,
         /// What was locked.
-        #[serde(with = "text")]
+        #[serde(with = "decimal")]
         "escrow" escrow: U256,
         /// What the payee was credited.
-        #[serde(with = "text_or_null")]
+        #[serde(with = "decimal_or_null")]
         "royaltySettled" royalty_settled: Option<U256>,
         /// What went back to the requester.
-        #[serde(with = "text_or_null")]
+        #[serde(with = "decimal_or_null")]
         "refundIssued" refund_issued: Option<U256>,
         /// What compute earned.
-        #[serde(with = "text_or_null")]
+        #[serde(with = "decimal_or_null")]
         "computeFee" compute_fee: Option<U256>,
         /// What of the royalty went to the protocol.
-        #[serde(with = "text_or_null")]
+        #[serde(with = "decimal_or_null")]
         "protocolFee" protocol_fee: Option<U256>,
         /// Latest start, chain seconds.
         "startDeadline" start_deadline: u64,
@@ -161,6 +173,7 @@ row! {
         "policyAbi" policy_abi: AbiHex<Policy>,
         /// What compute stated about it, once Completed.
         #[serde(skip_serializing)]
+        #[serde(deserialize_with = "Option::deserialize")]
         "manifestAbi" manifest_abi: Option<AbiHex<ResultManifest>>,
         /// The `DataPolicy` that it runs at.
         #[serde(with = "text")]
@@ -186,11 +199,13 @@ row! {
         #[serde(with = "text")]
         "token" token: Address,
         /// Base units.
-        #[serde(with = "text")]
+        #[serde(with = "decimal")]
         "amount" amount: U256,
         /// What a credit is for: a job, or the account of a split.
+        #[serde(deserialize_with = "Option::deserialize")]
         "ref" source: Option<B256>,
         /// The job, where it is for one.
+        #[serde(deserialize_with = "Option::deserialize")]
         "jobId" job_id: Option<B256>,
         /// Where a withdrawal went.
         #[serde(with = "text_or_null")]
@@ -206,12 +221,16 @@ row! {
         /// The hash of the split.
         "account" account: B256,
         /// Payees.
+        #[serde(deserialize_with = "Option::deserialize")]
         "accounts" accounts: Option<Vec<B256>>,
         /// Their parts, hundredths of a percent.
+        #[serde(deserialize_with = "Option::deserialize")]
         "bps" bps: Option<Vec<u16>>,
         /// When its money begins to be released, chain seconds.
+        #[serde(deserialize_with = "Option::deserialize")]
         "start" start: Option<u64>,
         /// Seconds until all of it is; 0 at once.
+        #[serde(deserialize_with = "Option::deserialize")]
         "duration" duration: Option<u64>,
     }
 }
@@ -256,7 +275,7 @@ impl Named for Unit {
     }
 }
 
-/// A value as it is displayed: checksummed addresses, decimal numbers.
+/// A value as it is displayed: an address with its checksum.
 mod text {
     use alloc::string::String;
     use core::fmt::Display;
@@ -295,6 +314,47 @@ mod text_or_null {
     {
         let text: Option<String> = Option::deserialize(from)?;
         text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
+    }
+}
+
+/// An amount: decimal digits and nothing else.
+mod decimal {
+    use alloc::string::String;
+    use alloy_primitives::U256;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(value: &U256, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub(super) fn read<E: de::Error>(text: &str) -> Result<U256, E> {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let amount = digits.then(|| U256::from_str_radix(text, 10).ok()).flatten();
+        amount.ok_or_else(|| E::custom(format_args!("{text:?} is no amount")))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<U256, D::Error> {
+        read(&String::deserialize(from)?)
+    }
+}
+
+/// The same, or null.
+mod decimal_or_null {
+    use super::decimal;
+    use alloc::string::String;
+    use alloy_primitives::U256;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<U256>, to: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => to.collect_str(value),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<U256>, D::Error> {
+        let text: Option<String> = Option::deserialize(from)?;
+        text.map(|text| decimal::read(&text)).transpose()
     }
 }
 
@@ -402,8 +462,14 @@ mod tests {
             }
             let mut short = answer();
             short.as_object_mut().unwrap().remove(name).unwrap();
-            let optional = answer()[name].is_null();
-            assert!(optional || serde_json::from_value::<JobRow>(short).is_err(), "{name}");
+            assert!(serde_json::from_value::<JobRow>(short).is_err(), "{name}");
+        }
+        for wrong in ["", "0x10", "0b11", "1_000", "-1", "1.5", " 1"] {
+            for name in ["escrow", "refundIssued"] {
+                let mut bad = answer();
+                bad[name] = json!(wrong);
+                assert!(serde_json::from_value::<JobRow>(bad).is_err(), "{name} {wrong:?}");
+            }
         }
         for wrong in [json!("Begun"), json!("failed"), json!(null)] {
             let mut bad = answer();

@@ -746,3 +746,43 @@ async fn an_index_that_is_behind_or_halted_says_so_and_still_answers() {
     freshness.update(|status| status.head = status.indexed);
     assert!(freshness.get().ready());
 }
+
+/// What clients select is in the schema, and they read every answer as what it is.
+#[tokio::test]
+async fn every_row_is_selected_and_read_as_core_has_it() {
+    use licen_core::wire::index::{DatasetRow, JobRow, PaymentRow, Row, SplitRow};
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Rows {
+        dataset: Vec<DatasetRow>,
+        job: Vec<JobRow>,
+        payment: Vec<PaymentRow>,
+        split: Vec<SplitRow>,
+    }
+    let lists = [
+        ("Dataset", DatasetRow::SELECTION),
+        ("Job", JobRow::SELECTION),
+        ("Payment", PaymentRow::SELECTION),
+        ("Split", SplitRow::SELECTION),
+    ];
+    let asked: String = lists.map(|(name, fields)| format!("{name} {{ {fields} }} ")).concat();
+    let (schema, _) = world().await;
+    let answer = schema.execute(format!("{{ {asked} }}")).await.data.into_json().unwrap();
+    let rows: Rows = serde_json::from_value(answer.clone()).unwrap();
+    let mut jobs = answer["Job"].clone();
+    for job in jobs.as_array_mut().unwrap() {
+        for preimage in ["jobAbi", "policyAbi", "manifestAbi"] {
+            job.as_object_mut().unwrap().remove(preimage).unwrap();
+        }
+    }
+    for (told, read) in [
+        (&answer["Dataset"], serde_json::json!(rows.dataset)),
+        (&jobs, serde_json::json!(rows.job)),
+        (&answer["Payment"], serde_json::json!(rows.payment)),
+        (&answer["Split"], serde_json::json!(rows.split)),
+    ] {
+        assert_eq!(told, &read, "said again as it was told");
+    }
+    assert!(!rows.dataset.is_empty() && !rows.job.is_empty());
+    assert!(!rows.payment.is_empty() && !rows.split.is_empty());
+}

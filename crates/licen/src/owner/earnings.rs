@@ -244,7 +244,7 @@ async fn waiting(
             }
             let books = chain.books(split, token).await?;
             at = books.at.max(at);
-            holdings.insert(inside, holding(&books, &payments)?);
+            holdings.insert(inside, holding(&books, &payments));
             if split.accounts.contains(&account) {
                 let got =
                     sums.and_then(|sums| sums.0.get(&Source::Split(inside))).copied().unwrap_or_default();
@@ -259,7 +259,7 @@ async fn waiting(
 }
 
 /// What a split holds, and what it got of the splits before it.
-fn holding(books: &Books, payments: &[&PaymentRow]) -> Outcome<Holding> {
+fn holding(books: &Books, payments: &[&PaymentRow]) -> Holding {
     let mut holding = Holding { total_in: books.total_in, ..Holding::default() };
     for payment in payments {
         if let Source::Split(before) = Source::of(payment) {
@@ -267,7 +267,7 @@ fn holding(books: &Books, payments: &[&PaymentRow]) -> Outcome<Holding> {
             *got = got.saturating_add(payment.amount);
         }
     }
-    Ok(holding)
+    holding
 }
 
 /// What comes through the split `inside` once those before it are distributed, the outermost first.

@@ -76,7 +76,7 @@ pub async fn show(session: &Session, args: &JobArg) -> Outcome {
     session.ui.record(&record(&indexed, &token));
     let compute = training(&session.node()?, &indexed).await.unwrap_or_default();
     let row = &indexed.row;
-    let amount = |amount: Option<U256>| amount.map_or(String::new(), |amount| token.shown(amount));
+    let amount = |amount: Option<U256>| token.shown(amount.unwrap_or_default());
     let root = |root: Option<B256>| root.map_or(String::new(), |root| root.to_string());
     let report = match &indexed.result {
         Some(result) => reported(session, result).await,

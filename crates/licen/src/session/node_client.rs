@@ -416,9 +416,12 @@ fn named(dataset: &IndexedDataset, tokens: &[Token]) -> String {
 /// A list of the node's answer, row by row.
 ///
 /// # Errors
-/// A row is not what was selected.
+/// There is no list, or a row is not what was selected.
 pub fn rows<R: DeserializeOwned>(list: &Value) -> Outcome<Vec<R>> {
-    list.as_array().map(Vec::as_slice).unwrap_or_default().iter().map(row).collect()
+    let rows = list.as_array().ok_or_else(|| {
+        CliError::environment(codes::NODE, "the node's index answers without the list that was asked for")
+    })?;
+    rows.iter().map(row).collect()
 }
 
 /// One row of the node's answer.

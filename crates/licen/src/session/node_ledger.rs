@@ -19,6 +19,7 @@ const PAYMENTS: usize = 1000;
 const SPLITS: usize = 200;
 /// A list that does not end here is a node that makes it up.
 const MOST_LISTED: usize = 1_000_000;
+
 /// The split behind a row, where it is known.
 fn split_of(row: SplitRow) -> Outcome<Option<Split>> {
     let known = (row.accounts, row.bps, row.start, row.duration);
