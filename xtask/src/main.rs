@@ -4,10 +4,10 @@
 
 mod bench;
 mod check;
-mod circles;
 mod documents;
 mod elf;
 mod fuzz;
+mod imports;
 mod licenses;
 mod measure;
 mod run;

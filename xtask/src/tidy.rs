@@ -3,7 +3,7 @@
 
 use crate::run::{Outcome, cargo, root};
 use crate::sources::{Source, is_test, read_all};
-use crate::{circles, licenses};
+use crate::{imports, licenses};
 use serde_json::Value;
 
 const MAX_FILE_LINES: usize = 600;
@@ -72,13 +72,6 @@ const MAKERS: [(&str, &[&str]); 3] = [
     ("AttestationResult::from_appraisal", &["crates/attest/"]),
 ];
 
-/// Folders that others build on: the folder, what it may not import, why.
-const BASES: [(&str, &[&str], &str); 1] = [(
-    "crates/licen/src/session/",
-    &["cli", "owner", "researcher", "operator", "audit", "roles", "demo"],
-    "session is what commands work with, it knows none of them",
-)];
-
 /// Whole words of public identifiers that have another meaning here, and what to say instead.
 const WORDS: [(&str, &str); 10] = [
     ("Attester", "compute"),
@@ -121,12 +114,11 @@ pub(crate) fn tidy() -> Outcome {
     let mut breaches = edges(&metadata);
     breaches.extend(features(&metadata));
     breaches.extend(licenses::breaches(&metadata));
-    breaches.extend(circles::breaches(&sources));
+    breaches.extend(imports::breaches(&sources));
     for source in &sources {
         breaches.extend(sizes(source));
         breaches.extend(words(source));
         breaches.extend(makers(source));
-        breaches.extend(bases(source));
         breaches.extend(clients(source));
     }
     for breach in &breaches {
@@ -244,23 +236,6 @@ fn product(source: &Source) -> &str {
     source.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
 }
 
-fn bases(source: &Source) -> Vec<String> {
-    let path = source.path.to_string_lossy();
-    let mut breaches = Vec::new();
-    for (base, rooms, why) in BASES.into_iter().filter(|(base, ..)| path.starts_with(base)) {
-        let import = |room: &&&str| {
-            source
-                .text
-                .split(&format!("crate::{room}"))
-                .skip(1)
-                .any(|behind| !behind.starts_with(|c: char| c == '_' || c.is_alphanumeric()))
-        };
-        let found = rooms.iter().filter(import);
-        breaches.extend(found.map(|room| format!("{path}: {base} must not import {room}: {why}")));
-    }
-    breaches
-}
-
 fn clients(source: &Source) -> Vec<String> {
     let path = source.path.to_string_lossy();
     if path.starts_with(CLIENTS_HOME) {
@@ -339,15 +314,6 @@ mod tests {
 
     fn source(path: &str, text: String) -> Source {
         Source { path: path.into(), text, ..Source::default() }
-    }
-
-    #[test]
-    fn a_base_that_imports_a_command_is_a_breach() {
-        let breach = |path: &str, text: &str| bases(&source(path, text.to_owned())).len();
-        let session = "crates/licen/src/session/error.rs";
-        assert_eq!(breach(session, "use crate::owner::publish;\nfn f() { crate::cli::run() }"), 2);
-        assert_eq!(breach(session, "use crate::session::codes; use crate::owners::x;"), 0);
-        assert_eq!(breach("crates/licen/src/owner/publish.rs", "use crate::cli::PublishArgs;"), 0);
     }
 
     #[test]

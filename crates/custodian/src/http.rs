@@ -33,10 +33,10 @@ const AUDIT_PAGE: u32 = 256;
 
 type Shared = State<Arc<Handle>>;
 
-/// Who asks, as far as the operator's proxies say it.
-struct Who(Caller);
+/// The caller of a request, as far as the operator's proxies say it.
+struct ByCaller(Caller);
 
-impl FromRequestParts<Arc<Handle>> for Who {
+impl FromRequestParts<Arc<Handle>> for ByCaller {
     type Rejection = <ConnectInfo<SocketAddr> as FromRequestParts<Arc<Handle>>>::Rejection;
 
     async fn from_request_parts(parts: &mut Parts, handle: &Arc<Handle>) -> Result<Self, Self::Rejection> {
@@ -67,29 +67,29 @@ pub(crate) fn router(handle: Arc<Handle>) -> Router {
         .with_state(handle)
 }
 
-async fn challenge(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+async fn challenge(State(handle): Shared, ByCaller(caller): ByCaller, body: Bytes) -> Response {
     ask(&handle, caller, &body, Ask::Challenge).await
 }
 
-async fn verdict(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+async fn verdict(State(handle): Shared, ByCaller(caller): ByCaller, body: Bytes) -> Response {
     ask(&handle, caller, &body, Ask::Verdict).await
 }
 
-async fn release(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+async fn release(State(handle): Shared, ByCaller(caller): ByCaller, body: Bytes) -> Response {
     ask(&handle, caller, &body, Ask::Release).await
 }
 
-async fn deliver(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+async fn deliver(State(handle): Shared, ByCaller(caller): ByCaller, body: Bytes) -> Response {
     ask(&handle, caller, &body, Ask::Deliver).await
 }
 
-async fn alive(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+async fn alive(State(handle): Shared, ByCaller(caller): ByCaller, body: Bytes) -> Response {
     ask(&handle, caller, &body, Ask::Alive).await
 }
 
 async fn silence(
     State(handle): Shared,
-    Who(caller): Who,
+    ByCaller(caller): ByCaller,
     Path(job_id): Path<String>,
     body: Bytes,
 ) -> Response {
@@ -99,11 +99,11 @@ async fn silence(
     }
 }
 
-async fn result_key(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+async fn result_key(State(handle): Shared, ByCaller(caller): ByCaller, body: Bytes) -> Response {
     ask(&handle, caller, &body, Ask::ResultKey).await
 }
 
-async fn result(State(handle): Shared, Who(caller): Who, Path(job_id): Path<String>) -> Response {
+async fn result(State(handle): Shared, ByCaller(caller): ByCaller, Path(job_id): Path<String>) -> Response {
     match job_id.parse() {
         Ok(job_id) => respond(handle.ask(caller, B256::ZERO, Ask::Result { job_id }).await),
         Err(_) => respond(denial::malformed("a job id is 0x and 64 hex digits")),
@@ -135,7 +135,7 @@ async fn manifest(State(handle): Shared, Path(job_id): Path<String>) -> Response
     })
 }
 
-async fn retire(State(handle): Shared, Who(caller): Who, body: Bytes) -> Response {
+async fn retire(State(handle): Shared, ByCaller(caller): ByCaller, body: Bytes) -> Response {
     ask(&handle, caller, &body, Ask::Retire).await
 }
 

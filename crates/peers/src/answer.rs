@@ -10,8 +10,8 @@ use crate::error::{CallError, Why};
 /// An answer, read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Who gave it.
-    pub(crate) whom: Party,
+    /// The part that its giver plays.
+    pub(crate) party: Party,
     /// Also an error's, and a redirect's.
     pub status: StatusCode,
     /// At most as many bytes as the call allowed.
@@ -24,12 +24,12 @@ impl Answer {
     /// # Errors
     /// [`Why::Refused`] for every status but success: what a redirect names is not asked.
     pub fn good(self) -> Result<Vec<u8>, CallError> {
-        let Self { whom, status, body } = self;
+        let Self { party, status, body } = self;
         if status.is_success() {
             return Ok(body);
         }
         let problem = serde_json::from_slice::<Problem>(&body).ok().map(Box::new);
-        Err(CallError { whom, why: Why::Refused { status, problem } })
+        Err(CallError { party, why: Why::Refused { status, problem } })
     }
 
     /// The value in a good answer.
@@ -37,8 +37,8 @@ impl Answer {
     /// # Errors
     /// As [`Self::good`], and [`Why::Unreadable`].
     pub fn json<T: DeserializeOwned>(self) -> Result<T, CallError> {
-        let whom = self.whom;
+        let party = self.party;
         serde_json::from_slice(&self.good()?)
-            .map_err(|source| CallError { whom, why: Why::Unreadable(source) })
+            .map_err(|source| CallError { party, why: Why::Unreadable(source) })
     }
 }

@@ -1,8 +1,8 @@
-//! Who asks a server, also where a reverse proxy stands between them.
+//! The caller of a server, also behind reverse proxies.
 //!
-//! A proxy says in `X-Forwarded-For` whom it speaks for, and so can everybody else. The header counts
-//! only as far as it was written by proxies that the operator named, from its end on: what stands
-//! before the first address of somebody else was written by that somebody.
+//! A proxy appends its caller's address to `X-Forwarded-For`, and any program can send that header. So it is read from
+//! its end, through the addresses of proxies that the operator named. The first other address is the caller; that
+//! caller may have written everything before it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,12 +10,12 @@ use std::net::{IpAddr, Ipv6Addr};
 use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-/// What proxies write since long ago.
+/// The header that most proxies write.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 /// RFC 7239; it is not read, only seen.
 const FORWARDED: &str = "forwarded";
 
-/// Who asks.
+/// The program that asks a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     address: IpAddr,
@@ -23,15 +23,15 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Who is behind a connection from `peer` that brings these headers.
+    /// The caller behind a connection from `peer` with these headers.
     ///
-    /// Where something cannot be read, the caller is the last one that could be, and never local.
+    /// Where an address cannot be read, the caller is the last address that can, and it is not local.
     #[must_use]
     pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
         let lists: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
         let forwarded = !lists.is_empty() || headers.contains_key(FORWARDED);
         let mut caller = Self::direct(peer);
-        // Somebody passes on for others, and nobody said that its word counts.
+        // The peer passes on a request, and the operator did not name it as a proxy.
         caller.local &= !forwarded || trusted.has(peer);
         // A header that is not read may say that the caller is elsewhere.
         caller.local &= !headers.contains_key(FORWARDED);

@@ -12,8 +12,8 @@ use crate::url::UrlError;
 /// A call without a usable answer.
 #[derive(Debug)]
 pub struct CallError {
-    /// Who was called.
-    pub whom: Party,
+    /// The part that the called peer plays.
+    pub party: Party,
     /// What went wrong.
     pub why: Why,
 }
@@ -157,8 +157,8 @@ impl Fault for CallError {
     fn fault(&self) -> Party {
         match &self.why {
             Why::Address(_) | Why::Request(_) => Party::Environment,
-            Why::Unreachable(_) | Why::Late(_) | Why::Broken(_) | Why::Cut { .. } => self.whom,
-            Why::TooLarge { .. } | Why::Refused { .. } | Why::Unreadable(_) => self.whom,
+            Why::Unreachable(_) | Why::Late(_) | Why::Broken(_) | Why::Cut { .. } => self.party,
+            Why::TooLarge { .. } | Why::Refused { .. } | Why::Unreadable(_) => self.party,
         }
     }
 

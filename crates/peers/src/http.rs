@@ -49,7 +49,7 @@ impl Timeouts {
 #[derive(Debug, Clone)]
 pub struct Http {
     direct: Client,
-    /// As the environment says (`HTTP_PROXY` and the like); `None` where no proxy is used at all.
+    /// As the environment says (`HTTP_PROXY` and the like); `None` where it names no proxy, or none may be used.
     proxied: Option<Client>,
 }
 
@@ -59,8 +59,11 @@ impl Http {
     /// # Errors
     /// No HTTP client can be made on this machine.
     pub fn new(timeouts: Timeouts) -> Result<Self, HttpError> {
-        let proxied = build(builder(timeouts))?;
-        Ok(Self { proxied: Some(proxied), ..Self::direct(timeouts)? })
+        let direct = Self::direct(timeouts)?;
+        // Without a proxy both clients would be the same, and each reads every root of trust.
+        let named = std::env::vars_os().any(|(name, _)| name.to_str().is_some_and(names_a_proxy));
+        let proxied = if named { Some(build(builder(timeouts))?) } else { None };
+        Ok(Self { proxied, ..direct })
     }
 
     /// A client that uses no proxy, whatever the environment says.
@@ -79,6 +82,11 @@ impl Http {
             _ => self.direct.clone(),
         }
     }
+}
+
+/// Whether reqwest takes a proxy from an environment variable of this name.
+fn names_a_proxy(variable: &str) -> bool {
+    ["http_proxy", "https_proxy", "all_proxy"].iter().any(|name| name.eq_ignore_ascii_case(variable))
 }
 
 fn builder(timeouts: Timeouts) -> ClientBuilder {
@@ -111,5 +119,20 @@ impl Fault for HttpError {
 
     fn retryable(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_client_is_built_for_a_proxy_alone() {
+        for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+            assert!(names_a_proxy(name), "{name}");
+        }
+        for name in ["NO_PROXY", "PATH", "MY_HTTP_PROXY", ""] {
+            assert!(!names_a_proxy(name), "{name}");
+        }
     }
 }

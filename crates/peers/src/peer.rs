@@ -22,19 +22,19 @@ pub(crate) const MAX_ANSWER: u64 = 1 << 20;
 pub struct Peer {
     http: Client,
     base: BaseUrl,
-    whom: Party,
+    party: Party,
     limit: u64,
     within: Option<Duration>,
 }
 
 impl Peer {
-    /// What plays the part of `whom` at `base` and gives answers of at most `limit` bytes.
+    /// What plays the part of `party` at `base` and gives answers of at most `limit` bytes.
     ///
     /// # Errors
     /// [`Why::Address`].
-    pub fn new(http: &Http, base: &str, whom: Party, limit: u64) -> Result<Self, CallError> {
-        let base = BaseUrl::parse(base).map_err(|error| CallError { whom, why: Why::Address(error) })?;
-        Ok(Self { http: http.to(base.as_str()), base, whom, limit, within: None })
+    pub fn new(http: &Http, base: &str, party: Party, limit: u64) -> Result<Self, CallError> {
+        let base = BaseUrl::parse(base).map_err(|error| CallError { party, why: Why::Address(error) })?;
+        Ok(Self { http: http.to(base.as_str()), base, party, limit, within: None })
     }
 
     /// The same peer, each call of which ends within `deadline`, whatever its client says.
@@ -123,10 +123,10 @@ impl Peer {
     async fn read(&self, response: Response) -> Result<Answer, CallError> {
         let (status, body) = self.body(response)?;
         let body = body.all().await.map_err(|error| self.failed(Why::of_body(status, error)))?;
-        Ok(Answer { whom: self.whom, status, body })
+        Ok(Answer { party: self.party, status, body })
     }
 
     fn failed(&self, why: Why) -> CallError {
-        CallError { whom: self.whom, why }
+        CallError { party: self.party, why }
     }
 }

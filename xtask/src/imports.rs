@@ -1,11 +1,12 @@
-//! Import circles: files of one crate that need each other. Each was a choice not to split; the table holds what is
-//! left, so that no new one comes and one that went stays away.
+//! Imports between files of one crate, read by a parser and followed behind re-exports. Two rules: no new circle, and no
+//! base that imports what is built on it.
 
 use crate::sources::{Source, is_cfg_test, is_test};
 use std::collections::{BTreeMap, BTreeSet};
 use syn::visit::{self, Visit};
 
-/// Imports between files of a crate that lie on a circle. A crate that is not named has none.
+/// Imports that lie on a circle, by crate; a crate that is not named has none. The table holds what is left, so that no
+/// new circle comes and a circle that was untied stays away.
 const ALLOWED: &[(&str, usize)] = &[
     ("attest", 8),
     ("chain", 5),
@@ -18,6 +19,14 @@ const ALLOWED: &[(&str, usize)] = &[
     ("storage", 9),
     ("store", 4),
 ];
+
+/// Where the files lie, the folder that others build on, what it may not import, and why.
+const BASES: [(&str, &str, &[&str], &str); 1] = [(
+    "crates/licen/src/",
+    "session/",
+    &["cli", "owner/", "researcher/", "operator/", "audit/", "roles/", "demo/"],
+    "session is what commands work with, and it knows none of them",
+)];
 
 /// Re-exports that are followed before a path is given up.
 const MOST_STEPS: usize = 8;
@@ -33,20 +42,30 @@ struct Module {
     exports: BTreeMap<String, Path>,
 }
 
-/// One line for each crate whose count is not the table's.
+/// One line for each crate whose circles are not the table's, and for each import of a base.
 pub(crate) fn breaches(sources: &[Source]) -> Vec<String> {
-    breaches_against(sources, ALLOWED)
+    let crates = crates(sources);
+    let mut breaches = circles(&crates, ALLOWED);
+    breaches.extend(crates.values().flat_map(bases));
+    breaches
 }
 
-fn breaches_against(sources: &[Source], allowed: &[(&str, usize)]) -> Vec<String> {
-    let mut crates: BTreeMap<&str, BTreeMap<Path, Module>> = BTreeMap::new();
+/// The modules of each crate, by name and path.
+type Crates<'a> = BTreeMap<&'a str, BTreeMap<Path, Module>>;
+
+fn crates(sources: &[Source]) -> Crates<'_> {
+    let mut crates = Crates::new();
     for source in sources.iter().filter(|source| !is_test(&source.path)) {
         let Some((name, inside)) = place(source) else { continue };
         let module = read(&source.text, inside, &source.path.display().to_string());
         crates.entry(name).or_default().insert(module_path(inside), module);
     }
+    crates
+}
+
+fn circles(crates: &Crates<'_>, allowed: &[(&str, usize)]) -> Vec<String> {
     let mut breaches = Vec::new();
-    for (name, modules) in &crates {
+    for (name, modules) in crates {
         let most = allowed.iter().find(|(of, _)| of == name).map_or(0, |(_, count)| *count);
         let found = on_circles(&edges(modules));
         if found.len() > most {
@@ -55,6 +74,20 @@ fn breaches_against(sources: &[Source], allowed: &[(&str, usize)]) -> Vec<String
             breaches.push(format!("{name}: {count} imports lie on circles, {most} are allowed\n{list}"));
         } else if found.len() < most {
             breaches.push(format!("{name}: {} imports lie on circles: lower its {most}", found.len()));
+        }
+    }
+    breaches
+}
+
+fn bases(modules: &BTreeMap<Path, Module>) -> Vec<String> {
+    let mut breaches = Vec::new();
+    for (from, to) in edges(modules) {
+        for (source, base, others, why) in BASES {
+            let inside = from.strip_prefix(source).is_some_and(|from| from.starts_with(base));
+            let to_other = |to: &str| others.iter().any(|other| to.starts_with(other));
+            if inside && to.strip_prefix(source).is_some_and(to_other) {
+                breaches.push(format!("{from} must not import {to}: {why}"));
+            }
         }
     }
     breaches
@@ -164,7 +197,7 @@ impl<'ast> Visit<'ast> for Reader {
     }
 }
 
-/// Who needs whom, by file.
+/// Which file imports which.
 fn edges(modules: &BTreeMap<Path, Module>) -> BTreeSet<(&str, &str)> {
     let mut edges = BTreeSet::new();
     for module in modules.values() {
@@ -217,7 +250,7 @@ mod tests {
     fn found(files: &[(&str, &str)], allowed: usize) -> Vec<String> {
         let sources: Vec<Source> =
             files.iter().map(|(path, text)| source(&format!("crates/x/src/{path}"), text)).collect();
-        breaches_against(&sources, &[("x", allowed)])
+        circles(&crates(&sources), &[("x", allowed)])
     }
 
     const ROOT: (&str, &str) = ("lib.rs", "mod a; mod b; mod c;");
@@ -255,6 +288,35 @@ mod tests {
         assert_eq!(found(&[ROOT, ("a.rs", "mod inner; struct A;"), child], 0), [""; 0]);
         let parent = ("a.rs", "mod inner; struct A; fn f() { inner::g() }");
         assert!(found(&[ROOT, parent, child], 0)[0].starts_with("x: 2 imports"));
+    }
+
+    #[test]
+    fn a_base_that_imports_a_command_is_a_breach() {
+        let found = |error: &str| {
+            let main = "mod cli; mod owner; mod session;";
+            let files = [
+                ("main.rs", main),
+                ("cli.rs", ""),
+                ("owner/mod.rs", "pub mod publish;"),
+                ("owner/publish.rs", ""),
+                ("session/mod.rs", "pub mod error; pub mod codes;"),
+                ("session/codes.rs", ""),
+                ("session/error.rs", error),
+            ];
+            let file = |(path, text): (&str, &str)| source(&format!("crates/licen/src/{path}"), text);
+            breaches(&files.map(file))
+        };
+        for import in [
+            "use crate::owner::publish;",
+            "use crate::{cli, session::codes};",
+            "fn f() { crate::owner::publish::run() }",
+            "use super::super::owner;",
+        ] {
+            let breach = found(import);
+            assert_eq!(breach.len(), 1, "{import}: {breach:?}");
+            assert!(breach[0].starts_with("crates/licen/src/session/error.rs must not import"), "{breach:?}");
+        }
+        assert_eq!(found("use crate::session::codes; use super::codes::NODE;"), [""; 0]);
     }
 
     #[test]
